@@ -1,0 +1,97 @@
+"""Opening what a stranger uploads: a common picture becomes a small, upright RGB photograph, or one clear sentence."""
+
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+MAX_BYTES = 10_000_000
+MAX_PIXELS = 50_000_000  # a 50-megapixel telephone still fits; Pillow's own limits start at 89 million
+MAX_SIDE = 1024
+
+# Pillow opens much more, some of it (EPS) by running other programs. HEIF is there only where a plugin adds it.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "BMP", "TIFF")
+Image.init()
+
+_TOO_MANY_PIXELS = (
+    f"The picture has more than {MAX_PIXELS // 1_000_000} million pixels: make it smaller and upload it again."
+)
+
+
+class UnusableImage(ValueError):
+    """A file that cannot be used; the message is one sentence for its owner: what is wrong and what to do."""
+
+
+def open_photo(path: str | Path) -> Image.Image:
+    """Open an uploaded picture, of an animation the first frame, and close the file.
+
+    Returns an RGB image, turned as its EXIF orientation says, transparency laid over white, the longest side scaled
+    down to at most MAX_SIDE pixels. It carries no metadata. Greys of 16 bits are mapped from 0..65535 to 0..255;
+    those of 32 bits, which have no agreed white, from their own darkest and brightest.
+
+    Raises UnusableImage for anything else: a file that is missing, empty, over MAX_BYTES or MAX_PIXELS, damaged, or
+    of another kind.
+    """
+    picture = _identify(_read(path))
+    if picture.width * picture.height > MAX_PIXELS:
+        raise UnusableImage(_TOO_MANY_PIXELS)
+    try:
+        return _photograph(picture)
+    except Exception:  # on damaged data Pillow raises almost anything
+        raise UnusableImage(
+            "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew "
+            "as JPEG or PNG."
+        ) from None
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError):  # ValueError: a null character in the path
+        raise UnusableImage("The file cannot be read: choose the picture and upload it again.") from None
+    if not data:
+        raise UnusableImage("The file is empty: choose the picture and upload it again.")
+    if len(data) > MAX_BYTES:
+        raise UnusableImage(
+            f"The file is larger than {MAX_BYTES // 1_000_000} MB: make the picture smaller, or save it as JPEG, and "
+            "upload it again."
+        )
+    return data
+
+
+def _identify(data: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
+    except Image.DecompressionBombError:
+        raise UnusableImage(_TOO_MANY_PIXELS) from None
+    except Exception:  # on a damaged header Pillow raises almost anything
+        raise UnusableImage(
+            "The file is not a picture that can be opened here: save it as JPEG or PNG and upload that."
+        ) from None
+
+
+def _photograph(picture: Image.Image) -> Image.Image:
+    mode = picture.mode
+    if mode == "F" or mode.startswith("I"):
+        picture = picture.convert("F")
+    elif picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    elif mode in ("1", "P"):  # these cannot be scaled smoothly
+        picture = picture.convert("RGB")
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))  # a large JPEG is decoded at reduced size
+    picture.load()  # a TIFF turns itself here and then says so in its EXIF
+    orientation = 1
+    with suppress(Exception):  # a picture whose EXIF is broken is still a picture
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    if picture.mode == "F":
+        grey = np.nan_to_num(np.asarray(picture))
+        black_to_white = (0, 65535) if mode.startswith("I;16") else (grey.min(), grey.max())
+        picture = Image.fromarray(np.interp(grey, black_to_white, (0, 255)).round().astype(np.uint8))
+
+    photograph = Image.new("RGB", picture.size, "white")
+    photograph.paste(picture, mask=picture if picture.mode == "RGBA" else None)
+    photograph.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(photograph)

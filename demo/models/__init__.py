@@ -1,0 +1,60 @@
+"""The models behind the tabs: `catalog(task)` lists them, `load(task)` gives one ready to use."""
+
+import threading
+from dataclasses import dataclass
+from functools import cache
+
+from demo.models.classification import Classifier, shipped_resnet50
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model that can be picked.
+
+    Attributes:
+        name: what `load` takes, and what people read.
+        megabytes: the size of its weights.
+        shipped: whether it comes with the project; the others are downloaded when picked.
+    """
+
+    name: str
+    megabytes: float
+    shipped: bool
+
+
+_LOADERS = {"classification": {Entry("ResNet-50 (ImageNet)", 51.5, shipped=True): shipped_resnet50}}
+
+
+def catalog(task: str) -> list[Entry]:
+    """The models for a task, the default one first.
+
+    Raises:
+        ValueError: no such task.
+    """
+    if task not in _LOADERS:
+        raise ValueError(f"No task “{task}”. Tasks: {', '.join(_LOADERS)}.")
+    return list(_LOADERS[task])
+
+
+def load(task: str, name: str | None = None) -> Classifier:
+    """The model of that name, or the task's default one, frozen and in evaluation mode.
+
+    It is loaded on first use, once per process; threads that ask meanwhile wait for it.
+
+    Raises:
+        ValueError: no such task or model.
+    """
+    entries = {entry.name: entry for entry in catalog(task)}
+    entry = entries.get(name) if name else catalog(task)[0]
+    if entry is None:
+        raise ValueError(f"No model “{name}” for {task}. Models: {', '.join(entries)}.")
+    with _loading:
+        return _load(task, entry)
+
+
+_loading = threading.Lock()
+
+
+@cache
+def _load(task: str, entry: Entry) -> Classifier:
+    return _LOADERS[task][entry]()

@@ -1,0 +1,85 @@
+"""Image classifiers: which classes a network sees in a photograph, and their scores to explain."""
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights
+from torchvision.transforms.v2 import functional as TF
+
+from demo.models.resnet50 import MEAN, SIDE, STD, encoder
+
+
+def squash(photo: Image.Image, side: int) -> Image.Image:
+    """The whole photograph, stretched to a square of `side` pixels, so that nothing of it is out of sight."""
+    return photo.resize((side, side), Image.Resampling.BICUBIC)
+
+
+class Classifier:
+    """A network that gives a logit to each of C classes.
+
+    Attributes:
+        name: for people, such as "ResNet-50 (ImageNet)".
+        classes: the C class names, each different.
+        layers: names to modules that Grad-CAM may look at; the first is the default.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        classes: Sequence[str],
+        layers: dict[str, nn.Module],
+        mean: Sequence[float],
+        std: Sequence[float],
+        side: int,
+    ) -> None:
+        self.name = name
+        self.classes = list(classes)
+        self.layers = layers
+        self._network = network
+        self._mean, self._std, self._side = list(mean), list(std), side
+        self._indices = {name: index for index, name in enumerate(self.classes)}
+
+    def prepare(self, photo: Image.Image) -> Tensor:
+        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
+        pixels = TF.to_dtype(TF.pil_to_tensor(squash(photo, self._side)), torch.float32, scale=True)
+        return TF.normalize(pixels, self._mean, self._std)[None].to(next(self._network.parameters()).device)
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor) -> dict[str, float]:
+        """The probability of each class for a prepared image, the most probable first; they sum to 1."""
+        probabilities, order = self._network(image)[0].softmax(dim=0).sort(descending=True)
+        return {self.classes[i]: p for i, p in zip(order.tolist(), probabilities.tolist(), strict=True)}
+
+    def score(self, *names: str) -> Callable[[Tensor], Tensor]:
+        """The logits y^c of the named classes, (1, 3, H, W) -> (T,), in the order of the names.
+
+        Raises:
+            ValueError: a name is not one of `classes`; the message offers the nearest ones.
+        """
+        indices = [self._index(name) for name in names]
+        return lambda image: self._network(image)[0, indices]
+
+    def _index(self, name: str) -> int:
+        if name not in self._indices:
+            close = difflib.get_close_matches(name, self.classes, n=3, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(close)}?" if close else " Pick one from the list."
+            raise ValueError(f"{self.name} has no class “{name[:80]}”.{hint}")
+        return self._indices[name]
+
+
+def shipped_resnet50() -> Classifier:
+    """The shipped encoder with its own 1000-class ImageNet head."""
+    network = encoder()
+    return Classifier(
+        name="ResNet-50",
+        network=network,
+        classes=ResNet50_Weights.IMAGENET1K_V1.meta["categories"],
+        layers={f"layer{i}": getattr(network, f"layer{i}") for i in (4, 3, 2, 1)},
+        mean=MEAN,
+        std=STD,
+        side=SIDE,
+    )

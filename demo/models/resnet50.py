@@ -1,0 +1,36 @@
+"""The shipped encoder: a ResNet-50 trained on ImageNet, the same object for every task."""
+
+from functools import cache
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torchvision.models import ResNet, resnet50
+
+WEIGHTS = Path(__file__).parents[2] / "assets" / "resnet50.safetensors"
+
+# The RGB mean of the original Caffe preprocessing, (123.68, 116.779, 103.939), on the 0..1 scale.
+MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
+STD = (0.229, 0.224, 0.225)
+
+# Trained on crops of 224 pixels from photographs of 256. Whole photographs are squashed to 256, so that things
+# are as large as in training: see `evaluation.imagenet_accuracy` for what that gains over 224.
+SIDE = 256
+
+
+def resnet50_v1() -> ResNet:
+    """torchvision's `resnet50` with the strides of the first version: on the first 1x1 convolution of a stage.
+
+    He et al., "Deep Residual Learning for Image Recognition", 2015. Random weights.
+    """
+    network = resnet50()
+    for stage in (network.layer2, network.layer3, network.layer4):
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    return network
+
+
+@cache
+def encoder() -> ResNet:
+    """The shipped ResNet-50: float32 on the CPU, frozen, in evaluation mode, with its 1000-class head."""
+    network = resnet50_v1()
+    network.load_state_dict(load_file(WEIGHTS), strict=True)
+    return network.eval().requires_grad_(False)

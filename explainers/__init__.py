@@ -1,0 +1,12 @@
+"""Grad-CAM, Guided Backprop and Guided Grad-CAM (Selvaraju et al., ICCV 2017) for any PyTorch model.
+
+>>> from explainers import explain
+>>> explanation = explain(lambda x: model(x)[0, [281]], image, model.layer4)
+>>> explanation.gradcam.shape
+torch.Size([1, 224, 224])
+"""
+
+from explainers.gradcam import Explanation, explain
+from explainers.relu_rules import Rule
+
+__all__ = ["Explanation", "Rule", "explain"]

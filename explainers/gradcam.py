@@ -1,0 +1,170 @@
+"""The shared explainer: one forward pass, then Grad-CAM, Guided Backprop and Guided Grad-CAM for every score."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from explainers.relu_rules import RULES, Rule, follow, relu_nodes
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` found for T scores of one image of H x W pixels, at a layer of K feature maps of h x w.
+
+    Detached float32 tensors on the image's device. No map is normalised.
+
+    Attributes:
+        scores: (T,), the explained numbers.
+        weights: (T, K), the neuron importance weights alpha_k of the paper's equation 1.
+        maps: (T, h, w), ReLU(sum_k alpha_k A^k), equation 2, at least 0.
+        gradcam: (T, H, W), `maps` up-sampled bilinearly to the image, at least 0.
+        pixel_gradient: (T, 3, H, W), the score's gradient at the pixels under the ReLU rule: Guided
+            Backprop under the default rule.
+        guided_gradcam: (T, 3, H, W), the pointwise product of `gradcam` and `pixel_gradient`.
+        relus: how many ReLUs between image and scores followed the rule. With 0, the pixel gradient is the
+            plain gradient whatever the rule.
+    """
+
+    scores: Tensor
+    weights: Tensor
+    maps: Tensor
+    gradcam: Tensor
+    pixel_gradient: Tensor
+    guided_gradcam: Tensor
+    relus: int
+
+
+def explain(
+    score: Callable[[Tensor], Tensor],
+    image: Tensor,
+    layer: nn.Module,
+    *,
+    rule: Rule = "guided",
+    reshape: Callable[[Tensor], Tensor] | None = None,
+) -> Explanation:
+    """Explain T scores of one image (the paper's section 3).
+
+    The model behind `score` runs once. For each score, one backward pass with true gradients goes down to
+    `layer` (Grad-CAM) and one with the ReLU rule goes on to the pixels. The model is not changed, and
+    threads may explain on one model at the same time. Gradients are computed also inside `torch.no_grad()`
+    and `torch.inference_mode()`.
+
+    Args:
+        score: maps an image (1, 3, H, W) to the T numbers to explain, (T,), before any softmax. It runs the
+            model in the calling thread.
+        image: (1, 3, H, W), floating point, as the model takes it.
+        layer: the module whose output is the feature maps A^k. It runs exactly once within `score`.
+        rule: how ReLUs pass the gradient to the pixels: "guided" (Guided Backprop), "deconv"
+            (Deconvolution) or "plain" (the true gradient).
+        reshape: brings the layer's output to (1, K, h, w), as for transformer tokens (1, N, K). It may
+            select and reorder numbers but not compute with them.
+
+    Raises:
+        ValueError: the image, the rule, the scores or the layer's output are not as described above, or
+            the scores do not depend on the image or on the layer, or are not finite.
+    """
+    if not (isinstance(image, Tensor) and image.is_floating_point()):
+        found = image.dtype if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(f"image must be a floating-point tensor, got {found}")
+    if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
+        raise ValueError(f"image must have shape (1, 3, H, W), got {tuple(image.shape)}")
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = image.detach().clone().requires_grad_()
+        with _output_of(layer) as outputs:
+            # A copy goes in, because autograd forbids models to work in place on a leaf.
+            scores = score(leaf.clone())
+        _check_scores(scores)
+        if len(outputs) != 1:
+            times = "did not run" if not outputs else f"ran {len(outputs)} times"
+            raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
+
+        features = _feature_maps(outputs[0], reshape)
+        one_hots = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)
+        gradients = []
+        for one_hot in one_hots:
+            (gradient,) = torch.autograd.grad(scores, outputs[0], one_hot, retain_graph=True, allow_unused=True)
+            if gradient is None:
+                raise ValueError("the scores do not depend on the layer's output")
+            gradients.append(_feature_maps(gradient, reshape))
+
+        relus = relu_nodes(scores, leaf)
+        handles = follow(rule, relus)
+        try:
+            pixel_gradients = []
+            for t, one_hot in enumerate(one_hots):
+                last = t == len(one_hots) - 1
+                (gradient,) = torch.autograd.grad(scores, leaf, one_hot, retain_graph=not last, allow_unused=True)
+                if gradient is None:
+                    raise ValueError("the scores do not depend on the image")
+                pixel_gradients.append(gradient)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    with torch.inference_mode(False), torch.no_grad():
+        weights = torch.cat(gradients).float().mean(dim=(2, 3))
+        maps = F.relu(torch.einsum("tk,khw->thw", weights, features[0].float()))
+        gradcam = F.interpolate(maps[:, None], size=image.shape[2:], mode="bilinear", align_corners=False)
+        pixel_gradient = torch.cat(pixel_gradients).float()
+        return Explanation(
+            scores=scores.detach().float(),
+            weights=weights,
+            maps=maps,
+            gradcam=gradcam[:, 0],
+            pixel_gradient=pixel_gradient,
+            guided_gradcam=gradcam * pixel_gradient,
+            relus=len(relus),
+        )
+
+
+# torch numbers hooks with an unguarded counter: two threads that register at once may get the same number,
+# and one hook would replace the other.
+_registering = threading.Lock()
+
+
+@contextmanager
+def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect what `layer` returns in this thread while the block runs."""
+    thread = threading.get_ident()
+    outputs: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor | None:
+        if threading.get_ident() != thread:
+            return None
+        outputs.append(output)
+        # The model goes on with a copy: an in-place ReLU after the layer would overwrite A^k.
+        return output.clone() if isinstance(output, Tensor) else None
+
+    with _registering:
+        handle = layer.register_forward_hook(keep)
+    try:
+        yield outputs
+    finally:
+        with _registering:
+            handle.remove()
+
+
+def _check_scores(scores: Tensor) -> None:
+    if not isinstance(scores, Tensor) or scores.ndim != 1 or len(scores) == 0:
+        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(f"score must return a tensor of shape (T,) with T >= 1, got {found}")
+    if not scores.isfinite().all():
+        raise ValueError(f"the scores must be finite, got {scores.tolist()}")
+    if not scores.requires_grad:
+        raise ValueError("the scores do not depend on the image")
+
+
+def _feature_maps(output: Tensor, reshape: Callable[[Tensor], Tensor] | None) -> Tensor:
+    maps = reshape(output) if reshape is not None else output
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != 1:
+        found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        raise ValueError(f"the layer's output must have shape (1, K, h, w), got {found}; pass `reshape`")
+    return maps.detach()

@@ -1,0 +1,91 @@
+"""How ReLUs pass the gradient on its way to the pixels: true gradient, Deconvolution or Guided Backprop.
+
+The rule is laid on the autograd graph of one forward pass, not on the model: every spelling of ReLU
+(`nn.ReLU`, `F.relu`, `torch.relu`, in place or not, `ReLU6`) leaves the same kind of node there, no other
+thread can see the graph, and the model is not touched.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+Rule = Literal["guided", "deconv", "plain"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+
+Gradients = tuple[Tensor, ...]
+
+
+def relu_nodes(output: Tensor, leaf: Tensor) -> list[Any]:
+    """The autograd nodes of the ReLUs that lie between `leaf` and `output`.
+
+    A ReLU is `max(x, 0)` or `min(max(x, 0), 6)` computed by a relu, hardtanh, threshold or clamp operation.
+    Leaky and parametric ReLUs are not ReLUs, and `x * (x > 0)` cannot be recognised. ReLUs that the image
+    does not reach (those of a question encoder, say) are left out.
+
+    Args:
+        output: tensor of any shape, computed from `leaf`.
+        leaf: tensor with `requires_grad` that has no history.
+
+    Returns:
+        Nodes of `torch.autograd.graph.Node`, in no particular order.
+    """
+    users: dict[Any, list[Any]] = {}
+    source = None
+    pending = [output.grad_fn]
+    while pending:
+        node = pending.pop()
+        if getattr(node, "variable", None) is leaf:
+            source = node
+        for used, _ in node.next_functions:
+            if used is None:
+                continue
+            if used not in users:
+                users[used] = []
+                pending.append(used)
+            users[used].append(node)
+
+    reached = {source}
+    pending = [source]
+    while pending:
+        for user in users.get(pending.pop(), []):
+            if user not in reached:
+                reached.add(user)
+                pending.append(user)
+    return [node for node in reached if _is_relu(node)]
+
+
+def _is_relu(node: Any) -> bool:
+    match node.name() if node is not None else "":
+        case "ReluBackward0":
+            return True
+        case "HardtanhBackward0":
+            return (node._saved_min_val, node._saved_max_val) == (0, 6)
+        case "ThresholdBackward0":
+            return node._saved_threshold == 0
+        case "ClampMinBackward0":
+            return node._saved_min == 0
+        case "ClampBackward1":
+            return node._saved_min == 0 and node._saved_max in (None, 6)
+    return False
+
+
+def follow(rule: Rule, nodes: list[Any]) -> list[Any]:
+    """Make the next backward passes through `nodes` follow `rule`.
+
+    With g the gradient that arrives at a ReLU with input x (Springenberg et al. 2015, figure 1, whose
+    Guided Backprop the paper's section 3.1 takes over):
+
+    - plain: `g * [x > 0]`
+    - deconv: `g * [g > 0]`
+    - guided: `g * [x > 0] * [g > 0]`
+
+    Returns:
+        Handles with a `remove()` method.
+    """
+    hooks: dict[Rule, Callable[[Gradients, Gradients], Gradients]] = {
+        "guided": lambda passed, _: (passed[0].clamp(min=0), *passed[1:]),
+        "deconv": lambda passed, arrived: (arrived[0].clamp(min=0), *passed[1:]),
+    }
+    return [node.register_hook(hooks[rule]) for node in nodes] if rule in hooks else []

@@ -1,0 +1,298 @@
+"""The contracts of `explain`, on networks small enough to be worked out by hand."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import resnet18, vgg16
+
+from explainers import explain
+
+RELUS = {
+    "nn.ReLU": nn.ReLU(),
+    "nn.ReLU in place": nn.ReLU(inplace=True),
+    "F.relu": F.relu,
+    "F.relu in place": lambda x: F.relu(x, inplace=True),
+    "torch.relu": torch.relu,
+    "torch.relu_": torch.relu_,
+    "Tensor.relu": lambda x: x.relu(),
+    "Tensor.relu_": lambda x: x.relu_(),
+    "nn.ReLU6": nn.ReLU6(),
+    "nn.ReLU6 in place": nn.ReLU6(inplace=True),
+    "F.relu6": F.relu6,
+    "hardtanh": lambda x: F.hardtanh(x, 0, 6),
+    "clamp": lambda x: x.clamp(min=0),
+    "clamp_min": lambda x: torch.clamp_min(x, 0),
+    "threshold": lambda x: F.threshold(x, 0, 0),
+}
+
+
+IMAGE = torch.tensor([[[1.0, -2.0]], [[0.0, 0.0]], [[0.0, 0.0]]])[None]
+
+
+class TwoPixels(nn.Module):
+    """For IMAGE, whose channel 0 is (1, -2), worked out by hand.
+
+    convolution: A^0 = (1, -2), A^1 = (-1, 2). relu: (1, 0) and (0, 2).
+    score: 3 * (1 + 0) - (0 + 2) = 1.
+    """
+
+    def __init__(self, relu=F.relu) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 2, 1, bias=False)
+        self.convolution.weight.data = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]]).reshape(2, 3, 1, 1)
+        self.relu = relu
+        self.rectified = nn.Identity()
+
+    def forward(self, image: Tensor) -> Tensor:
+        hidden = self.rectified(self.relu(self.convolution(image)))
+        return torch.stack([3 * hidden[0, 0].sum() - hidden[0, 1].sum()])
+
+
+def test_the_equations_by_hand():
+    model = TwoPixels()
+    before = explain(model, IMAGE, model.convolution)
+    # Gradients at A: (3, 0) and (0, -1), so alpha = (1.5, -0.5) and the map is ReLU(1.5 + 0.5, -3 - 1).
+    assert before.scores.tolist() == [1]
+    assert before.weights.tolist() == [[1.5, -0.5]]
+    assert before.maps.tolist() == before.gradcam.tolist() == [[[2, 0]]]
+    assert before.pixel_gradient[0, 0].tolist() == [[3, 0]]
+    assert before.guided_gradcam[0, 0].tolist() == [[6, 0]]
+
+    # Behind the ReLU the gradients are (3, 3) and (-1, -1): alpha = (3, -1), the map is ReLU(3 * 1, -1 * 2).
+    behind = explain(model, IMAGE, model.rectified)
+    assert behind.weights.tolist() == [[3, -1]]
+    assert behind.maps.tolist() == [[[3, 0]]]
+
+
+@pytest.mark.parametrize("relu", RELUS.values(), ids=RELUS)
+@pytest.mark.parametrize(
+    ("rule", "channel_0"),
+    [
+        # The gradients (3, 3) and (-1, -1) arrive at the ReLUs, which are open at (yes, no) and (no, yes).
+        ("plain", [3, 1]),  # 3 through A^0; the -1 at A^1 comes back through a weight of -1
+        ("guided", [3, 0]),  # the negative gradient is stopped
+        ("deconv", [3, 3]),  # only the gradient's sign counts
+    ],
+)
+def test_every_spelling_of_relu_follows_the_rule(relu, rule, channel_0):
+    model = TwoPixels(relu)
+    explanation = explain(model, IMAGE, model.convolution, rule=rule)
+    assert explanation.pixel_gradient[0].tolist() == [[channel_0], [[0, 0]], [[0, 0]]]
+    assert explanation.weights.tolist() == [[1.5, -0.5]]  # the rule is for the pixels alone
+    assert explanation.relus == 1
+
+
+@pytest.mark.parametrize(("rule", "gradient"), [("plain", 0), ("guided", 0), ("deconv", 3)])
+def test_relu6_is_closed_above_six(rule, gradient):
+    model = TwoPixels(F.relu6)
+    explanation = explain(model, IMAGE * 7, model.convolution, rule=rule)
+    assert explanation.pixel_gradient[0, 0, 0, 0] == gradient
+
+
+@pytest.mark.parametrize("other", [F.gelu, F.leaky_relu, F.hardtanh, F.silu, lambda x: x.clamp(-1, 1)])
+def test_what_is_not_a_relu_keeps_the_true_gradient(other):
+    model = TwoPixels(other)
+    guided, plain = (explain(model, IMAGE, model.convolution, rule=rule) for rule in ("guided", "plain"))
+    assert torch.equal(guided.pixel_gradient, plain.pixel_gradient)
+    assert guided.relus == 0
+
+
+def test_relus_that_the_image_does_not_reach_are_not_counted():
+    model, question = TwoPixels(), nn.Linear(4, 1)
+    explanation = explain(
+        lambda image: model(image) * question(torch.ones(4)).relu().exp(), IMAGE, model.convolution
+    )
+    assert explanation.relus == 1
+
+
+def small_network() -> nn.Sequential:
+    """Convolutions, batch norm, in-place ReLUs and pooling; an image of 16 x 16 gives 5 scores."""
+    torch.manual_seed(3)
+    relu = nn.ReLU(inplace=True)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), relu, nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), relu,
+        nn.MaxPool2d(2), nn.Conv2d(8, 6, 3), relu, nn.Flatten(), nn.Linear(6 * 36, 5),
+    )  # fmt: skip
+
+
+def noise(seed: int = 0, side: int = 16) -> Tensor:
+    return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def everything(explanation) -> list[Tensor]:
+    return [value for value in vars(explanation).values() if isinstance(value, Tensor)]
+
+
+def test_shapes_types_and_graph_of_the_result():
+    model = small_network().eval()
+    explanation = explain(lambda x: model(x)[0, [0, 3]], noise(), model[6])
+    assert [tuple(value.shape) for value in everything(explanation)] == [
+        (2,), (2, 6), (2, 6, 6), (2, 16, 16), (2, 3, 16, 16), (2, 3, 16, 16)
+    ]  # fmt: skip
+    for value in everything(explanation):
+        assert value.dtype == torch.float32
+        assert not value.requires_grad
+    with pytest.raises(AttributeError):
+        explanation.scores = None
+
+
+def test_many_targets_cost_one_forward_pass_and_equal_single_ones():
+    model = small_network().eval()
+    runs = []
+
+    def score(image: Tensor, targets=(4, 0, 2)) -> Tensor:
+        runs.append(1)
+        return model(image)[0, list(targets)]
+
+    together = explain(score, noise(), model[6])
+    assert len(runs) == 1
+    for row, target in enumerate((4, 0, 2)):
+        alone = explain(lambda image: score(image, [target]), noise(), model[6])  # noqa: B023
+        for several, one in zip(everything(together), everything(alone), strict=True):
+            torch.testing.assert_close(several[row], one[0])
+
+
+@pytest.mark.parametrize("layer", range(8))
+def test_in_place_relus_change_nothing(layer):
+    in_place = small_network().eval()
+    separate = copy.deepcopy(in_place)
+    for module in separate:
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    if isinstance(in_place[layer], nn.ReLU):
+        in_place[layer] = nn.ReLU(inplace=True)
+        separate[layer] = nn.ReLU()
+    for one, other in zip(
+        *(everything(explain(lambda x: m(x)[0, :1], noise(), m[layer])) for m in (in_place, separate)),  # noqa: B023
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def footprint(model: nn.Module) -> list:
+    return [
+        {name: value.clone() for name, value in model.state_dict().items()},
+        [(p.requires_grad, p.grad) for p in model.parameters()],
+        [
+            (id(m), m.training, [dict(d) for name, d in vars(m).items() if name.endswith("_hooks")])
+            for m in model.modules()
+        ],
+    ]
+
+
+@pytest.mark.parametrize("failing", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_model_is_unchanged(failing, training):
+    model = small_network().train(training)
+    model[0].weight.requires_grad_(False)
+    model[3].track_running_stats = False  # in training mode a forward pass itself would count batches
+    before = footprint(model)
+    if failing:
+        with pytest.raises(ZeroDivisionError):
+            explain(lambda x: model(x)[0] / (1 // 0), noise(), model[6])
+        with pytest.raises(ValueError, match="finite"):
+            explain(lambda x: model(x)[0] * float("nan"), noise(), model[6])
+    else:
+        explain(lambda x: model(x)[0], noise(), model[6])
+    torch.testing.assert_close(footprint(model), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("build", [resnet18, vgg16])
+def test_eight_threads_on_one_model_give_what_eight_calls_give(build):
+    torch.manual_seed(0)
+    model = build().eval()
+    layer = model.layer4 if build is resnet18 else model.features[28]
+    rules = ["guided", "plain", "deconv", "guided"] * 2
+
+    def run(i: int):
+        return explain(lambda x: model(x)[0, [i, 999 - i]], noise(i, side=64), layer, rule=rules[i])
+
+    alone = [run(i) for i in range(8)]
+    for _ in range(3):
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(run, range(8)))
+        for one, other in zip(alone, together, strict=True):
+            assert one.relus == other.relus
+            assert all(map(torch.equal, everything(one), everything(other)))
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_computed_where_the_caller_has_switched_them_off(context):
+    model = TwoPixels()
+    with context():
+        explanation = explain(model, IMAGE.clone(), model.convolution)
+        assert torch.is_inference_mode_enabled() == (context is torch.inference_mode)
+        assert not torch.is_grad_enabled()
+    assert explanation.guided_gradcam[0, 0].tolist() == [[6, 0]]
+
+
+def test_tokens_with_a_class_token_become_a_map():
+    torch.manual_seed(0)
+    tokens = nn.Linear(3, 4)
+
+    def score(image: Tensor) -> Tensor:
+        patches = image.flatten(2).transpose(1, 2)  # (1, 6, 3)
+        hidden = tokens(torch.cat([patches.mean(dim=1, keepdim=True), patches], dim=1))
+        return hidden.square().sum(dim=(1, 2))
+
+    image = torch.randn(1, 3, 2, 3)
+    explanation = explain(
+        score, image, tokens, reshape=lambda t: t[:, 1:].transpose(1, 2).reshape(1, 4, 2, 3)
+    )
+    # d score / d A = 2 A, so alpha_k is twice the mean of A^k over the patches.
+    features = tokens(image.flatten(2).transpose(1, 2))[0].T.reshape(4, 2, 3).detach()
+    torch.testing.assert_close(explanation.weights[0], 2 * features.mean(dim=(1, 2)))
+    with pytest.raises(ValueError, match=r"\(1, K, h, w\), got \(1, 7, 4\); pass `reshape`"):
+        explain(score, image, tokens)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_come_back_as_float32(dtype):
+    model = small_network().eval().to(dtype)
+    explanation = explain(lambda x: model(x)[0], noise().to(dtype), model[6])
+    assert {value.dtype for value in everything(explanation)} == {torch.float32}
+
+
+def twice(model: nn.Module):
+    return lambda x: model(model.convolution(x)[:, [0, 1, 1]])
+
+
+MODEL = TwoPixels().requires_grad_(False)
+TRAINABLE = TwoPixels()
+ERRORS = {
+    "no batch": (MODEL, IMAGE[0], {}, r"shape \(1, 3, H, W\), got \(3, 1, 2\)"),
+    "a batch of two": (MODEL, IMAGE.repeat(2, 1, 1, 1), {}, r"got \(2, 3, 1, 2\)"),
+    "one channel": (MODEL, IMAGE[:, :1], {}, r"got \(1, 1, 1, 2\)"),
+    "no pixels": (MODEL, IMAGE[..., :0], {}, r"got \(1, 3, 1, 0\)"),
+    "bytes": (MODEL, IMAGE.byte(), {}, "floating-point tensor, got torch.uint8"),
+    "a list": (MODEL, IMAGE.tolist(), {}, "floating-point tensor, got list"),
+    "unknown rule": (MODEL, IMAGE, {"rule": "smooth"}, "one of guided, deconv, plain, got 'smooth'"),
+    "scores with a batch": (lambda x: MODEL(x)[None], IMAGE, {}, r"\(T,\) with T >= 1, got \(1, 1\)"),
+    "a number": (lambda x: MODEL(x).item(), IMAGE, {}, "got float"),
+    "no scores": (lambda x: MODEL(x)[:0], IMAGE, {}, r"got \(0,\)"),
+    "nan": (lambda x: MODEL(x) * float("nan"), IMAGE, {}, r"finite, got \[nan\]"),
+    "constant": (lambda x: MODEL(x).detach(), IMAGE, {}, "do not depend on the image"),
+    "another image": (lambda x: TRAINABLE(IMAGE), IMAGE, {"layer": TRAINABLE.convolution}, "not depend on the image"),
+    "layer does not run": (MODEL, IMAGE, {"layer": nn.Conv2d(3, 3, 1)}, "exactly once .* it did not run"),
+    "layer runs twice": (twice(MODEL), IMAGE, {}, "it ran 2 times"),
+    "layer is not used": (lambda x: (MODEL(x), x.sum()[None])[1], IMAGE, {}, "not depend on the layer's output"),
+    "layer is not spatial": (
+        lambda x: MODEL(x),
+        IMAGE,
+        {"reshape": lambda a: a.flatten(1)},
+        r"got \(1, 4\); pass `reshape`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors_say_what_is_wrong_and_what_was_given(case):
+    score, image, options, message = ERRORS[case]
+    options = {"layer": MODEL.convolution} | options
+    with pytest.raises(ValueError, match=message):
+        explain(score, image, **options)
