@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from demo.errors import InputError
+
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 50_000_000  # a 50-megapixel telephone still fits; Pillow's own limits start at 89 million
 MAX_SIDE = 1024
@@ -20,10 +22,6 @@ _TOO_MANY_PIXELS = (
 )
 
 
-class UnusableImage(ValueError):
-    """A file that cannot be used; the message is one sentence for its owner: what is wrong and what to do."""
-
-
 def open_photo(path: str | Path) -> Image.Image:
     """Open an uploaded picture, of an animation the first frame, and close the file.
 
@@ -31,16 +29,16 @@ def open_photo(path: str | Path) -> Image.Image:
     down to at most MAX_SIDE pixels. It carries no metadata. Greys of 16 bits are mapped from 0..65535 to 0..255;
     those of 32 bits, which have no agreed white, from their own darkest and brightest.
 
-    Raises UnusableImage for anything else: a file that is missing, empty, over MAX_BYTES or MAX_PIXELS, damaged, or
-    of another kind.
+    Raises InputError for anything else: a file that is missing, empty, over MAX_BYTES or MAX_PIXELS, damaged,
+    or of another kind.
     """
     picture = _identify(_read(path))
     if picture.width * picture.height > MAX_PIXELS:
-        raise UnusableImage(_TOO_MANY_PIXELS)
+        raise InputError(_TOO_MANY_PIXELS)
     try:
         return _photograph(picture)
     except Exception:  # on damaged data Pillow raises almost anything
-        raise UnusableImage(
+        raise InputError(
             "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew "
             "as JPEG or PNG."
         ) from None
@@ -48,14 +46,14 @@ def open_photo(path: str | Path) -> Image.Image:
 
 def _read(path: str | Path) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError):  # ValueError: a null character in the path
-        raise UnusableImage("The file cannot be read: choose the picture and upload it again.") from None
+        raise InputError("The file cannot be read: choose the picture and upload it again.") from None
     if not data:
-        raise UnusableImage("The file is empty: choose the picture and upload it again.")
+        raise InputError("The file is empty: choose the picture and upload it again.")
     if len(data) > MAX_BYTES:
-        raise UnusableImage(
+        raise InputError(
             f"The file is larger than {MAX_BYTES // 1_000_000} MB: make the picture smaller, or save it as JPEG, and "
             "upload it again."
         )
@@ -66,9 +64,9 @@ def _identify(data: bytes) -> Image.Image:
     try:
         return Image.open(BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError:
-        raise UnusableImage(_TOO_MANY_PIXELS) from None
+        raise InputError(_TOO_MANY_PIXELS) from None
     except Exception:  # on a damaged header Pillow raises almost anything
-        raise UnusableImage(
+        raise InputError(
             "The file is not a picture that can be opened here: save it as JPEG or PNG and upload that."
         ) from None
 

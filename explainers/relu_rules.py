@@ -8,7 +8,6 @@ thread can see the graph, and the model is not touched.
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor
 
 Rule = Literal["guided", "deconv", "plain"]
@@ -33,7 +32,7 @@ def relu_nodes(output: Tensor, leaf: Tensor) -> list[Any]:
     """
     users: dict[Any, list[Any]] = {}
     source = None
-    pending = [output.grad_fn]
+    pending: list[Any] = [output.grad_fn]
     while pending:
         node = pending.pop()
         if getattr(node, "variable", None) is leaf:

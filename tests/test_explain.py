@@ -103,9 +103,7 @@ def test_what_is_not_a_relu_keeps_the_true_gradient(other):
 
 def test_relus_that_the_image_does_not_reach_are_not_counted():
     model, question = TwoPixels(), nn.Linear(4, 1)
-    explanation = explain(
-        lambda image: model(image) * question(torch.ones(4)).relu().exp(), IMAGE, model.convolution
-    )
+    explanation = explain(lambda image: model(image) * question(torch.ones(4)).relu().exp(), IMAGE, model.convolution)
     assert explanation.relus == 1
 
 
@@ -241,9 +239,7 @@ def test_tokens_with_a_class_token_become_a_map():
         return hidden.square().sum(dim=(1, 2))
 
     image = torch.randn(1, 3, 2, 3)
-    explanation = explain(
-        score, image, tokens, reshape=lambda t: t[:, 1:].transpose(1, 2).reshape(1, 4, 2, 3)
-    )
+    explanation = explain(score, image, tokens, reshape=lambda t: t[:, 1:].transpose(1, 2).reshape(1, 4, 2, 3))
     # d score / d A = 2 A, so alpha_k is twice the mean of A^k over the patches.
     features = tokens(image.flatten(2).transpose(1, 2))[0].T.reshape(4, 2, 3).detach()
     torch.testing.assert_close(explanation.weights[0], 2 * features.mean(dim=(1, 2)))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from demo.images import MAX_BYTES, MAX_SIDE, UnusableImage, open_photo
+from demo.errors import InputError
+from demo.images import MAX_BYTES, MAX_SIDE, open_photo
 
 RED, BLUE, WHITE, BLACK = (255, 0, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 KINDS = {"JPEG": {"quality": 95}, "PNG": {}, "WEBP": {"lossless": True}, "GIF": {}, "AVIF": {"quality": 95}, "BMP": {}}
@@ -201,20 +202,20 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_refusal_says_what_is_wrong_and_what_to_do(opened, name):
     sentence, data = REFUSED[name]
-    with pytest.raises(UnusableImage, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         opened(data)
 
 
 def test_bytes_are_counted(opened):
     picture = encoded(corner(), "PNG")
     assert_corner(opened(picture.ljust(MAX_BYTES, b"\0")))
-    with pytest.raises(UnusableImage, match="larger than 10 MB: make the picture smaller"):
+    with pytest.raises(InputError, match="larger than 10 MB: make the picture smaller"):
         opened(picture.ljust(MAX_BYTES + 1, b"\0"))
 
 
 @pytest.mark.parametrize("name", ["", "missing", "a\0b"])
 def test_no_file_to_read(tmp_path, name):
-    with pytest.raises(UnusableImage, match="cannot be read: choose the picture and upload it again"):
+    with pytest.raises(InputError, match="cannot be read: choose the picture and upload it again"):
         open_photo(f"{tmp_path}/{name}")
 
 
@@ -222,7 +223,7 @@ def test_no_file_to_read(tmp_path, name):
 @pytest.mark.parametrize("kind", KINDS)
 def test_half_a_picture_is_refused(opened, kind):
     data = encoded(Image.effect_noise((64, 48), 90).convert("RGB"), kind, **KINDS[kind])
-    with pytest.raises(UnusableImage, match="as JPEG or PNG"):
+    with pytest.raises(InputError, match="as JPEG or PNG"):
         opened(data[: len(data) // 2])
 
 
@@ -239,7 +240,7 @@ def test_damaged_bytes_open_or_are_refused(opened, kind):
         try:
             photo = opened(bytes(data))
             seen.add((photo.mode, 1 <= min(photo.size) <= max(photo.size) <= MAX_SIDE))
-        except UnusableImage:
+        except InputError:
             seen.add("refused")
     assert seen == {("RGB", True), "refused"}
 

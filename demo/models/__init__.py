@@ -4,6 +4,9 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 
+import torch
+
+from demo.errors import InputError
 from demo.models.classification import Classifier, shipped_resnet50
 
 
@@ -29,10 +32,10 @@ def catalog(task: str) -> list[Entry]:
     """The models for a task, the default one first.
 
     Raises:
-        ValueError: no such task.
+        InputError: no such task.
     """
     if task not in _LOADERS:
-        raise ValueError(f"No task “{task}”. Tasks: {', '.join(_LOADERS)}.")
+        raise InputError(f"No task “{task}”. Tasks: {', '.join(_LOADERS)}.")
     return list(_LOADERS[task])
 
 
@@ -42,19 +45,34 @@ def load(task: str, name: str | None = None) -> Classifier:
     It is loaded on first use, once per process; threads that ask meanwhile wait for it.
 
     Raises:
-        ValueError: no such task or model.
+        InputError: no such task or model.
     """
     entries = {entry.name: entry for entry in catalog(task)}
     entry = entries.get(name) if name else catalog(task)[0]
     if entry is None:
-        raise ValueError(f"No model “{name}” for {task}. Models: {', '.join(entries)}.")
+        raise InputError(f"No model “{name}” for {task}. Models: {', '.join(entries)}.")
     with _loading:
-        return _load(task, entry)
+        return _load(task, entry, _device)
 
 
+def use_device(name: str) -> None:
+    """Put the models that are loaded from now on on "cpu", "cuda", "mps", or with "auto" on the fastest there is.
+
+    Raises:
+        InputError: this computer or this PyTorch has no such device.
+    """
+    global _device
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
+    if name not in ("auto", *present):
+        raise InputError(f"There is no device “{name}” here. Devices: auto, {', '.join(present)}.")
+    _device = present[-1] if name == "auto" else name
+
+
+_device = "cpu"
 _loading = threading.Lock()
 
 
 @cache
-def _load(task: str, entry: Entry) -> Classifier:
-    return _LOADERS[task][entry]()
+def _load(task: str, entry: Entry, device: str) -> Classifier:
+    return _LOADERS[task][entry](device)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights
 from torchvision.transforms.v2 import functional as TF
 
+from demo.errors import InputError
 from demo.models.resnet50 import MEAN, SIDE, STD, encoder
 
 
@@ -58,7 +59,7 @@ class Classifier:
         """The logits y^c of the named classes, (1, 3, H, W) -> (T,), in the order of the names.
 
         Raises:
-            ValueError: a name is not one of `classes`; the message offers the nearest ones.
+            InputError: a name is not one of `classes`; the message offers the nearest ones.
         """
         indices = [self._index(name) for name in names]
         return lambda image: self._network(image)[0, indices]
@@ -67,13 +68,13 @@ class Classifier:
         if name not in self._indices:
             close = difflib.get_close_matches(name, self.classes, n=3, cutoff=0.5)
             hint = f" Did you mean {' or '.join(close)}?" if close else " Pick one from the list."
-            raise ValueError(f"{self.name} has no class “{name[:80]}”.{hint}")
+            raise InputError(f"{self.name} has no class “{name[:80]}”.{hint}")
         return self._indices[name]
 
 
-def shipped_resnet50() -> Classifier:
+def shipped_resnet50(device: str) -> Classifier:
     """The shipped encoder with its own 1000-class ImageNet head."""
-    network = encoder()
+    network = encoder(device)
     return Classifier(
         name="ResNet-50",
         network=network,

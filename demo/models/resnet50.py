@@ -29,8 +29,8 @@ def resnet50_v1() -> ResNet:
 
 
 @cache
-def encoder() -> ResNet:
-    """The shipped ResNet-50: float32 on the CPU, frozen, in evaluation mode, with its 1000-class head."""
+def encoder(device: str) -> ResNet:
+    """The shipped ResNet-50 on a device: float32, frozen, in evaluation mode, with its 1000-class head."""
     network = resnet50_v1()
     network.load_state_dict(load_file(WEIGHTS), strict=True)
-    return network.eval().requires_grad_(False)
+    return network.to(device).eval().requires_grad_(False)

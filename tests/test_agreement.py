@@ -1,0 +1,114 @@
+"""Agreement with captum and pytorch-grad-cam, where their rules are right."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import Deconvolution, GuidedBackprop, GuidedGradCam, LayerGradCam
+from pytorch_grad_cam import GradCAM, GuidedBackpropReLUModel
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+from torchvision import models
+
+from demo.models.resnet50 import encoder
+from explainers import explain
+
+NETWORKS = {
+    "vgg16": (models.vgg16, "features.28"),
+    "resnet18": (models.resnet18, "layer4"),
+    "alexnet": (models.alexnet, "features.10"),
+    "squeezenet": (models.squeezenet1_1, "features.12"),
+    "densenet": (models.densenet121, "features"),
+    "shipped": (lambda: encoder("cpu"), "layer4"),
+}
+
+
+class ModuleReluDenseNet(nn.Module):
+    """A DenseNet with its functional ReLU as a module, which is the only kind the peers can see."""
+
+    def __init__(self, network: models.DenseNet) -> None:
+        super().__init__()
+        self.features, self.classifier = network.features, network.classifier
+        self.tail = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.classifier(self.tail(self.features(image)))
+
+
+def for_peers(network: nn.Module) -> nn.Module:
+    """The same function in the form that the peers need: trainable, no in-place and no functional ReLU."""
+    network = copy.deepcopy(network).requires_grad_(True)
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return ModuleReluDenseNet(network).eval() if isinstance(network, models.DenseNet) else network
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def case(request):
+    """The network, its layer's name, an image, two classes with some positive evidence, and our explanations."""
+    build, layer = NETWORKS[request.param]
+    torch.manual_seed(0)
+    network = build().eval()
+    image = torch.randn(1, 3, 128, 128)
+
+    def ours(classes, rule):
+        return explain(lambda x: network(x)[0, classes], image, network.get_submodule(layer), rule=rule)
+
+    positive = ours(slice(20), "plain").maps.sum(dim=(1, 2)).nonzero().flatten()
+    classes = positive[:2].tolist()
+    return for_peers(network), layer, image, classes, {rule: ours(classes, rule) for rule in ("guided", "deconv")}
+
+
+def assert_close(ours: Tensor, theirs: Tensor) -> None:
+    assert theirs.abs().max() > 0
+    assert (ours - theirs).norm() / theirs.norm() < 1e-4
+
+
+@pytest.mark.parametrize("t", range(2))
+def test_captum(case, t):
+    network, layer, image, classes, ours = case
+    layer = network.get_submodule(layer)
+
+    gradcam = LayerGradCam(network, layer).attribute(image, classes[t], relu_attributions=True)
+    assert_close(ours["guided"].maps[t], gradcam[0, 0].detach())
+
+    for rule, peer in (("guided", GuidedBackprop), ("deconv", Deconvolution)):
+        pixels = peer(network).attribute(image.clone().requires_grad_(), classes[t])
+        assert_close(ours[rule].pixel_gradient[t], pixels[0].detach())
+
+    both = GuidedGradCam(network, layer).attribute(
+        image.clone().requires_grad_(), classes[t], interpolate_mode="bilinear"
+    )
+    assert_close(ours["guided"].guided_gradcam[t], both[0].detach())
+
+
+@pytest.mark.parametrize("t", range(2))
+def test_pytorch_grad_cam(case, t):
+    network, layer, image, classes, ours = case
+
+    with GradCAM(network, [network.get_submodule(layer)]) as gradcam:
+        theirs = gradcam(image, [ClassifierOutputTarget(classes[t])])[0]
+    stretched = ours["guided"].gradcam[t]
+    stretched = (stretched - stretched.min()) / (stretched.max() - stretched.min())
+    assert_close(stretched, torch.from_numpy(theirs))
+
+    guided = GuidedBackpropReLUModel(network, "cpu")(image.clone(), classes[t])
+    assert_close(ours["guided"].pixel_gradient[t], torch.from_numpy(np.moveaxis(guided, -1, 0)))
+
+
+def test_the_peers_return_the_plain_gradient_for_a_functional_relu():
+    """Why the hand-worked numbers, and not the peers, decide for functional ReLUs and ReLU6."""
+    torch.manual_seed(0)
+    network = models.mobilenet_v2().eval()
+    image = torch.randn(1, 3, 64, 64)
+
+    def ours(rule):
+        return explain(lambda x: network(x)[0, [0]], image, network.features[-1], rule=rule)
+
+    theirs = GuidedBackprop(for_peers(network)).attribute(image.clone().requires_grad_(), 0)[0]
+    assert_close(ours("plain").pixel_gradient[0], theirs.detach())
+    assert ours("guided").relus == 35
+    difference = ours("guided").pixel_gradient - ours("plain").pixel_gradient
+    assert difference.norm() > 0.1 * ours("plain").pixel_gradient.norm()
