@@ -14,12 +14,13 @@ LOOK = {
     "theme": gr.themes.Default(primary_hue="indigo"),
     "css_paths": Path(__file__).with_name("page.css"),
     "max_file_size": MAX_BYTES,
+    "ssr_mode": False,
 }
 
 
 def build() -> gr.Blocks:
     """The page with all its tabs and endpoints; no model is loaded."""
-    with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(3600, 86400)) as page:
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown(
             f"# {TITLE}\nGrad-CAM shows where in a photograph a network finds the evidence for what it says "
             "([Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391))."

@@ -75,4 +75,4 @@ _loading = threading.Lock()
 
 @cache
 def _load(task: str, entry: Entry, device: str) -> Classifier:
-    return _LOADERS[task][entry](device)
+    return _LOADERS[task][entry](entry.name, device)

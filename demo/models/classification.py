@@ -22,7 +22,7 @@ class Classifier:
     """A network that gives a logit to each of C classes.
 
     Attributes:
-        name: for people, such as "ResNet-50 (ImageNet)".
+        name: as in the catalogue.
         classes: the C class names, each different.
         layers: names to modules that Grad-CAM may look at; the first is the default.
     """
@@ -72,11 +72,11 @@ class Classifier:
         return self._indices[name]
 
 
-def shipped_resnet50(device: str) -> Classifier:
+def shipped_resnet50(name: str, device: str) -> Classifier:
     """The shipped encoder with its own 1000-class ImageNet head."""
     network = encoder(device)
     return Classifier(
-        name="ResNet-50",
+        name=name,
         network=network,
         classes=ResNet50_Weights.IMAGENET1K_V1.meta["categories"],
         layers={f"layer{i}": getattr(network, f"layer{i}") for i in (4, 3, 2, 1)},

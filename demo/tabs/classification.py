@@ -40,19 +40,15 @@ def explanation(path: str, names: tuple[str, ...], model_name: str, layer: str) 
     result = explain(score, model.prepare(photo), model.layers[layer])
     seconds = time.perf_counter() - started
     probability = predictions(path, model_name)
-    details = [
-        {
-            "task": TASK,
-            "model": model.name,
-            "layer": layer,
-            "target": name,
-            "score": logit,
-            "probability": probability[name],
-            "seconds": round(seconds, 3),
-        }
-        for name, logit in zip(names, result.scores.tolist(), strict=True)
-    ]
-    return frame.explained(photo, result, details)
+    return frame.explained(
+        photo,
+        result,
+        {name: probability[name] for name in names},
+        task=TASK,
+        model=model.name,
+        layer=layer,
+        seconds=seconds,
+    )
 
 
 def top(probability: dict[str, float]) -> str:
@@ -60,15 +56,16 @@ def top(probability: dict[str, float]) -> str:
     return next(iter(probability))
 
 
-def classify(path: str | None, model_name: str) -> dict[str, float]:
+def classify(image: str | None, model: str) -> dict[str, float]:
     """Endpoint `/classify`: class probabilities, of which the label shows the top 5."""
-    return predictions(_given(path), model_name)
+    return predictions(_given(image), model)
 
 
-def explain_class(path: str | None, name: str, model_name: str, layer: str) -> tuple[Any, ...]:
+def explain_class(image: str | None, class_name: str, model: str, layer: str) -> tuple[Any, ...]:
     """Endpoint `/explain_class`: the three panels of one class, or of the top one, and the details."""
-    path = _given(path)
-    result = explanation(path, (name or top(predictions(path, model_name)),), model_name, layer)
+    path = _given(image)
+    class_name = class_name or top(predictions(path, model))
+    result = explanation(path, (class_name,), model, layer)
     (row,) = result.rows
     files = frame.panel_files(result, row, COLOURS[0], 0.5)
     return *(frame.save(png, f"{name}.png") for name, png in files.items()), row.details

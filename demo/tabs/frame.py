@@ -35,10 +35,11 @@ PANELS = {
     "guided_gradcam": "Guided Grad-CAM",
 }
 CAPTIONS = {
-    "guided_backprop": "Which pixels, brighter or darker, would raise the score. Close to an edge detector: it hardly "
-    "changes with what is explained.",
-    "gradcam": "Where the evidence is, in coarse cells. It changes with what is explained.",
-    "guided_gradcam": "The two multiplied: the fine detail of the first, where the second finds evidence.",
+    "guided_backprop": "Fine detail that the score reacts to. Close to an edge detector: much the same outlines "
+    "whatever is explained, so it does not tell classes apart.",
+    "gradcam": "Where the evidence for it is, in coarse cells, strongest at the bright end of the colours. It changes "
+    "with what is explained.",
+    "guided_gradcam": "The two multiplied: the fine detail of the first, only where the second finds evidence.",
 }
 
 
@@ -74,24 +75,41 @@ class Explained:
     rows: tuple[Row, ...]
 
 
-def explained(photo: Image.Image, explanation: Explanation, details: Sequence[dict[str, Any]]) -> Explained:
-    """Rows of one explanation on one shared scale, with the `details` of each target, to which the peak is added."""
+def explained(
+    photo: Image.Image,
+    explanation: Explanation,
+    targets: dict[str, float],
+    *,
+    task: str,
+    model: str,
+    layer: str,
+    seconds: float,
+) -> Explained:
+    """Rows of one explanation on one shared scale; `targets` are the names and probabilities of its scores."""
     base = panel(photo)
     heats = explanation.gradcam.cpu().numpy()
-    peaks = explanation.maps.amax(dim=(1, 2)).tolist()
+    scores, peaks = explanation.scores.tolist(), explanation.maps.amax(dim=(1, 2)).tolist()
     gradients = {
         "guided_backprop": explanation.pixel_gradient.cpu().numpy(),
         "guided_gradcam": explanation.guided_gradcam.cpu().numpy(),
     }
     limits = {name: gradient_limit(list(gradient)) for name, gradient in gradients.items()}
-    rows = (
-        Row(
-            heat,
-            {name: _png(gradient_picture(gradients[name][t], limits[name], base.size)) for name in gradients},
-            details[t] | {"peak": peaks[t], "relus": explanation.relus, "image_size": list(photo.size)},
-        )
-        for t, heat in enumerate(heats)
-    )
+    rows = []
+    for t, (target, probability) in enumerate(targets.items()):
+        details = {
+            "task": task,
+            "model": model,
+            "layer": layer,
+            "target": target,
+            "score": scores[t],
+            "probability": probability,
+            "peak": peaks[t],
+            "relus": explanation.relus,
+            "seconds": round(seconds, 3),
+            "image_size": list(photo.size),
+        }
+        files = {name: _png(gradient_picture(gradients[name][t], limits[name], base.size)) for name in gradients}
+        rows.append(Row(heats[t], files, details))
     return Explained(base, tuple(explanation.maps.shape[1:]), float(heats.max()), tuple(rows))
 
 
@@ -286,8 +304,8 @@ def sentence(row: Row, result: Explained) -> str:
     details = row.details
     target, layer, model = (html.escape(details[name]) for name in ("target", "layer", "model"))
     text = (
-        f"Explaining <b>{target}</b>: probability {percent(details['probability'])}, logit {details['score']:.2f}, "
-        f"in {' × '.join(map(str, result.cells))} cells of <b>{layer}</b> of {model}."
+        f"Explaining <b>{target}</b>: probability {percent(details['probability'])} (logit {details['score']:.2f}), "
+        f"as seen in the {' × '.join(map(str, result.cells))} cells of <b>{layer}</b> of {model}."
     )
     if details["peak"] == 0:
         text += f" <b>No positive evidence for {target} at this layer</b>: the highest value of its map is 0."

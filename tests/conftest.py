@@ -1,0 +1,32 @@
+"""The demo as its users get it: started by its command, in a process of its own."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[str]:
+    """The address of a running demo."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "app.py"], cwd=ROOT, stdout=subprocess.PIPE, stderr=output, text=True
+        )
+        try:
+            for line in process.stdout:
+                if found := re.search(r"http://[\d.:]+", line):
+                    yield found[0]
+                    break
+            else:
+                pytest.fail(f"The demo did not start:\n{log.read_text()}")
+        finally:
+            process.terminate()
+            process.wait()
+    assert "Traceback" not in log.read_text()

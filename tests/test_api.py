@@ -1,0 +1,90 @@
+"""The endpoints, called as a script would call them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+ZEBRA = handle_file(EXAMPLES / "zebra_elephant.jpg")
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory) -> Client:
+    return Client(server, verbose=False, download_files=str(tmp_path_factory.mktemp("files")))
+
+
+def pixels(path: str) -> np.ndarray:
+    picture = Image.open(path)
+    assert picture.format == "PNG"
+    return np.asarray(picture)
+
+
+def test_classify(client):
+    label = client.predict(ZEBRA, "", api_name="/classify")
+    assert label["label"] == "zebra"
+    assert [entry["label"] for entry in label["confidences"]][:2] == ["zebra", "African elephant"]
+    assert len(label["confidences"]) == 5
+    assert 0.2 < label["confidences"][0]["confidence"] < 0.4
+
+
+def test_explain_class(client):
+    *paths, details = client.predict(
+        ZEBRA, "African elephant", "ResNet-50 (ImageNet)", "layer3", api_name="/explain_class"
+    )
+    assert [pixels(path).shape for path in paths] == [(480, 640, 3)] * 3
+    assert list(details) == [
+        "task", "model", "layer", "target", "score", "probability", "peak", "relus", "seconds", "image_size"
+    ]  # fmt: skip
+    assert (details["task"], details["layer"], details["target"]) == ("classification", "layer3", "African elephant")
+    assert (details["relus"], details["image_size"]) == (49, [640, 480])
+    assert details["peak"] > 0
+
+
+def test_empty_texts_mean_the_top_prediction_and_the_defaults(client):
+    *_, details = client.predict(ZEBRA, "", "", "", api_name="/explain_class")
+    assert (details["target"], details["layer"], details["model"]) == ("zebra", "layer4", "ResNet-50 (ImageNet)")
+
+
+def test_pictures_of_two_classes_differ_where_they_should(client):
+    zebra = client.predict(ZEBRA, "zebra", "", "", api_name="/explain_class")
+    elephant = client.predict(ZEBRA, "African elephant", "", "", api_name="/explain_class")
+    guided, gradcam, both = (
+        np.abs(pixels(a).astype(int) - pixels(b)).mean() for a, b in zip(zebra[:3], elephant[:3], strict=True)
+    )
+    assert gradcam > 10
+    assert both > 0
+    assert guided < gradcam
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((ZEBRA, "zebr", "", ""), "no class “zebr”. Did you mean zebra"),
+        ((ZEBRA, "<img src=x onerror=alert(1)>", "", ""), "no class “&lt;img src=x"),
+        ((ZEBRA, "zebra", "GPT", ""), "No model “GPT”"),
+        ((ZEBRA, "zebra", "", "layer9"), "no layer “layer9”. Pick one of layer4, layer3, layer2, layer1."),
+        ((None, "zebra", "", ""), "There is no photograph: choose one first."),
+        ((handle_file(__file__), "zebra", "", ""), "not a picture that can be opened here: save it as JPEG or PNG"),
+    ],
+)
+def test_what_cannot_be_used_gets_a_sentence(client, arguments, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(*arguments, api_name="/explain_class")
+
+
+def test_overlapping_requests_do_not_disturb_each_other(client):
+    names = ["zebra", "African elephant", "tusker", "vizsla"] * 2
+
+    def ask(name: str):
+        *paths, details = client.predict(ZEBRA, name, "", "layer2", api_name="/explain_class")
+        return [pixels(path).tobytes() for path in paths], details["target"], details["score"]
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, names))
+    assert together == [ask(name) for name in names]
+    assert [target for _, target, _ in together] == names

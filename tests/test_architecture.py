@@ -1,0 +1,51 @@
+"""Arrows point one way: app -> demo.tabs -> demo.models -> explainers, and pictures know no model."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# What a part may import of the project; the first matching prefix holds.
+ALLOWED = {
+    "explainers": ("explainers",),
+    "demo/errors.py": (),
+    "demo/images.py": ("demo.errors",),
+    "demo/rendering.py": (),
+    "demo/models": ("demo.models", "demo.errors", "explainers"),
+    "demo/tabs": ("demo.tabs", "demo.models", "demo.rendering", "demo.images", "demo.errors", "explainers"),
+    "demo/page.py": ("demo.tabs", "demo.images"),
+    "app.py": ("demo",),
+}
+OURS = ("app", "assets", "demo", "evaluation", "explainers", "tests", "training")
+FILES = [path.relative_to(ROOT) for part in ("explainers", "demo") for path in (ROOT / part).rglob("*.py")]
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", [*FILES, Path("app.py")], ids=str)
+def test_arrows_point_one_way(path):
+    if path == Path("demo/__init__.py"):
+        assert (ROOT / path).read_text() == ""
+        return
+    allowed = next(allowed for prefix, allowed in ALLOWED.items() if path.as_posix().startswith(prefix))
+    ours = {name for name in imported(path) if name.split(".")[0] in OURS}
+    wrong = {name for name in ours if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] == "explainers"], ids=str)
+def test_the_explainers_import_torch_and_nothing_else_of_others(path):
+    assert {name.split(".")[0] for name in imported(path)} <= {
+        "collections", "contextlib", "dataclasses", "explainers", "threading", "torch", "typing"
+    }  # fmt: skip

@@ -1,0 +1,66 @@
+"""Arrays to pictures, on arrays whose pictures are known."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.rendering import COLOURS, gradient_limit, gradient_picture, overlay, panel
+
+GREY = Image.new("RGB", (4, 2), (100, 100, 100))
+# The ends of the two colour maps, as published by their authors.
+ENDS = {"viridis": ((68, 1, 84), (253, 231, 36)), "jet": ((0, 0, 127), (127, 0, 0))}
+
+
+@pytest.mark.parametrize("colours", COLOURS)
+def test_the_peak_gets_the_strongest_colour_and_zero_the_weakest(colours):
+    heat = np.array([[0, 0, 5, 5], [0, 0, 5, 5]])
+    picture = overlay(GREY, heat, 5, colours, opacity=1)
+    assert (picture.getpixel((0, 0)), picture.getpixel((3, 1))) == ENDS[colours]
+
+
+def test_a_map_without_evidence_stays_at_zero():
+    picture = overlay(GREY, np.zeros((1, 1)), 0, "viridis", opacity=1)
+    assert picture.getcolors() == [(8, ENDS["viridis"][0])]
+
+
+def test_a_shared_peak_shows_which_map_is_weaker():
+    weak, strong = (overlay(GREY, np.full((1, 1), value), 4, "viridis", opacity=1) for value in (2.0, 4.0))
+    assert strong.getpixel((0, 0)) == ENDS["viridis"][1]
+    assert weak.getpixel((0, 0)) == pytest.approx((33, 145, 140), abs=2)  # the middle of viridis
+
+
+def test_opacity_runs_from_the_photograph_to_the_map():
+    half = overlay(GREY, np.full((1, 1), 3.0), 3, "jet", opacity=0.5)
+    assert overlay(GREY, np.ones((1, 1)), 1, "jet", opacity=0).getpixel((0, 0)) == (100, 100, 100)
+    assert half.getpixel((0, 0)) == pytest.approx((113, 50, 50), abs=1)
+
+
+def test_gradients_keep_their_sign_around_mid_grey():
+    gradient = np.zeros((3, 1, 4))
+    gradient[0, 0] = [0, 2, -2, 100]
+    picture = gradient_picture(gradient, 2, (4, 1))
+    assert [picture.getpixel((x, 0))[0] for x in range(4)] == [128, 255, 0, 255]
+    assert {picture.getpixel((x, 0))[1:] for x in range(4)} == {(128, 128)}
+
+
+def test_a_gradient_of_nothing_is_grey():
+    assert gradient_picture(np.zeros((3, 2, 2)), gradient_limit([np.zeros((3, 2, 2))]), (5, 5)).getcolors() == [
+        (25, (128, 128, 128))
+    ]
+
+
+def test_one_hot_pixel_does_not_black_out_the_rest():
+    gradient = np.ones((3, 20, 20))
+    gradient[0, 0, 0] = 1e6
+    assert gradient_limit([gradient]) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((1280, 960), (640, 480)), ((300, 900), (213, 640)), ((80, 60), (80, 60)), ((900, 1), (640, 1))],
+)
+def test_panels_have_the_shape_of_the_photograph(size, expected):
+    photo = panel(Image.new("RGB", size))
+    assert photo.size == expected
+    assert overlay(photo, np.ones((8, 8)), 1, "jet", 0.5).size == expected
+    assert gradient_picture(np.ones((3, 256, 256)), 1, photo.size).size == expected
