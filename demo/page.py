@@ -9,9 +9,18 @@ from demo.tabs import classification, frame
 
 TITLE = "Why did you say that?"
 
+# Typing into a list searches it; without this it would be added to the name that stands there.
+SELECT_ON_FOCUS = """<script>
+document.addEventListener("focusin", ({ target }) => target.matches("input[role=combobox]") && target.select());
+</script>"""
+
+# Gradio's default weight for bold, 600, is a font file that holds little but Cyrillic letters.
+FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
+
 # For `launch`.
 LOOK = {
-    "theme": gr.themes.Default(primary_hue="indigo"),
+    "head": SELECT_ON_FOCUS,
+    "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
     "css_paths": Path(__file__).with_name("page.css"),
     "max_file_size": MAX_BYTES,
     "ssr_mode": False,

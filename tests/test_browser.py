@@ -58,7 +58,8 @@ def upload(page: Page, path: Path) -> None:
 
 
 def choose(page: Page, box: str, typed: str) -> None:
-    page.locator(f"#{box} input").fill(typed)
+    page.locator(f"#{box} input").click()
+    page.locator(f"#{box} input").press_sequentially(typed)
     page.get_by_role("option", name=typed, exact=True).click()
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -190,7 +190,7 @@ def shared_column() -> Shared:
     )
     photo.upload(displayable, photo, photo, api_visibility="private", show_progress="hidden")
     examples = gr.Gallery(
-        [(path, path.stem.replace("_", " and ")) for path in EXAMPLES],
+        [(path, path.stem.replace("_", " ")) for path in EXAMPLES],
         label="Or take one of these",
         columns=4,
         height="auto",
