@@ -29,4 +29,4 @@ def server(tmp_path_factory) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
-    assert "Traceback" not in log.read_text()
+    assert "Traceback" not in log.read_text(), log.read_text()

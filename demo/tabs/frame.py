@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,8 +127,12 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def save(data: bytes, name: str) -> str:
-    """Write a file where the server may hand it out, and return its path."""
-    return processing_utils.save_bytes_to_cache(data, re.sub(r"[^\w.-]+", "_", name), utils.get_upload_folder())
+    """Put a file where the server may hand it out, and return its path there, which is made of its hash."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, re.sub(r"[^\w.-]+", "_", name))
+        file.write_bytes(data)
+        # Moves it into place in one step: another visitor may just be fetching the same file.
+        return processing_utils.save_file_to_cache(file, utils.get_upload_folder())
 
 
 def answered(handler: Callable) -> Callable:
