@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from explainers.relu_rules import RULES, Rule, follow, relu_nodes
+from explainers.relu_rules import RULES, InPlaceOnViews, Rule, follow, relu_nodes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What `explain` found for T scores of one image of H x W pixels, at a layer of K feature maps of h x w.
 
@@ -50,13 +50,14 @@ def explain(
     """Explain T scores of one image (the paper's section 3).
 
     The model behind `score` runs once. For each score, one backward pass with true gradients goes down to
-    `layer` (Grad-CAM) and one with the ReLU rule goes on to the pixels. The model is not changed, and
-    threads may explain on one model at the same time. Gradients are computed also inside `torch.no_grad()`
-    and `torch.inference_mode()`.
+    `layer` (Grad-CAM) and one with the ReLU rule goes on to the pixels. The model is not changed, except for
+    what its own forward pass changes (the statistics of batch norm in training mode), and threads may explain
+    on one model at the same time. Gradients are computed also inside `torch.no_grad()` and
+    `torch.inference_mode()`.
 
     Args:
         score: maps an image (1, 3, H, W) to the T numbers to explain, (T,), before any softmax. It runs the
-            model in the calling thread.
+            model in the calling thread. A constant among the T numbers gets zeros everywhere.
         image: (1, 3, H, W), floating point, as the model takes it.
         layer: the module whose output is the feature maps A^k. It runs exactly once within `score`.
         rule: how ReLUs pass the gradient to the pixels: "guided" (Guided Backprop), "deconv"
@@ -78,7 +79,7 @@ def explain(
 
     with torch.inference_mode(False), torch.enable_grad():
         leaf = image.detach().clone().requires_grad_()
-        with _output_of(layer) as outputs:
+        with _output_of(layer) as outputs, InPlaceOnViews():
             # A copy goes in, because autograd forbids models to work in place on a leaf.
             scores = score(leaf.clone())
         _check_scores(scores)
@@ -86,7 +87,11 @@ def explain(
             times = "did not run" if not outputs else f"ran {len(outputs)} times"
             raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
 
+        if not isinstance(outputs[0], Tensor):
+            raise ValueError(f"the layer must return one tensor, got {type(outputs[0]).__name__}")
         features = _feature_maps(outputs[0], reshape)
+        if not outputs[0].requires_grad:
+            raise ValueError("the layer's output does not depend on the image")
         one_hots = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)
         gradients = []
         for one_hot in one_hots:
@@ -109,7 +114,7 @@ def explain(
             for handle in handles:
                 handle.remove()
 
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(image.device.type, enabled=False):
         weights = torch.cat(gradients).float().mean(dim=(2, 3))
         maps = F.relu(torch.einsum("tk,khw->thw", weights, features[0].float()))
         gradcam = F.interpolate(maps[:, None], size=image.shape[2:], mode="bilinear", align_corners=False)
@@ -125,11 +130,6 @@ def explain(
         )
 
 
-# torch numbers hooks with an unguarded counter: two threads that register at once may get the same number,
-# and one hook would replace the other.
-_registering = threading.Lock()
-
-
 @contextmanager
 def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
     """Collect what `layer` returns in this thread while the block runs."""
@@ -143,13 +143,11 @@ def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
         # The model goes on with a copy: an in-place ReLU after the layer would overwrite A^k.
         return output.clone() if isinstance(output, Tensor) else None
 
-    with _registering:
-        handle = layer.register_forward_hook(keep)
+    handle = layer.register_forward_hook(keep)
     try:
         yield outputs
     finally:
-        with _registering:
-            handle.remove()
+        handle.remove()
 
 
 def _check_scores(scores: Tensor) -> None:

@@ -8,20 +8,57 @@ thread can see the graph, and the model is not touched.
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 Rule = Literal["guided", "deconv", "plain"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
-Gradients = tuple[Tensor, ...]
+Gradients = tuple[Tensor | None, ...]
+
+# What computes a ReLU in place, and the same out of place. The functions in the second line have an argument for it.
+_OUT_OF_PLACE: dict[Callable, Callable] = {
+    **{function: function for function in (F.relu, F.relu6, F.hardtanh, F.threshold)},
+    torch.relu_: torch.relu,
+    Tensor.relu_: torch.relu,
+    F.hardtanh_: F.hardtanh,
+    torch.threshold_: torch.threshold,
+    torch.clamp_: torch.clamp,
+    Tensor.clamp_: torch.clamp,
+    torch.clamp_min_: torch.clamp_min,
+    Tensor.clamp_min_: torch.clamp_min,
+}
+
+
+class InPlaceOnViews(TorchFunctionMode):
+    """While it is on, a ReLU that works in place on a view leaves its node in the graph.
+
+    Autograd would hide it within a node that writes the view back. As other modes of torch, it acts in its
+    own thread alone.
+    """
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        replacement = _OUT_OF_PLACE.get(function)
+        in_place = replacement is not function or kwargs.get("inplace")
+        if replacement is None or not in_place or args[0]._base is None:
+            return function(*args, **kwargs)
+        if "inplace" in kwargs:
+            kwargs = kwargs | {"inplace": False}
+        return args[0].copy_(replacement(args[0].clone(), *args[1:], **kwargs))
 
 
 def relu_nodes(output: Tensor, leaf: Tensor) -> list[Any]:
     """The autograd nodes of the ReLUs that lie between `leaf` and `output`.
 
-    A ReLU is `max(x, 0)` or `min(max(x, 0), 6)` computed by a relu, hardtanh, threshold or clamp operation.
-    Leaky and parametric ReLUs are not ReLUs, and `x * (x > 0)` cannot be recognised. ReLUs that the image
-    does not reach (those of a question encoder, say) are left out.
+    A ReLU is `max(x, 0)` or `min(max(x, 0), 6)` computed by a relu, hardtanh, threshold or clamp operation
+    with numbers for bounds. Leaky and parametric ReLUs are not ReLUs. What has no node of its own cannot be
+    recognised: `x * (x > 0)`, and what scripted or compiled modules fuse. ReLUs that the image does not
+    reach (those of a question encoder, say) are left out.
 
     Args:
         output: tensor of any shape, computed from `leaf`.
@@ -83,8 +120,13 @@ def follow(rule: Rule, nodes: list[Any]) -> list[Any]:
     Returns:
         Handles with a `remove()` method.
     """
+    # torch gives None for a gradient that is zero throughout.
     hooks: dict[Rule, Callable[[Gradients, Gradients], Gradients]] = {
-        "guided": lambda passed, _: (passed[0].clamp(min=0), *passed[1:]),
-        "deconv": lambda passed, arrived: (arrived[0].clamp(min=0), *passed[1:]),
+        "guided": lambda passed, _: (_positive(passed[0]), *passed[1:]),
+        "deconv": lambda passed, arrived: (_positive(arrived[0]), *passed[1:]),
     }
     return [node.register_hook(hooks[rule]) for node in nodes] if rule in hooks else []
+
+
+def _positive(gradient: Tensor | None) -> Tensor | None:
+    return gradient if gradient is None else gradient.clamp(min=0)

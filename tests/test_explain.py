@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet18, vgg16
+from torchvision.ops import roi_align
 
 from explainers import explain
 
@@ -84,6 +85,49 @@ def test_every_spelling_of_relu_follows_the_rule(relu, rule, channel_0):
     assert explanation.pixel_gradient[0].tolist() == [[channel_0], [[0, 0]], [[0, 0]]]
     assert explanation.weights.tolist() == [[1.5, -0.5]]  # the rule is for the pixels alone
     assert explanation.relus == 1
+
+
+VIEWS = {
+    "flattened": lambda x: x.flatten(1).flatten(0),
+    "permuted": lambda x: x.permute(0, 2, 3, 1),
+    "one picture": lambda x: x[0],
+    "half of the channels": lambda x: x[:, :1],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("relu", ["nn.ReLU in place", "F.relu in place", "torch.relu_", "Tensor.relu_", "clamp_"])
+def test_in_place_relus_on_views_follow_the_rule(relu, view):
+    """What autograd would hide: the same as the ReLU out of place, written into the view."""
+    in_place = (RELUS | {"clamp_": lambda x: x.clamp_(min=0)})[relu]
+
+    def hidden(x: Tensor) -> Tensor:
+        x = x + 0
+        in_place(view(x))
+        return x
+
+    def open_(x: Tensor) -> Tensor:
+        x = x + 0
+        view(x).copy_(torch.relu(view(x)))
+        return x
+
+    models = [TwoPixels(hidden), TwoPixels(open_)]
+    one, other = (explain(model, IMAGE, model.convolution) for model in models)
+    assert one.relus == other.relus == 1
+    assert all(map(torch.equal, everything(one), everything(other)))
+
+
+def test_a_relu_that_no_gradient_reaches_is_no_obstacle():
+    """As in detectors: boxes come through a ReLU, and pooling regions has no gradient for boxes."""
+    model = TwoPixels()
+
+    def score(image: Tensor) -> Tensor:
+        boxes = model.convolution(image).mean().relu() + torch.tensor([[0.0, 0, 2, 1]])
+        return roi_align(image, [boxes], output_size=1).flatten()[:1] + model(image)
+
+    for rule in ("guided", "deconv", "plain"):
+        explanation = explain(score, IMAGE, model.rectified, rule=rule)
+        assert explanation.relus == 2
 
 
 @pytest.mark.parametrize(("rule", "gradient"), [("plain", 0), ("guided", 0), ("deconv", 3)])
@@ -247,11 +291,26 @@ def test_tokens_with_a_class_token_become_a_map():
         explain(score, image, tokens)
 
 
+def test_autocast_of_the_caller_does_not_reach_the_result():
+    model = small_network().eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        explanation = explain(lambda x: model(x)[0], noise(), model[6])
+    assert {value.dtype for value in everything(explanation)} == {torch.float32}
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_precisions_come_back_as_float32(dtype):
     model = small_network().eval().to(dtype)
     explanation = explain(lambda x: model(x)[0], noise().to(dtype), model[6])
     assert {value.dtype for value in everything(explanation)} == {torch.float32}
+
+
+class Pair(nn.Module):
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return image, image
+
+
+PAIR = Pair()
 
 
 def twice(model: nn.Module):
@@ -276,7 +335,14 @@ ERRORS = {
     "another image": (lambda x: TRAINABLE(IMAGE), IMAGE, {"layer": TRAINABLE.convolution}, "not depend on the image"),
     "layer does not run": (MODEL, IMAGE, {"layer": nn.Conv2d(3, 3, 1)}, "exactly once .* it did not run"),
     "layer runs twice": (twice(MODEL), IMAGE, {}, "it ran 2 times"),
+    "layer is cut off": (
+        lambda x: (MODEL.convolution(IMAGE), x.sum()[None])[1],
+        IMAGE,
+        {},
+        "layer's output does not depend on the image",
+    ),
     "layer is not used": (lambda x: (MODEL(x), x.sum()[None])[1], IMAGE, {}, "not depend on the layer's output"),
+    "layer returns a tuple": (lambda x: PAIR(x)[0].sum()[None], IMAGE, {"layer": PAIR}, "one tensor, got tuple"),
     "layer is not spatial": (
         lambda x: MODEL(x),
         IMAGE,
