@@ -4,7 +4,7 @@ import argparse
 
 from demo.errors import InputError
 from demo.models import load, use_device
-from demo.page import LOOK, build
+from demo.page import LAUNCH, build
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
         share=args.share,
         root_path=args.root_path,
         prevent_thread_lock=True,
-        **LOOK,
+        **LAUNCH,
     )
     load("classification")  # while the first visitor's browser still opens the page
     page.block_thread()

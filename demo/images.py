@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from demo.errors import InputError
 
-MAX_BYTES = 10_000_000
+MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 50_000_000  # a 50-megapixel telephone still fits; Pillow's own limits start at 89 million
 MAX_SIDE = 1024
 
@@ -54,7 +54,7 @@ def _read(path: str | Path) -> bytes:
         raise InputError("The file is empty: choose the picture and upload it again.")
     if len(data) > MAX_BYTES:
         raise InputError(
-            f"The file is larger than {MAX_BYTES // 1_000_000} MB: make the picture smaller, or save it as JPEG, and "
+            f"The file is larger than {MAX_BYTES // 2**20} MB: make the picture smaller, or save it as JPEG, and "
             "upload it again."
         )
     return data

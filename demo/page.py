@@ -9,20 +9,30 @@ from demo.tabs import classification, frame
 
 TITLE = "Why did you say that?"
 
-# Typing into a list searches it; without this it would be added to the name that stands there.
-SELECT_ON_FOCUS = """<script>
-document.addEventListener("focusin", ({ target }) => target.matches("input[role=combobox]") && target.select());
+# Two mends for Gradio's dropdowns: typing searches instead of adding to the name that stands there, and the list
+# does not stay open when the box is left by keyboard.
+DROPDOWNS = """<script>
+const listOf = (box) => document.getElementById(box.getAttribute("aria-controls"));
+document.addEventListener("focusin", ({ target }) => {
+  if (!target.matches("input[role=combobox]")) return;
+  target.select();
+  listOf(target)?.style.removeProperty("display");
+});
+document.addEventListener("focusout", ({ target }) => {
+  if (!target.matches("input[role=combobox]")) return;
+  setTimeout(() => document.activeElement === target || listOf(target)?.style.setProperty("display", "none"), 200);
+});
 </script>"""
 
 # Gradio's default weight for bold, 600, is a font file that holds little but Cyrillic letters.
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
-# For `launch`.
-LOOK = {
-    "head": SELECT_ON_FOCUS,
+LAUNCH = {
+    "head": DROPDOWNS,
     "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
     "css_paths": Path(__file__).with_name("page.css"),
     "max_file_size": MAX_BYTES,
+    "allowed_paths": [str(frame.EXAMPLES_FOLDER)],
     "ssr_mode": False,
 }
 

@@ -1,6 +1,5 @@
 """Arrays to pictures: heat maps over the photograph, and gradients around mid-grey."""
 
-from collections.abc import Sequence
 from typing import Literal, get_args
 
 import matplotlib
@@ -37,12 +36,12 @@ def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours,
     return Image.blend(photo, Image.fromarray(np.ascontiguousarray(coloured)), opacity)
 
 
-def gradient_limit(gradients: Sequence[np.ndarray]) -> float:
-    """The absolute value that `gradient_picture` shows at full contrast: the 99.5th percentile over all of them.
+def gradient_limit(gradients: np.ndarray) -> float:
+    """The absolute value that `gradient_picture` shows at full contrast: the 99.5th percentile of all given.
 
     A percentile, because the few largest values of a gradient are many times the rest and would leave it grey.
     """
-    return float(np.percentile(np.abs(np.stack(gradients)), 99.5))
+    return float(np.percentile(np.abs(gradients), 99.5))
 
 
 def gradient_picture(gradient: np.ndarray, limit: float, size: tuple[int, int]) -> Image.Image:

@@ -80,9 +80,8 @@ def methods(network: nn.Module, layer: str, image: Tensor) -> dict[str, Callable
 
     def captum_three() -> None:
         heat = layer_grad_cam.attribute(leaf(), CLASS, relu_attributions=True)
-        F.interpolate(heat, size=image.shape[2:], mode="bilinear")
-        guided_backprop.attribute(leaf(), CLASS)
-        captum_product()
+        heat = F.interpolate(heat, size=image.shape[2:], mode="bilinear")
+        _ = guided_backprop.attribute(leaf(), CLASS) * heat
 
     watched = copy.deepcopy(network)
     torch_cam = TorchCam(watched, layer)
@@ -94,9 +93,9 @@ def methods(network: nn.Module, layer: str, image: Tensor) -> dict[str, Callable
         "floor: 1 forward + 1 backward": floor,
         "this project": ours,
         "pytorch-grad-cam": pytorch_grad_cam,
-        "captum, GuidedGradCam alone": captum_product,
-        "captum, all three": captum_three,
-        "torch-cam, Grad-CAM alone": torchcam,
+        "captum, GuidedGradCam (one picture)": captum_product,
+        "captum, LayerGradCam x GuidedBackprop": captum_three,
+        "torch-cam, Grad-CAM (one picture)": torchcam,
     }
 
 

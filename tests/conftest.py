@@ -17,7 +17,7 @@ def server(tmp_path_factory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-u", "app.py"], cwd=ROOT, stdout=subprocess.PIPE, stderr=output, text=True
+            [sys.executable, "-u", ROOT / "app.py"], cwd=log.parent, stdout=subprocess.PIPE, stderr=output, text=True
         )
         try:
             for line in process.stdout:

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from captum.attr import Deconvolution, GuidedBackprop, GuidedGradCam, LayerGradCam
 from pytorch_grad_cam import GradCAM, GuidedBackpropReLUModel
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -98,17 +99,33 @@ def test_pytorch_grad_cam(case, t):
     assert_close(ours["guided"].pixel_gradient[t], torch.from_numpy(np.moveaxis(guided, -1, 0)))
 
 
-def test_the_peers_return_the_plain_gradient_for_a_functional_relu():
-    """Why the hand-worked numbers, and not the peers, decide for functional ReLUs and ReLU6."""
+class Functional(nn.Module):
+    """Two convolutions with functional ReLUs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(torch.relu(self.second(F.relu(self.first(image)))).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("build", "layer", "relus"), [(Functional, "second", 2), (models.mobilenet_v2, "features.18", 35)]
+)
+def test_the_peers_return_the_plain_gradient_for_functional_relus_and_relu6(build, layer, relus):
+    """Why the hand-worked numbers, and not the peers, decide there."""
     torch.manual_seed(0)
-    network = models.mobilenet_v2().eval()
+    network = build().eval()
     image = torch.randn(1, 3, 64, 64)
-
-    def ours(rule):
-        return explain(lambda x: network(x)[0, [0]], image, network.features[-1], rule=rule)
-
-    theirs = GuidedBackprop(for_peers(network)).attribute(image.clone().requires_grad_(), 0)[0]
-    assert_close(ours("plain").pixel_gradient[0], theirs.detach())
-    assert ours("guided").relus == 35
-    difference = ours("guided").pixel_gradient - ours("plain").pixel_gradient
-    assert difference.norm() > 0.1 * ours("plain").pixel_gradient.norm()
+    guided, plain = (
+        explain(lambda x: network(x)[0, [0]], image, network.get_submodule(layer), rule=rule)
+        for rule in ("guided", "plain")
+    )
+    captum = GuidedBackprop(for_peers(network)).attribute(image.clone().requires_grad_(), 0)[0]
+    grad_cam = GuidedBackpropReLUModel(for_peers(network), "cpu")(image.clone(), 0)
+    assert_close(plain.pixel_gradient[0], captum.detach())
+    assert_close(plain.pixel_gradient[0], torch.from_numpy(np.moveaxis(grad_cam, -1, 0)))
+    assert guided.relus == relus
+    assert (guided.pixel_gradient - plain.pixel_gradient).norm() > 0.1 * plain.pixel_gradient.norm()

@@ -14,7 +14,16 @@ ALLOWED = {
     "demo/images.py": ("demo.errors",),
     "demo/rendering.py": (),
     "demo/models": ("demo.models", "demo.errors", "explainers"),
-    "demo/tabs": ("demo.tabs", "demo.models", "demo.rendering", "demo.images", "demo.errors", "explainers"),
+    "demo/rows.py": ("demo.rendering", "explainers"),
+    "demo/tabs": (
+        "demo.tabs",
+        "demo.models",
+        "demo.rows",
+        "demo.rendering",
+        "demo.images",
+        "demo.errors",
+        "explainers",
+    ),
     "demo/page.py": ("demo.tabs", "demo.images"),
     "app.py": ("demo",),
 }

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
@@ -53,7 +54,7 @@ def panel_bytes(page: Page, row: int = 0) -> list[bytes]:
 def upload(page: Page, path: Path) -> None:
     if page.get_by_label("Remove Image").count():
         page.get_by_label("Remove Image").click()
-        wait_for(page, "Choose a photograph")
+        wait_for(page, "There is no photograph: choose one first.")
     page.locator("#photo input[type=file]").set_input_files(path)
 
 
@@ -116,10 +117,14 @@ def test_colours_and_opacity_change_the_map_alone(page):
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
 
 
-def test_another_layer(page):
+def set_layer(page: Page, name: str) -> None:
     page.get_by_text("Model and layer").click()
     page.get_by_label("Layer").click()
-    page.get_by_role("option", name="layer2", exact=True).click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def test_another_layer(page):
+    set_layer(page, "layer2")
     wait_for(page, "as seen in the 32 × 32 cells of layer2")
 
 
@@ -148,6 +153,38 @@ def test_a_picture_that_browsers_cannot_show_is_shown(page, tmp_path):
     upload(page, tmp_path / "scan.tiff")
     wait_for(page, "Explaining espresso")
     page.wait_for_function("document.querySelector('#photo img')?.naturalWidth === 600")
+
+
+def test_every_request_for_a_photograph_reads_it_in_the_same_way(page, tmp_path):
+    """A grey picture of 16 bits, which others clip to white: the first look and all later ones see the same."""
+    grey = np.asarray(Image.open(EXAMPLES / "cat.jpg").convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    upload(page, tmp_path / "deep.png")
+    wait_for(page, "Explaining Egyptian cat: probability 9")
+    first = page.locator(".sentence p").first.inner_text()
+    set_layer(page, "layer3")
+    wait_for(page, "layer3")
+    assert page.locator(".sentence p").first.inner_text().split(",")[0] == first.split(",")[0]
+
+
+def test_colours_chosen_while_the_network_runs_hold_for_its_result(page):
+    page.get_by_text("Colours", exact=True).click()
+    choose(page, "chosen", "goldfish")
+    page.get_by_label("as in the paper (jet)").check()
+    wait_for(page, "Explaining goldfish")
+    page.wait_for_timeout(1500)
+    weakest = Image.open(io.BytesIO(panel_bytes(page)[1])).getpixel((5, 470))
+    assert weakest[2] > weakest[1] + 20 > weakest[0] + 20  # the blue end of jet over grass
+
+
+def test_opacity_out_of_range_is_brought_into_range(page):
+    page.get_by_text("Colours", exact=True).click()
+    box = page.get_by_label("number input for Opacity of the map over the photograph")
+    for typed in ("-3", "", "0.3"):
+        before = panel_bytes(page)[1]
+        box.fill(typed)
+        page.wait_for_timeout(800)
+        assert (panel_bytes(page)[1] == before) == (typed == "")  # nothing is 0, as -3 is
 
 
 def test_an_example_replaces_the_photograph(page):

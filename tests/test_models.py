@@ -31,7 +31,7 @@ def test_threads_that_ask_at_the_same_time_get_one_model():
         (lambda: load("haiku"), "No task “haiku”"),
         (lambda: load("classification", "GPT"), "No model “GPT” for classification. Models: ResNet-50"),
         (lambda: load("classification").score("zebr"), "no class “zebr”. Did you mean zebra"),
-        (lambda: load("classification").score("zebra", "qqqqq"), "no class “qqqqq”. Pick one from the list."),
+        (lambda: load("classification").score("zebra", "qqqqq"), "no class “qqqqq”. It knows 1000, such as tench."),
         (lambda: load("classification").score(""), "no class “”"),
         (lambda: use_device("abacus"), "no device “abacus” here. Devices: auto, cpu"),
     ],
@@ -39,6 +39,12 @@ def test_threads_that_ask_at_the_same_time_get_one_model():
 def test_what_is_not_known_is_named_and_the_known_offered(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_capitals_matter_only_where_they_tell_classes_apart():
+    known = load("classification").known
+    assert known("ZEBRA") == known("zebra") == "zebra"
+    assert (known("Cardigan"), known("cardigan")) == ("Cardigan", "cardigan")  # a dog and a jacket
 
 
 def test_the_model_is_frozen_and_in_evaluation_mode():

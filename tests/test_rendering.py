@@ -44,7 +44,7 @@ def test_gradients_keep_their_sign_around_mid_grey():
 
 
 def test_a_gradient_of_nothing_is_grey():
-    assert gradient_picture(np.zeros((3, 2, 2)), gradient_limit([np.zeros((3, 2, 2))]), (5, 5)).getcolors() == [
+    assert gradient_picture(np.zeros((3, 2, 2)), gradient_limit(np.zeros((3, 2, 2))), (5, 5)).getcolors() == [
         (25, (128, 128, 128))
     ]
 
@@ -52,7 +52,7 @@ def test_a_gradient_of_nothing_is_grey():
 def test_one_hot_pixel_does_not_black_out_the_rest():
     gradient = np.ones((3, 20, 20))
     gradient[0, 0, 0] = 1e6
-    assert gradient_limit([gradient]) == 1
+    assert gradient_limit(gradient) == 1
 
 
 @pytest.mark.parametrize(

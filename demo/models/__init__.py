@@ -48,9 +48,9 @@ def load(task: str, name: str | None = None) -> Classifier:
         InputError: no such task or model.
     """
     entries = {entry.name: entry for entry in catalog(task)}
-    entry = entries.get(name) if name else catalog(task)[0]
+    entry = entries.get(name) if name else next(iter(entries.values()))
     if entry is None:
-        raise InputError(f"No model “{name}” for {task}. Models: {', '.join(entries)}.")
+        raise InputError(f"No model “{str(name)[:80]}” for {task}. Models: {', '.join(entries)}.")
     with _loading:
         return _load(task, entry, _device)
 

@@ -43,6 +43,7 @@ class Classifier:
         self._network = network
         self._mean, self._std, self._side = list(mean), list(std), side
         self._indices = {name: index for index, name in enumerate(self.classes)}
+        self._spellings = {name.casefold(): name for name in self.classes}
 
     def prepare(self, photo: Image.Image) -> Tensor:
         """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
@@ -55,21 +56,29 @@ class Classifier:
         probabilities, order = self._network(image)[0].softmax(dim=0).sort(descending=True)
         return {self.classes[i]: p for i, p in zip(order.tolist(), probabilities.tolist(), strict=True)}
 
+    def known(self, name: str) -> str:
+        """The class of that name, in its own spelling: capitals count only where they tell two classes apart.
+
+        Raises:
+            InputError: there is none; the message offers the nearest ones.
+        """
+        if name in self._indices:
+            return name
+        if name.casefold() in self._spellings:
+            return self._spellings[name.casefold()]
+        close = difflib.get_close_matches(name.casefold(), self._spellings, n=3, cutoff=0.6)
+        nearest = " or ".join(self._spellings[spelling] for spelling in close)
+        hint = f"Did you mean {nearest}?" if nearest else f"It knows {len(self.classes)}, such as {self.classes[0]}."
+        raise InputError(f"{self.name} has no class “{name[:80]}”. {hint}")
+
     def score(self, *names: str) -> Callable[[Tensor], Tensor]:
         """The logits y^c of the named classes, (1, 3, H, W) -> (T,), in the order of the names.
 
         Raises:
-            InputError: a name is not one of `classes`; the message offers the nearest ones.
+            InputError: a name is not known; see `known`.
         """
-        indices = [self._index(name) for name in names]
+        indices = [self._indices[self.known(name)] for name in names]
         return lambda image: self._network(image)[0, indices]
-
-    def _index(self, name: str) -> int:
-        if name not in self._indices:
-            close = difflib.get_close_matches(name, self.classes, n=3, cutoff=0.5)
-            hint = f" Did you mean {' or '.join(close)}?" if close else " Pick one from the list."
-            raise InputError(f"{self.name} has no class “{name[:80]}”.{hint}")
-        return self._indices[name]
 
 
 def shipped_resnet50(name: str, device: str) -> Classifier:

@@ -10,7 +10,7 @@ import gradio as gr
 from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import catalog, load
-from demo.rendering import COLOURS, Colours
+from demo.rows import Explained, make_rows
 from demo.tabs import frame
 from explainers import explain
 
@@ -28,27 +28,21 @@ def predictions(path: str, model_name: str) -> dict[str, float]:
 
 
 @lru_cache(maxsize=32)
-def explanation(path: str, names: tuple[str, ...], model_name: str, layer: str) -> frame.Explained:
-    """The rows of one or two classes, from one forward pass."""
+def explained(path: str, names: tuple[str, ...], model_name: str, layer: str) -> Explained:
+    """The rows of one or two classes, from one forward pass; an empty layer means the default one."""
     model = load(TASK, model_name)
     layer = layer or next(iter(model.layers))
     if layer not in model.layers:
         raise InputError(f"{model.name} has no layer “{layer[:80]}”. Pick one of {', '.join(model.layers)}.")
-    score = model.score(*names)
+    names = tuple(model.known(name) for name in names)
     photo = open_photo(path)
+    image = model.prepare(photo)
     started = time.perf_counter()
-    result = explain(score, model.prepare(photo), model.layers[layer])
+    explanation = explain(model.score(*names), image, model.layers[layer])
     seconds = time.perf_counter() - started
     probability = predictions(path, model_name)
-    return frame.explained(
-        photo,
-        result,
-        {name: probability[name] for name in names},
-        task=TASK,
-        model=model.name,
-        layer=layer,
-        seconds=seconds,
-    )
+    targets = {name: probability[name] for name in names}
+    return make_rows(photo, explanation, targets, task=TASK, model=model.name, layer=layer, seconds=seconds)
 
 
 def top(probability: dict[str, float]) -> str:
@@ -56,25 +50,14 @@ def top(probability: dict[str, float]) -> str:
     return next(iter(probability))
 
 
-def classify(image: str | None, model: str) -> dict[str, float]:
+def classify(image: str, model: str) -> dict[str, float]:
     """Endpoint `/classify`: class probabilities, of which the label shows the top 5."""
-    return predictions(_given(image), model)
+    return predictions(image, model)
 
 
-def explain_class(image: str | None, class_name: str, model: str, layer: str) -> tuple[Any, ...]:
-    """Endpoint `/explain_class`: the three panels of one class, or of the top one, and the details."""
-    path = _given(image)
-    class_name = class_name or top(predictions(path, model))
-    result = explanation(path, (class_name,), model, layer)
-    (row,) = result.rows
-    files = frame.panel_files(result, row, COLOURS[0], 0.5)
-    return *(frame.save(png, f"{name}.png") for name, png in files.items()), row.details
-
-
-def _given(path: str | None) -> str:
-    if path is None:
-        raise InputError("There is no photograph: choose one first.")
-    return path
+def explain_class(image: str, class_name: str, model: str, layer: str) -> Explained:
+    """Endpoint `/explain_class`: one class, or with an empty name the top one."""
+    return explained(image, (class_name or top(predictions(image, model)),), model, layer)
 
 
 def tab(page: gr.Blocks, shared: frame.Shared) -> None:
@@ -91,118 +74,82 @@ def tab(page: gr.Blocks, shared: frame.Shared) -> None:
         with gr.Column(scale=2, min_width=260):
             chosen = gr.Dropdown([], label="Explain this class", info="Type to search all classes.", elem_id="chosen")
             other = gr.Dropdown([NOTHING], value="", label="Compare it with", elem_id="other")
-    panels = frame.panels()
+    panels = frame.panels(shared)
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = gr.Dropdown([entry.name for entry in catalog(TASK)], label="Model")
-        layer = gr.Dropdown([], label="Layer", info="Deeper layers have larger numbers.")
-
-    choice = [shared.photo, chosen, other, model, layer, shared.colours, shared.opacity]
-    prediction = [label, chosen, other]
+        layer = gr.Dropdown(
+            [],
+            label="Layer",
+            info="layer4 is the last: its cells are the coarsest, and stand for whole things rather than textures.",
+        )
 
     def explain_choice(
-        path: str | None,
-        chosen_name: str,
-        other_name: str,
-        model_name: str,
-        layer_name: str,
-        colours: Colours,
-        opacity: float,
-    ) -> list[Any]:
-        names = (chosen_name, other_name) if other_name not in ("", chosen_name) else (chosen_name,)
+        upload: frame.Upload, chosen_name: str | None, other_name: str, model_name: str, layer_name: str
+    ) -> Explained | str:
         try:
-            result = explanation(_given(path), names, model_name, layer_name)
+            path = frame.photo_path(upload)
+            chosen_name = chosen_name or top(predictions(path, model_name))
+            names = (chosen_name, other_name) if other_name not in ("", chosen_name) else (chosen_name,)
+            return explained(path, names, model_name, layer_name)
         except InputError as error:
-            return frame.show_nothing(str(error))
-        return frame.show(result, colours, opacity)
+            return str(error)
 
-    def explain_clicked(event: gr.SelectData, path: str | None, _: str, *settings: Any) -> list[Any]:
-        return [event.value, *explain_choice(path, event.value, *settings)]
+    def explain_clicked(
+        event: gr.SelectData, upload: frame.Upload, _: str, other_name: str, *settings: str
+    ) -> dict[Any, Any]:
+        other_name = "" if other_name == event.value else other_name
+        result = explain_choice(upload, event.value, other_name, *settings)
+        return {chosen: event.value, other: other_name, panels.state: result}
 
-    def predict_and_explain(
-        path: str | None, model_name: str, layer_name: str, colours: Colours, opacity: float
-    ) -> Iterator[list[Any]]:
+    def predict_and_explain(upload: frame.Upload, model_name: str, layer_name: str) -> Iterator[dict[Any, Any]]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
-        if path is None:
-            yield [None, None, "", *frame.show_nothing("Choose a photograph, or click one of the examples.")]
-            return
         try:
-            probability = predictions(path, model_name)
+            probability = predictions(frame.photo_path(upload), model_name)
         except InputError as error:
-            yield [None, None, "", *frame.show_nothing(str(error))]
+            yield {label: None, chosen: None, other: "", panels.state: str(error)}
             return
         first = top(probability)
-        waiting = [gr.skip()] * len(panels.outputs())
-        yield [probability, first, "", *waiting]
-        yield [gr.skip()] * 3 + explain_choice(path, first, "", model_name, layer_name, colours, opacity)
+        yield {label: probability, chosen: first, other: ""}
+        yield {panels.state: explain_choice(upload, first, "", model_name, layer_name)}
 
-    def open_page(model_name: str, colours: Colours, opacity: float) -> list[Any]:
+    def choices(model_name: str) -> dict[Any, Any]:
         network = load(TASK, model_name)
-        names, layers = sorted(network.classes, key=str.lower), list(network.layers)
+        names, layers = sorted(network.classes, key=str.casefold), list(network.layers)
+        return {
+            chosen: gr.Dropdown(choices=names),
+            other: gr.Dropdown(choices=[NOTHING, *names]),
+            layer: gr.Dropdown(choices=layers, value=layers[0]),
+        }
+
+    def open_page(model_name: str) -> dict[Any, Any]:
         path, (first, second) = str(frame.FIRST_EXAMPLE), FIRST_CLASSES
-        return [
-            predictions(path, model_name),
-            gr.Dropdown(choices=names, value=first),
-            gr.Dropdown(choices=[NOTHING, *names], value=second),
-            gr.Dropdown(choices=layers, value=layers[0]),
-            *explain_choice(path, first, second, model_name, layers[0], colours, opacity),
-        ]
+        return {
+            label: predictions(path, model_name),
+            chosen: first,
+            other: second,
+            panels.state: explained(path, FIRST_CLASSES, model_name, ""),
+        }
 
-    listen = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
-    page.load(open_page, [model, shared.colours, shared.opacity], [*prediction, layer, *panels.outputs()], **listen)
-    gr.on(
-        [shared.photo.change, model.input],
-        predict_and_explain,
-        [shared.photo, model, layer, shared.colours, shared.opacity],
-        [*prediction, *panels.outputs()],
-        show_progress_on=[label, *panels.rows[0].pictures],
-        trigger_mode="always_last",
-        **listen,
-    )
-    shown = [picture for row in panels.rows for picture in row.pictures]
-    gr.on(
-        [chosen.input, other.input, layer.input],
-        explain_choice,
-        choice,
-        panels.outputs(),
-        show_progress_on=shown,
-        trigger_mode="always_last",
-        **listen,
-    )
-    label.select(
-        explain_clicked, choice, [chosen, *panels.outputs()], show_progress_on=shown,
-        trigger_mode="always_last", **listen,
-    )  # fmt: skip
-    gr.on(
-        [shared.colours.input, shared.opacity.input],
-        frame.recolour,
-        [panels.state, shared.colours, shared.opacity],
-        panels.outputs(),
-        trigger_mode="always_last",
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    _endpoints()
+    listen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
+    choice = [shared.photo, chosen, other, model, layer]
+    prediction = [label, chosen, other, panels.state]
+    predict: dict[str, Any] = {
+        "fn": predict_and_explain,
+        "inputs": [shared.photo, model, layer],
+        "outputs": prediction,
+        "show_progress_on": [label, *panels.pictures],
+    } | listen
+    last: dict[str, Any] = {"show_progress_on": panels.pictures, "trigger_mode": "always_last"} | listen
+    offered = [chosen, other, layer]
+    opened = page.load(choices, model, offered, **listen).then(open_page, model, prediction, **listen)
+    for event in (
+        opened,
+        shared.photo.change(**predict, trigger_mode="always_last"),
+        model.input(choices, model, offered, **listen).then(**predict),
+        gr.on([chosen.input, other.input, layer.input], explain_choice, choice, panels.state, **last),
+        label.select(explain_clicked, choice, [chosen, other, panels.state], **last),
+    ):
+        panels.refresh(event)
 
-
-def _endpoints() -> None:
-    image = frame.photo_input(visible=False, label="image")
-    model = gr.Textbox("", visible=False, label="model")
-    gr.Button(visible=False).click(
-        frame.answered(classify),
-        [image, model],
-        gr.Label(visible=False, num_top_classes=5, label="label"),
-        api_name="classify",
-        **frame.NETWORK,
-    )
-    gr.Button(visible=False).click(
-        frame.answered(explain_class),
-        [
-            image,
-            gr.Textbox("", visible=False, label="class_name"),
-            model,
-            gr.Textbox("", visible=False, label="layer"),
-        ],
-        frame.api_outputs(),
-        api_name="explain_class",
-        **frame.NETWORK,
-    )
+    frame.endpoint("classify", classify, ["model"], [gr.Label(visible=False, num_top_classes=5, label="label")])
+    frame.explanation_endpoint("explain_class", explain_class, ["class_name", "model", "layer"])

@@ -1,177 +1,71 @@
-"""What all tabs share: the photograph, the settings, the rows of panels, and the way from numbers to pictures."""
+"""What all tabs share: the photograph, the examples, the settings, and the rows of panels."""
 
 import functools
 import html
-import io
-import json
 import re
 import tempfile
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-import numpy as np
 from gradio import processing_utils, utils
-from gradio.data_classes import ImageData
-from PIL import Image
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES, open_photo
-from demo.rendering import COLOURS, Colours, gradient_limit, gradient_picture, overlay, panel
-from explainers import Explanation
+from demo.rendering import COLOURS, Colours
+from demo.rows import PANELS, Explained, archive, png, row_files, sentence
 
-_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
-FIRST_EXAMPLE = _FOLDER / "zebra_elephant.jpg"
-EXAMPLES = sorted(_FOLDER.glob("*.jpg"), key=lambda path: (path != FIRST_EXAMPLE, path))
+EXAMPLES_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+FIRST_EXAMPLE = EXAMPLES_FOLDER / "zebra_elephant.jpg"
+EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"), key=lambda path: (path != FIRST_EXAMPLE, path))
+
+OPACITY = 0.5
 
 # One at a time: the network uses all cores, and the last thing that somebody asked for is then answered last.
-NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
+# Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
+NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "preprocess": False}
 
-PANELS = {
-    "guided_backprop": "Guided Backprop",
-    "gradcam": "Grad-CAM",
-    "guided_gradcam": "Guided Grad-CAM",
-}
 CAPTIONS = {
     "guided_backprop": "Fine detail that the score reacts to. Close to an edge detector: much the same outlines "
-    "whatever is explained, so it does not tell classes apart.",
-    "gradcam": "Where the evidence for it is, in coarse cells, strongest at the bright end of the colours. It changes "
-    "with what is explained.",
+    "whatever is explained, only stronger or weaker, so it does not tell classes apart.",
+    "gradcam": "Where the evidence for what is explained lies, in coarse cells: from violet, none, to yellow, most "
+    "(in the paper's colours from blue to red).",
     "guided_gradcam": "The two multiplied: the fine detail of the first, only where the second finds evidence.",
 }
 
+Upload = dict[str, Any] | None
 
-@dataclass(frozen=True)
-class Row:
-    """One explained target: what its three panels are made of.
 
-    Attributes:
-        heat: (H, W), the Grad-CAM map.
-        gradients: PNG files of the panels "guided_backprop" and "guided_gradcam".
-        details: as in the API: task, model, layer, target, score, probability, peak, relus, seconds, image_size.
+def photo_path(upload: Upload) -> str:
+    """Where an uploaded photograph lies, unopened, from what an image input gives under `NETWORK`.
+
+    Raises:
+        InputError: nothing was uploaded, or what is named is not an uploaded file.
     """
-
-    heat: np.ndarray
-    gradients: dict[str, bytes]
-    details: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A photograph at panel size and one row for each target.
-
-    Attributes:
-        photo: at panel size.
-        cells: height and width of the layer's feature maps.
-        peak: the scale that the Grad-CAM panels of all rows share.
-        rows: one for each target.
-    """
-
-    photo: Image.Image
-    cells: tuple[int, ...]
-    peak: float
-    rows: tuple[Row, ...]
+    if not upload:
+        raise InputError("There is no photograph: choose one first.")
+    # A request can name any file of this computer; only those that were uploaded may be opened.
+    with suppress(ValueError):  # a null character in the path
+        path = Path(upload["path"] or "").resolve()
+        if path.is_relative_to(Path(utils.get_upload_folder()).resolve()) and path.is_file():
+            return str(path)
+    raise InputError("The photograph is not on the server any more: choose it again.")
 
 
-def explained(
-    photo: Image.Image,
-    explanation: Explanation,
-    targets: dict[str, float],
-    *,
-    task: str,
-    model: str,
-    layer: str,
-    seconds: float,
-) -> Explained:
-    """Rows of one explanation on one shared scale; `targets` are the names and probabilities of its scores."""
-    base = panel(photo)
-    heats = explanation.gradcam.cpu().numpy()
-    scores, peaks = explanation.scores.tolist(), explanation.maps.amax(dim=(1, 2)).tolist()
-    gradients = {
-        "guided_backprop": explanation.pixel_gradient.cpu().numpy(),
-        "guided_gradcam": explanation.guided_gradcam.cpu().numpy(),
-    }
-    limits = {name: gradient_limit(list(gradient)) for name, gradient in gradients.items()}
-    rows = []
-    for t, (target, probability) in enumerate(targets.items()):
-        details = {
-            "task": task,
-            "model": model,
-            "layer": layer,
-            "target": target,
-            "score": scores[t],
-            "probability": probability,
-            "peak": peaks[t],
-            "relus": explanation.relus,
-            "seconds": round(seconds, 3),
-            "image_size": list(photo.size),
-        }
-        files = {name: _png(gradient_picture(gradients[name][t], limits[name], base.size)) for name in gradients}
-        rows.append(Row(heats[t], files, details))
-    return Explained(base, tuple(explanation.maps.shape[1:]), float(heats.max()), tuple(rows))
-
-
-def panel_files(result: Explained, row: Row, colours: Colours, opacity: float) -> dict[str, bytes]:
-    """The PNG files of a row, by their names in PANELS, in its order."""
-    gradcam = _png(overlay(result.photo, row.heat, result.peak, colours, opacity))
-    return {name: row.gradients.get(name, gradcam) for name in PANELS}
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=1)  # the default is a third smaller and takes four times as long
-    return buffer.getvalue()
+def file_name(text: str) -> str:
+    """The text with all that is unusual in the name of a file replaced."""
+    return re.sub(r"[^\w.-]+", "_", text)
 
 
 def save(data: bytes, name: str) -> str:
     """Put a file where the server may hand it out, and return its path there, which is made of its hash."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, re.sub(r"[^\w.-]+", "_", name))
+        file = Path(folder, name)
         file.write_bytes(data)
         # Moves it into place in one step: another visitor may just be fetching the same file.
         return processing_utils.save_file_to_cache(file, utils.get_upload_folder())
-
-
-def answered(handler: Callable) -> Callable:
-    """Turn the errors of an API handler into sentences, and keep everything else of them in the log."""
-
-    @functools.wraps(handler)
-    def answer(*args: Any) -> Any:
-        try:
-            return handler(*args)
-        except InputError as error:
-            raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
-
-    return answer
-
-
-def displayable(path: str | None) -> Any:
-    """A photograph that browsers cannot show (TIFF, HEIC) as one that they can; others stay as they are."""
-    if path is None or Path(path).suffix.lower() not in (".tif", ".tiff", ".heic", ".heif"):
-        return gr.skip()
-    try:
-        return save(_png(open_photo(path)), "photograph.png")
-    except InputError:
-        return gr.skip()  # said where the photograph is used
-
-
-def photo_input(**options: Any) -> gr.Image:
-    """An image input that hands on the path of the uploaded file, unopened: `demo.images.open_photo` opens it."""
-    image = gr.Image(type="filepath", sources=["upload", "clipboard", "webcam"], **options)
-    # Not in a subclass: Gradio writes a file beside the source of every subclass.
-    image.preprocess = _uploaded_path
-    return image
-
-
-def _uploaded_path(payload: ImageData | None) -> str | None:
-    if payload is None:
-        return None
-    if payload.url and payload.url.startswith("data:"):
-        return processing_utils.save_base64_to_cache(payload.url, utils.get_upload_folder())
-    return payload.path
 
 
 class Shared(NamedTuple):
@@ -184,16 +78,17 @@ class Shared(NamedTuple):
 
 def shared_column() -> Shared:
     """Build the photograph, the examples and the settings that hold for every tab."""
-    photo = photo_input(
+    photo = gr.Image(
         value=FIRST_EXAMPLE,
+        type="filepath",
+        sources=["upload", "clipboard", "webcam"],
         label="Photograph",
-        placeholder=f"Drop a photograph here,\npaste one, or click to choose\n(at most {MAX_BYTES // 1_000_000} MB)",
+        placeholder=f"Drop a photograph here,\nor click to choose one\n(at most {MAX_BYTES // 2**20} MB)",
         buttons=["fullscreen"],
         height=300,
         elem_id="photo",
         alt_text="The photograph that is explained",
     )
-    photo.upload(displayable, photo, photo, api_visibility="private", show_progress="hidden")
     examples = gr.Gallery(
         [(path, path.stem.replace("_", " ")) for path in EXAMPLES],
         label="Or take one of these",
@@ -208,15 +103,28 @@ def shared_column() -> Shared:
     def take_example(event: gr.SelectData) -> Path:
         return EXAMPLES[event.index]
 
-    examples.select(take_example, None, photo, api_visibility="private", show_progress="hidden")
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    examples.select(take_example, None, photo, **quiet)
+    photo.upload(displayable, photo, photo, preprocess=False, **quiet)
     with gr.Accordion("Colours", open=False):
         colours = gr.Radio(
             [("even, safe for colour-blind readers (viridis)", COLOURS[0]), ("as in the paper (jet)", COLOURS[1])],
             value=COLOURS[0],
             label="Colours of the Grad-CAM map",
         )
-        opacity = gr.Slider(0, 1, 0.5, step=0.05, label="Opacity of the map over the photograph")
+        opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity of the map over the photograph")
     return Shared(photo, colours, opacity)
+
+
+def displayable(upload: Upload) -> Any:
+    """A photograph that browsers cannot show (TIFF, HEIC) as one that they can; others stay as they are."""
+    path = photo_path(upload)
+    if Path(path).suffix.lower() not in (".tif", ".tiff", ".heic", ".heif"):
+        return gr.skip()
+    try:
+        return save(png(open_photo(path)), "photograph.png")
+    except InputError:
+        return gr.skip()  # said where the photograph is used
 
 
 class PanelRow(NamedTuple):
@@ -228,111 +136,113 @@ class PanelRow(NamedTuple):
 
 
 class Panels(NamedTuple):
-    """The widgets that show an `Explained`: two rows, the download, and the state that recolouring needs."""
+    """What a tab needs of its panels.
 
-    rows: tuple[PanelRow, PanelRow]
-    download: gr.DownloadButton
+    `state` is what they show: an `Explained`, or a sentence that says why there is nothing to show. A tab's
+    handlers write the state and nothing else of the panels; after them, `refresh` is called with the event.
+    """
+
     state: gr.State
-
-    def outputs(self) -> list[Any]:
-        """The widgets in the order in which `show` gives their values."""
-        return [w for row in self.rows for w in (row.group, row.sentence, *row.pictures)] + [self.download, self.state]
+    pictures: list[gr.Image]
+    refresh: Callable[[Any], None]
 
 
-def panels() -> Panels:
-    """Build two rows of panels, the second hidden."""
+def panels(shared: Shared) -> Panels:
+    """Build two rows of panels, the second hidden, and the download."""
+    state = gr.State(time_to_live=3600)
     rows = (_panel_row(True), _panel_row(False))
-    with gr.Row():
-        download = gr.DownloadButton("Download all panels and their numbers (zip)", interactive=False, size="sm")
-    return Panels(rows, download, gr.State(time_to_live=3600))
+    download = gr.DownloadButton("Download all panels and their numbers (zip)", interactive=False, size="sm")
+    pictures = [picture for row in rows for picture in row.pictures]
+
+    def show(result: Explained | str | None, colours: Colours, opacity: float | None) -> dict[Any, Any]:
+        opacity = min(max(opacity or 0, 0), 1)  # the box beside the slider takes any number, or none
+        found = result.rows if isinstance(result, Explained) else []
+        files: dict[str, bytes] = {}
+        shown: dict[Any, Any] = {}
+        for number, widgets in enumerate(rows):
+            row = found[number] if number < len(found) else None
+            shown[widgets.group] = gr.Column(visible=row is not None or number == 0)
+            shown |= dict.fromkeys([widgets.sentence, *widgets.pictures])
+            if isinstance(result, str):
+                shown[widgets.sentence] = f"<p role='alert'>{html.escape(result)}</p>"
+            if not isinstance(result, Explained) or row is None:
+                continue
+            shown[widgets.sentence] = f"<p role='status'>{sentence(result, row)}</p>"
+            target = row.details["target"]
+            pngs = row_files(result, row, colours, opacity)
+            for picture, (name, data) in zip(widgets.pictures, pngs.items(), strict=True):
+                file = file_name(f"{target}_{name}.png")
+                files[file] = data
+                shown[picture] = gr.Image(value=save(data, file), alt_text=f"{PANELS[name]} for {target}")
+        zipped = None
+        if isinstance(result, Explained):
+            names = "_and_".join(row.details["target"] for row in found)
+            zipped = save(archive(result, files), file_name(f"{names}.zip"))
+        return shown | {download: gr.DownloadButton(value=zipped, interactive=zipped is not None)}
+
+    # The same function and queue for all: an older state is then never drawn over a newer one.
+    drawing: dict[str, Any] = {
+        "fn": show,
+        "inputs": [state, shared.colours, shared.opacity],
+        "outputs": [download, *pictures, *(widget for row in rows for widget in (row.group, row.sentence))],
+        "show_progress_on": pictures,
+        "api_visibility": "private",
+        "concurrency_id": "drawing",
+        "preprocess": False,
+    }
+    gr.on(
+        [shared.colours.input, shared.opacity.input],
+        **drawing,
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+    return Panels(state, pictures, lambda event: event.then(**drawing, show_progress="minimal"))
 
 
 def _panel_row(first: bool) -> PanelRow:
     with gr.Column(visible=first, elem_classes="panel-row") as group:
-        sentence = gr.HTML(elem_classes="sentence")
+        said = gr.HTML(elem_classes="sentence")
         with gr.Row():
             pictures = []
             for name, title in PANELS.items():
                 with gr.Column(min_width=220):
-                    pictures.append(
-                        gr.Image(
-                            label=title,
-                            format="png",
-                            interactive=False,
-                            buttons=["download", "fullscreen"],
-                            elem_classes="panel",
-                        )
+                    picture = gr.Image(
+                        label=title,
+                        format="png",
+                        interactive=False,
+                        buttons=["download", "fullscreen"],
+                        elem_classes="panel",
                     )
+                    pictures.append(picture)
                     if first:
                         gr.Markdown(CAPTIONS[name], elem_classes="caption")
-    return PanelRow(group, sentence, pictures)
+    return PanelRow(group, said, pictures)
 
 
-def show(result: Explained, colours: Colours, opacity: float) -> list[Any]:
-    """Values for `Panels.outputs`."""
-    values: list[Any] = []
-    files = {}
-    for number in range(2):
-        if number >= len(result.rows):
-            values += [gr.Column(visible=False), None, None, None, None]
-            continue
-        row = result.rows[number]
-        target = row.details["target"]
-        pngs = panel_files(result, row, colours, opacity)
-        names = {name: f"{target}_{name}.png" for name in PANELS}
-        files.update({names[name]: png for name, png in pngs.items()})
-        values += [gr.Column(visible=True), sentence(row, result)]
-        values += [
-            gr.Image(value=save(png, names[name]), alt_text=f"{PANELS[name]} for {target}")
-            for name, png in pngs.items()
-        ]
-    files["details.json"] = json.dumps([row.details for row in result.rows], indent=2).encode()
-    name = "_and_".join(row.details["target"] for row in result.rows)
-    return [*values, gr.DownloadButton(value=save(_zip(files), f"{name}.zip"), interactive=True), result]
+def endpoint(name: str, handler: Callable, inputs: list[str], outputs: list[Any]) -> None:
+    """Add an API endpoint whose inputs are an image and then texts with the given labels."""
+
+    @functools.wraps(handler)
+    def answer(upload: Upload, *texts: Any) -> Any:
+        try:
+            return handler(photo_path(upload), *(str(text or "") for text in texts))
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    widgets = [gr.Image(type="filepath", visible=False, label="image")]
+    widgets += [gr.Textbox("", visible=False, label=label) for label in inputs]
+    gr.Button(visible=False).click(answer, widgets, outputs, api_name=name, **NETWORK)
 
 
-def show_nothing(sentence: str) -> list[Any]:
-    """Values for `Panels.outputs` when there is nothing to show, with the reason."""
-    empty = [None, None, None]
-    said = f"<p role='alert'>{html.escape(sentence)}</p>"
-    row = [gr.Column(visible=True), said, *empty, gr.Column(visible=False), None, *empty]
-    return [*row, gr.DownloadButton(value=None, interactive=False), None]
+def explanation_endpoint(name: str, handler: Callable[..., Explained], inputs: list[str]) -> None:
+    """Add an API endpoint that returns the three panels and the details of one explained target."""
 
+    @functools.wraps(handler)
+    def answer(*given: Any) -> list[Any]:
+        result = handler(*given)
+        (row,) = result.rows
+        files = row_files(result, row, COLOURS[0], OPACITY)
+        return [*(save(data, f"{panel}.png") for panel, data in files.items()), row.details]
 
-def recolour(result: Explained | None, colours: Colours, opacity: float) -> Any:
-    """Values for `Panels.outputs` in other colours. No network runs."""
-    return show(result, colours, opacity) if result else gr.skip()
-
-
-def sentence(row: Row, result: Explained) -> str:
-    """One line of plain words under a row, as HTML."""
-    details = row.details
-    target, layer, model = (html.escape(details[name]) for name in ("target", "layer", "model"))
-    text = (
-        f"Explaining <b>{target}</b>: probability {percent(details['probability'])} (logit {details['score']:.2f}), "
-        f"as seen in the {' × '.join(map(str, result.cells))} cells of <b>{layer}</b> of {model}."
-    )
-    if details["peak"] == 0:
-        text += f" <b>No positive evidence for {target} at this layer</b>: the highest value of its map is 0."
-    if len(result.rows) > 1:
-        text += " Both rows share one scale."
-    return f"<p role='status'>{text}</p>"
-
-
-def percent(probability: float) -> str:
-    """A probability for people: 38.0%, or that it is under the last digit."""
-    return "under 0.1%" if probability < 0.001 else f"{probability:.1%}"
-
-
-def _zip(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
-
-
-def api_outputs() -> list[Any]:
-    """Invisible widgets for what every `/explain_...` endpoint returns: the three panels and the details."""
-    pictures = [gr.Image(visible=False, format="png", label=name) for name in PANELS]
-    return [*pictures, gr.JSON(visible=False, label="details")]
+    pictures = [gr.Image(visible=False, format="png", label=panel) for panel in PANELS]
+    endpoint(name, answer, inputs, [*pictures, gr.JSON(visible=False, label="details")])
