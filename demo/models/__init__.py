@@ -55,18 +55,27 @@ def load(task: str, name: str | None = None) -> Classifier:
         return _load(task, entry, _device)
 
 
+def available_device(name: str) -> str:
+    """The device "cpu", "cuda" or "mps" if it is here, or with "auto" the fastest there is.
+
+    Raises:
+        InputError: this computer or this PyTorch has no such device.
+    """
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
+    if name not in ("auto", *present):
+        raise InputError(f"There is no device “{name}” here. Devices: auto, {', '.join(present)}.")
+    return present[-1] if name == "auto" else name
+
+
 def use_device(name: str) -> None:
-    """Put the models that are loaded from now on on "cpu", "cuda", "mps", or with "auto" on the fastest there is.
+    """Put the models that are loaded from now on on a device, named as for `available_device`.
 
     Raises:
         InputError: this computer or this PyTorch has no such device.
     """
     global _device
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
-    if name not in ("auto", *present):
-        raise InputError(f"There is no device “{name}” here. Devices: auto, {', '.join(present)}.")
-    _device = present[-1] if name == "auto" else name
+    _device = available_device(name)
 
 
 _device = "cpu"
