@@ -3,8 +3,8 @@
     python -m training.features DATA CACHE flickr8k coco --of captions
     python -m training.captioner DATA CACHE RUN
 
-DATA is laid out as `training.features` says; a line of `records.jsonl` has `captions`, and of Flickr8k also the `split`
-of Karpathy. Trained on Flickr8k's train split and all captioned pictures of COCO, chosen on Flickr8k's val split.
+DATA is laid out as `training.features` says; a line of `records.jsonl` has `captions`, and of Flickr8k also Karpathy's
+`split`. Trained on Flickr8k's train split and all captioned pictures of COCO, chosen on Flickr8k's val split.
 
 First cross-entropy; then self-critical training on CIDEr-D (Rennie et al., CVPR 2017), with the mean of the other
 samples of a picture as the baseline of each. RUN keeps a checkpoint of each stage: a run that was stopped goes on
@@ -120,7 +120,7 @@ def self_critical_epoch(
     settings: Settings,
     update: Callable[[Tensor], None],
 ) -> None:
-    """One pass over all pictures: sampled captions gain or lose probability by how much better they are than others."""
+    """One pass over all pictures: captions better than the others sampled for their picture gain probability."""
     progress = tqdm(torch.randperm(len(references)).split(settings.critical_images), desc="self-critical", leave=False)
     for batch in progress:
         pictures = batch.repeat_interleave(settings.samples)
@@ -270,7 +270,8 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str, m
     vocabulary = make_vocabulary(training.captions, settings.least_count)
     index = {word: token for token, word in enumerate(vocabulary, start=END + 1)}
     tokens = [[[index.get(word, UNKNOWN) for word in caption] for caption in picture] for picture in training.captions]
-    print(f"{len(tokens)} pictures, {sum(map(len, tokens))} captions, {len(vocabulary)} words", flush=True)
+    count = sum(map(len, tokens))
+    print(f"{len(tokens)} pictures, {count} captions, {len(vocabulary)} words", flush=True)
 
     torch.manual_seed(settings.seed)
     decoder = Decoder(len(vocabulary), settings.width, settings.hidden, settings.dropout).to(device)
@@ -314,20 +315,19 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str, m
         validate,
     )
 
-    save_file(
-        {name: tensor.half().cpu() for name, tensor in decoder.state_dict().items()}, run / "captioner.safetensors"
-    )
+    # What is measured is what ships: rounded to float16.
+    decoder.half()
+    save_file(decoder.cpu().state_dict(), run / "captioner.safetensors")
+    decoder.float().to(device)
     found = [
         beam_search(decoder, row[None], settings.beam, settings.limit)[0][0] for row in tqdm(seen, desc="beam search")
     ]
     scores = measure([_spell(caption, vocabulary) for caption in found], validation.captions)
     print(f"validation, beam of {settings.beam}:", scores)
     card = {
-        "trained on": f"{len(tokens)} pictures, {sum(map(len, tokens))} captions: Flickr8k train, COCO val2014 (a part)",
+        "trained on": f"Flickr8k train and a part of COCO val2014: {len(tokens)} pictures, {count} captions",
         "settings": asdict(settings),
         "validation": scores,
-        "beam": settings.beam,
-        "limit": settings.limit,
         "vocabulary": vocabulary,
     }
     (run / "captioner.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")

@@ -216,7 +216,8 @@ class Captioner:
 def shipped_captioner(name: str, device: str) -> Captioner:
     """The shipped encoder and the decoder that `training.captioner` made on top of it."""
     card = json.loads(CARD.read_text())
-    decoder = Decoder(len(card["vocabulary"]), card["settings"]["width"], card["settings"]["hidden"])
+    vocabulary, settings = card["vocabulary"], card["settings"]
+    decoder = Decoder(len(vocabulary), settings["width"], settings["hidden"])
     decoder.load_state_dict(load_file(WEIGHTS), strict=True)
     decoder.to(device).float().eval().requires_grad_(False)
-    return Captioner(name, encoder(device), decoder, card["vocabulary"], card["beam"], card["limit"])
+    return Captioner(name, encoder(device), decoder, vocabulary, settings["beam"], settings["limit"])
