@@ -51,7 +51,8 @@ def by_hand(decoder: Decoder, features: Tensor, tokens: list[int]) -> list[float
     w = decoder.state_dict()
     hidden = memory = torch.zeros(7)
     terms = []
-    x = w["look.weight"] @ features + w["look.bias"]
+    normal = (features - features.mean()) / (features.var(correction=0) + 1e-5).sqrt()
+    x = w["look.weight"] @ normal + w["look.bias"]
     for token in tokens:
         gates = w["cell.weight_ih"] @ x + w["cell.bias_ih"] + w["cell.weight_hh"] @ hidden + w["cell.bias_hh"]
         enter, forget, candidate, leave = gates.reshape(4, 7)
@@ -59,7 +60,7 @@ def by_hand(decoder: Decoder, features: Tensor, tokens: list[int]) -> list[float
         hidden = leave.sigmoid() * memory.tanh()
         logits = w["embedding.weight"] @ (w["speak.weight"] @ hidden + w["speak.bias"]) + w["bias"]
         terms.append((logits[token] - logits.exp().sum().log()).item())
-        x = w["embedding.weight"][token]
+        x = w["embedding.weight"][token] * 6**0.5
     return terms
 
 

@@ -42,12 +42,12 @@ class Settings:
     least_count: int = 4
     width: int = 384
     hidden: int = 512
-    dropout: float = 0.4
+    dropout: float = 0.3
     word_dropout: float = 0.1
     smoothing: float = 0.1
-    batch: int = 256
-    rate: float = 2e-3
-    epochs: int = 9
+    batch: int = 128
+    rate: float = 1e-3
+    epochs: int = 6
     patience: int = 3
     critical_images: int = 64
     samples: int = 5

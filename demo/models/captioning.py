@@ -53,6 +53,9 @@ class Decoder(nn.Module):
         self.speak = nn.Linear(hidden, width)
         self.bias = nn.Parameter(torch.zeros(vocabulary + 1))
         self.dropout = nn.Dropout(dropout)
+        # The vectors serve twice: small as rows of the output layer, scaled up to unit variance as inputs.
+        self.scale = width**0.5
+        nn.init.normal_(self.embedding.weight, std=1 / self.scale)
 
     def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
         """What the decoder expects at each place of given captions.
@@ -73,11 +76,11 @@ class Decoder(nn.Module):
 
     def see(self, features: Tensor) -> Tensor:
         """Pooled features (N, 2048) as the first input of the LSTM, (N, width)."""
-        return self.look(self.dropout(features))
+        return self.look(self.dropout(nn.functional.layer_norm(features, (FEATURES,))))
 
     def read(self, tokens: Tensor) -> Tensor:
         """Words, int64 of any shape, as inputs of the LSTM, (..., width); an unknown word is a zero vector."""
-        vectors = self.embedding(tokens.clamp(min=0)) * (tokens != UNKNOWN)[..., None]
+        vectors = self.embedding(tokens.clamp(min=0)) * self.scale * (tokens != UNKNOWN)[..., None]
         return self.dropout(vectors)
 
     def logits(self, hidden: Tensor) -> Tensor:
