@@ -1,19 +1,25 @@
 """The captioner, on a decoder small enough to be worked out step by step."""
 
 from itertools import product
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from pycocoevalcap.cider.cider import Cider
 from torch import Tensor, nn
 
 from demo.errors import InputError
+from demo.images import open_photo
+from demo.models import load
 from demo.models.captioning import END, FEATURES, MOST_WORDS, UNKNOWN, WHOLE, Captioner, Decoder, beam_search, words
 from explainers import explain
 from training.captioner import say
 from training.cider import cider_d, inverse_frequencies, weigh
 
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 VOCABULARY = ["a", "dog", "'s", "t-shirt", "runs"]
 IMAGE = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
@@ -237,3 +243,40 @@ def test_the_reward_is_the_field_s_cider():
     ]
     _, theirs = Cider().compute_score(dict(enumerate(references)), {i: [c] for i, c in enumerate(captions)})
     assert ours == pytest.approx(theirs.tolist(), abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Captioner:
+    return load("captioning")
+
+
+def test_the_shipped_captioner_is_small_frozen_and_reads_its_own_captions(shipped):
+    assert load("captioning") is shipped
+    assert not shipped._decoder.training
+    assert not any(parameter.requires_grad for parameter in shipped._decoder.parameters())
+    assert len(set(shipped.vocabulary)) == len(shipped.vocabulary)
+    for word in shipped.vocabulary:
+        assert words(word) == [word]
+    image = shipped.prepare(open_photo(EXAMPLES / "zebra_elephant.jpg"))
+    for caption, score in shipped.predict(image):
+        assert shipped.score(caption, WHOLE)(image).item() == pytest.approx(score, abs=1e-3)
+
+
+def test_different_pictures_have_different_captions(shipped):
+    files = ("zebra_elephant.jpg", "garden.jpg", "cat.jpg", "palace.jpg", "astronaut.jpg")
+    captions = [shipped.predict(shipped.prepare(open_photo(EXAMPLES / file)))[0][0] for file in files]
+    assert len(set(captions)) == len(files)
+    assert "zebra" in captions[0]
+
+
+def test_the_map_of_a_word_leaves_the_thing_it_names_when_that_is_greyed_out(shipped):
+    photo = open_photo(EXAMPLES / "zebra_elephant.jpg")
+    zebra = np.asarray(Image.open(EXAMPLES / "zebra_elephant.mask.png")) == 1
+    greyed = Image.fromarray(np.where(zebra[..., None], np.uint8(128), np.asarray(photo)))
+    score = shipped.score("a zebra in the grass", 1)
+    before, after = (explain(score, shipped.prepare(picture), shipped.layers["layer4"]) for picture in (photo, greyed))
+    there = torch.from_numpy(np.array(Image.fromarray(zebra).resize((256, 256))))
+    assert after.scores.item() < before.scores.item() - 1
+    assert there.flatten()[before.gradcam.argmax()]
+    assert before.gradcam[0][there].sum() > 2 * there.float().mean() * before.gradcam.sum()
+    assert after.gradcam[0][there].sum() < 0.5 * before.gradcam[0][there].sum()
