@@ -1,12 +1,15 @@
 """The models behind the tabs: `catalog(task)` lists them, `load(task)` gives one ready to use."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal, overload
 
 import torch
 
 from demo.errors import InputError
+from demo.models.captioning import Captioner, shipped_captioner
 from demo.models.classification import Classifier, shipped_resnet50
 
 
@@ -25,7 +28,10 @@ class Entry:
     shipped: bool
 
 
-_LOADERS = {"classification": {Entry("ResNet-50 (ImageNet)", 51.5, shipped=True): shipped_resnet50}}
+_LOADERS: dict[str, dict[Entry, Callable[[str, str], Classifier | Captioner]]] = {
+    "classification": {Entry("ResNet-50 (ImageNet)", 51.5, shipped=True): shipped_resnet50},
+    "captioning": {Entry("ResNet-50 + LSTM (Flickr8k)", 7.1, shipped=True): shipped_captioner},
+}
 
 
 def catalog(task: str) -> list[Entry]:
@@ -39,7 +45,15 @@ def catalog(task: str) -> list[Entry]:
     return list(_LOADERS[task])
 
 
-def load(task: str, name: str | None = None) -> Classifier:
+@overload
+def load(task: Literal["classification"], name: str | None = None) -> Classifier: ...
+
+
+@overload
+def load(task: Literal["captioning"], name: str | None = None) -> Captioner: ...
+
+
+def load(task: str, name: str | None = None) -> Classifier | Captioner:
     """The model of that name, or the task's default one, frozen and in evaluation mode.
 
     It is loaded on first use, once per process; threads that ask meanwhile wait for it.
@@ -55,18 +69,27 @@ def load(task: str, name: str | None = None) -> Classifier:
         return _load(task, entry, _device)
 
 
+def available_device(name: str) -> str:
+    """The device "cpu", "cuda" or "mps" if it is here, or with "auto" the fastest there is.
+
+    Raises:
+        InputError: this computer or this PyTorch has no such device.
+    """
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
+    if name not in ("auto", *present):
+        raise InputError(f"There is no device “{name}” here. Devices: auto, {', '.join(present)}.")
+    return present[-1] if name == "auto" else name
+
+
 def use_device(name: str) -> None:
-    """Put the models that are loaded from now on on "cpu", "cuda", "mps", or with "auto" on the fastest there is.
+    """Put the models that are loaded from now on on a device, named as for `available_device`.
 
     Raises:
         InputError: this computer or this PyTorch has no such device.
     """
     global _device
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
-    if name not in ("auto", *present):
-        raise InputError(f"There is no device “{name}” here. Devices: auto, {', '.join(present)}.")
-    _device = present[-1] if name == "auto" else name
+    _device = available_device(name)
 
 
 _device = "cpu"
@@ -74,5 +97,5 @@ _loading = threading.Lock()
 
 
 @cache
-def _load(task: str, entry: Entry, device: str) -> Classifier:
+def _load(task: str, entry: Entry, device: str) -> Classifier | Captioner:
     return _LOADERS[task][entry](entry.name, device)

@@ -1,6 +1,5 @@
 """Image classifiers: which classes a network sees in a photograph, and their scores to explain."""
 
-import difflib
 from collections.abc import Callable, Sequence
 
 import torch
@@ -9,13 +8,19 @@ from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights
 from torchvision.transforms.v2 import functional as TF
 
-from demo.errors import InputError
-from demo.models.resnet50 import MEAN, SIDE, STD, encoder
+from demo.errors import InputError, nearest
+from demo.models.resnet50 import MEAN, SIDE, STD, encoder, stages
 
 
 def squash(photo: Image.Image, side: int) -> Image.Image:
     """The whole photograph, stretched to a square of `side` pixels, so that nothing of it is out of sight."""
     return photo.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def normalised(photo: Image.Image, side: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """The photograph as a network takes it: squashed, (rgb - mean) / std, float32 (1, 3, side, side)."""
+    pixels = TF.to_dtype(TF.pil_to_tensor(squash(photo, side)), torch.float32, scale=True)
+    return TF.normalize(pixels, list(mean), list(std))[None]
 
 
 class Classifier:
@@ -41,14 +46,14 @@ class Classifier:
         self.classes = list(classes)
         self.layers = layers
         self._network = network
-        self._mean, self._std, self._side = list(mean), list(std), side
+        self._mean, self._std, self._side = mean, std, side
         self._indices = {name: index for index, name in enumerate(self.classes)}
         self._spellings = {name.casefold(): name for name in self.classes}
 
     def prepare(self, photo: Image.Image) -> Tensor:
         """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        pixels = TF.to_dtype(TF.pil_to_tensor(squash(photo, self._side)), torch.float32, scale=True)
-        return TF.normalize(pixels, self._mean, self._std)[None].to(next(self._network.parameters()).device)
+        device = next(self._network.parameters()).device
+        return normalised(photo, self._side, self._mean, self._std).to(device)
 
     @torch.inference_mode()
     def predict(self, image: Tensor) -> dict[str, float]:
@@ -66,9 +71,8 @@ class Classifier:
             return name
         if name.casefold() in self._spellings:
             return self._spellings[name.casefold()]
-        close = difflib.get_close_matches(name.casefold(), self._spellings, n=3, cutoff=0.6)
-        nearest = " or ".join(self._spellings[spelling] for spelling in close)
-        hint = f"Did you mean {nearest}?" if nearest else f"It knows {len(self.classes)}, such as {self.classes[0]}."
+        close = " or ".join(self._spellings[spelling] for spelling in nearest(name.casefold(), self._spellings))
+        hint = f"Did you mean {close}?" if close else f"It knows {len(self.classes)}, such as {self.classes[0]}."
         raise InputError(f"{self.name} has no class “{name[:80]}”. {hint}")
 
     def score(self, *names: str) -> Callable[[Tensor], Tensor]:
@@ -88,7 +92,7 @@ def shipped_resnet50(name: str, device: str) -> Classifier:
         name=name,
         network=network,
         classes=ResNet50_Weights.IMAGENET1K_V1.meta["categories"],
-        layers={f"layer{i}": getattr(network, f"layer{i}") for i in (4, 3, 2, 1)},
+        layers=stages(network),
         mean=MEAN,
         std=STD,
         side=SIDE,

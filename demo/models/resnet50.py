@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from safetensors.torch import load_file
+from torch import Tensor, nn
 from torchvision.models import ResNet, resnet50
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "resnet50.safetensors"
@@ -34,3 +35,15 @@ def encoder(device: str) -> ResNet:
     network = resnet50_v1()
     network.load_state_dict(load_file(WEIGHTS), strict=True)
     return network.to(device).eval().requires_grad_(False)
+
+
+def stages(network: ResNet) -> dict[str, nn.Module]:
+    """The four stages by name, the last one first: the layers that Grad-CAM may look at."""
+    return {name: getattr(network, name) for name in ("layer4", "layer3", "layer2", "layer1")}
+
+
+def pooled(network: ResNet, images: Tensor) -> Tensor:
+    """Prepared images (N, 3, H, W) up to the global average pool: (N, 2048), without the 1000-class head."""
+    x = network.maxpool(network.relu(network.bn1(network.conv1(images))))
+    x = network.layer4(network.layer3(network.layer2(network.layer1(x))))
+    return network.avgpool(x).flatten(1)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
@@ -14,7 +14,7 @@ from demo.rows import Explained, make_rows
 from demo.tabs import frame
 from explainers import explain
 
-TASK = "classification"
+TASK: Final = "classification"
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
 NOTHING = ("nothing", "")
 

@@ -1,0 +1,226 @@
+"""The captioner: a ResNet-50 whose pooled feature starts an LSTM language model, without attention.
+
+Vinyals et al., "Show and Tell", CVPR 2015; the kind of model that the paper's section 7.1 explains.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import ResNet
+
+from demo.errors import InputError, nearest
+from demo.models.classification import normalised
+from demo.models.resnet50 import MEAN, SIDE, STD, encoder, pooled, stages
+
+WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
+CARD = WEIGHTS.with_suffix(".json")
+
+FEATURES = 2048
+END = 0
+UNKNOWN = -1
+WHOLE = -1
+MOST_WORDS = 50
+
+# Between spaces and punctuation: letters and digits, joined by hyphens and inner apostrophes; a possessive 's, which
+# is a word of its own in the field's tokenizer; and runs of anything else (emoji), which no vocabulary has.
+_WORD = re.compile(r"[^\W_]+(?:(?:-|'(?!s\b))[^\W_]+)*|'s\b|[^\w\s!-~\u2000-\u206f]+")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation: "A dog's T-shirt!" is a, dog, 's, t-shirt."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).replace("’", "'").lower())
+
+
+class Decoder(nn.Module):
+    """An LSTM that says a caption word by word; token 0 ends it, tokens 1..V are the words.
+
+    The image is its first input, in place of a word, and the words follow. The vectors of the words are also the
+    rows of the output layer.
+    """
+
+    def __init__(self, vocabulary: int, width: int, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.look = nn.Linear(FEATURES, width)
+        self.embedding = nn.Embedding(vocabulary + 1, width)
+        self.cell = nn.LSTMCell(width, hidden)
+        self.speak = nn.Linear(hidden, width)
+        self.bias = nn.Parameter(torch.zeros(vocabulary + 1))
+        self.dropout = nn.Dropout(dropout)
+        # The vectors serve twice: small as rows of the output layer, scaled up to unit variance as inputs.
+        self.scale = width**0.5
+        nn.init.normal_(self.embedding.weight, std=1 / self.scale)
+
+    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """What the decoder expects at each place of given captions.
+
+        Args:
+            features: (N, 2048), pooled.
+            tokens: int64 (N, T), where `UNKNOWN` stands for words that are not in the vocabulary.
+
+        Returns:
+            Logits (N, T + 1, V + 1): at place t those of the word after the image and t words.
+        """
+        inputs = torch.cat([self.see(features)[:, None], self.read(tokens)], dim=1)
+        hidden, state = [], None
+        for t in range(inputs.shape[1]):
+            state = self.cell(inputs[:, t], state)
+            hidden.append(state[0])
+        return self.logits(torch.stack(hidden, dim=1))
+
+    def see(self, features: Tensor) -> Tensor:
+        """Pooled features (N, 2048) as the first input of the LSTM, (N, width)."""
+        return self.look(self.dropout(nn.functional.layer_norm(features, (FEATURES,))))
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Words, int64 of any shape, as inputs of the LSTM, (..., width); an unknown word is a zero vector."""
+        vectors = self.embedding(tokens.clamp(min=0)) * self.scale * (tokens != UNKNOWN)[..., None]
+        return self.dropout(vectors)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., hidden) to logits (..., V + 1)."""
+        return nn.functional.linear(self.dropout(self.speak(hidden)), self.embedding.weight, self.bias)
+
+
+@torch.inference_mode()
+def beam_search(decoder: Decoder, features: Tensor, beam: int, limit: int) -> list[tuple[list[int], float]]:
+    """The most probable captions of one image that a beam search finds, without a trigram said twice.
+
+    A caption's rank is the mean log-probability of its words and its end, so that long captions are not at a
+    disadvantage. One that does not end within the limit is cut there.
+
+    Args:
+        features: (1, 2048), pooled.
+        beam: how many captions are followed at a time, and at most returned; 1 is greedy decoding.
+        limit: the most words of a caption, at least 1.
+
+    Returns:
+        Captions with at least one word, as (tokens without the end, sum of the log-probabilities of the words),
+        best first.
+    """
+    state = decoder.cell(decoder.see(features))
+    live: list[tuple[list[int], float]] = [([], 0.0)]
+    found: list[tuple[float, list[int], float]] = []
+    for length in range(limit):
+        totals = decoder.logits(state[0]).log_softmax(dim=1)
+        for row, (tokens, total) in enumerate(live):
+            totals[row] += total
+            totals[row, _repeating(tokens) if tokens else [END]] = -torch.inf
+        ranked = totals.flatten().topk(min(beam - len(found), int(totals.isfinite().sum())))
+        parents, following = [], []
+        for total, index in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
+            parent, token = divmod(index, totals.shape[1])
+            tokens, before = live[parent]
+            if token == END:
+                found.append((total / (length + 1), tokens, before))
+            else:
+                parents.append(parent)
+                following.append(([*tokens, token], total))
+        live = following
+        if not live:
+            break
+        state = decoder.cell(
+            decoder.read(torch.tensor([tokens[-1] for tokens, _ in live], device=features.device)),
+            (state[0][parents], state[1][parents]),
+        )
+    found += [(total / len(tokens), tokens, total) for tokens, total in live]
+    return [(tokens, total) for _, tokens, total in sorted(found, key=lambda entry: -entry[0])]
+
+
+def _repeating(tokens: list[int]) -> list[int]:
+    """The tokens that would make the last three of a caption a trigram that it already has."""
+    return [c for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False) if [a, b] == tokens[-2:]]
+
+
+class Captioner:
+    """A network that gives a log-probability to each word of any caption over its vocabulary.
+
+    Attributes:
+        name: as in the catalogue.
+        vocabulary: the V words it knows.
+        layers: names to modules that Grad-CAM may look at; the first is the default.
+    """
+
+    def __init__(
+        self, name: str, network: ResNet, decoder: Decoder, vocabulary: Sequence[str], beam: int, limit: int
+    ) -> None:
+        self.name = name
+        self.vocabulary = list(vocabulary)
+        self.layers = stages(network)
+        self._network, self._decoder = network, decoder
+        self._beam, self._limit = beam, limit
+        self._tokens = {word: token for token, word in enumerate(self.vocabulary, start=END + 1)}
+
+    def prepare(self, photo: Image.Image) -> Tensor:
+        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
+        return normalised(photo, SIDE, MEAN, STD).to(self._decoder.bias.device)
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor) -> list[tuple[str, float]]:
+        """The captions of the beam for a prepared image, best first, each with its score (see `score`).
+
+        The best has the highest mean log-probability per word, so a shorter one below it may have a higher score.
+        """
+        captions = beam_search(self._decoder, pooled(self._network, image), self._beam, self._limit)
+        return [(self.spell(tokens), total) for tokens, total in captions]
+
+    def score(self, caption: str, *targets: int) -> Callable[[Tensor], Tensor]:
+        """The scores of a caption's parts, (1, 3, H, W) -> (T,), in the order of the targets, from one forward pass.
+
+        The score of a word is log p(word | the words before it, image). That of the caption is the sum over its
+        words, the end token left out.
+
+        Args:
+            caption: 1 to 50 words of the vocabulary; case and punctuation do not matter.
+            targets: positions in `words(caption)`, or `WHOLE` for the caption.
+
+        Raises:
+            InputError: the caption has no word, too many, or one that is not in the vocabulary, which the message
+                names, with the nearest ones; or it has no word at a position.
+        """
+        tokens = self._read(caption)
+        for target in targets:
+            if not (target == WHOLE or 0 <= target < len(tokens)):
+                raise InputError(f"The caption has {len(tokens)} words, counted from 0: there is no word {target}.")
+
+        def scores(image: Tensor) -> Tensor:
+            given = torch.tensor(tokens, device=image.device)
+            logits = self._decoder(pooled(self._network, image), given[None, :-1])[0]
+            each = logits.log_softmax(dim=1).gather(1, given[:, None])[:, 0]
+            return torch.stack([each.sum() if target == WHOLE else each[target] for target in targets])
+
+        return scores
+
+    def spell(self, tokens: Sequence[int]) -> str:
+        """The caption that consists of these tokens."""
+        return " ".join(self.vocabulary[token - END - 1] for token in tokens).replace(" 's", "'s")
+
+    def _read(self, caption: str) -> list[int]:
+        spoken = words(caption)
+        if not spoken:
+            raise InputError("The caption has no words: write what might be in the picture, in English.")
+        if len(spoken) > MOST_WORDS:
+            raise InputError(f"The caption has {len(spoken)} words, more than {MOST_WORDS}: shorten it.")
+        if unknown := [word for word in dict.fromkeys(spoken) if word not in self._tokens]:
+            raise InputError(f"{self.name} does not know {', '.join(map(self._with_nearest, unknown))}.")
+        return [self._tokens[word] for word in spoken]
+
+    def _with_nearest(self, word: str) -> str:
+        close = nearest(word, self.vocabulary)
+        return f"“{word[:80]}”" + (f" (but {' and '.join(close)})" if close else "")
+
+
+def shipped_captioner(name: str, device: str) -> Captioner:
+    """The shipped encoder and the decoder that `training.captioner` made on top of it."""
+    card = json.loads(CARD.read_text())
+    vocabulary, settings = card["vocabulary"], card["settings"]
+    decoder = Decoder(len(vocabulary), settings["width"], settings["hidden"])
+    decoder.load_state_dict(load_file(WEIGHTS), strict=True)
+    decoder.to(device).float().eval().requires_grad_(False)
+    return Captioner(name, encoder(device), decoder, vocabulary, settings["beam"], settings["limit"])

@@ -1,0 +1,78 @@
+"""The shipped captioner on Flickr8k's test split, by the field's scorer. Needs Java.
+
+    python -m evaluation.captions DATA
+
+DATA holds `flickr8k/images/` and `flickr8k/records.jsonl`, one `{"image": name, "captions": [...], "split": "test"}`
+a line. The best caption of the beam is scored. Beside the scores: how many different captions there are per picture,
+and the shares of captions that repeat a content word at once or anywhere.
+"""
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+
+from PIL import Image
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.meteor.meteor import Meteor
+from pycocoevalcap.rouge.rouge import Rouge
+from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+from tqdm import tqdm
+
+from demo.models import available_device
+from demo.models.captioning import shipped_captioner, words
+from training.features import read_records
+
+# Words that an English sentence may well say twice.
+FUNCTION_WORDS = {
+    *("a", "an", "the", "and", "or", "but", "as", "that", "while", "is", "are", "be", "being", "'s"),
+    *("of", "in", "on", "at", "to", "into", "onto", "with", "by", "for", "from", "next", "near"),
+    *("up", "down", "over", "under", "through", "it", "its", "his", "her", "their", "he", "she", "they"),
+    *("one", "two", "other", "another", "some", "there"),
+}
+
+
+def scores(captions: list[str], references: list[list[str]]) -> dict[str, float]:
+    """BLEU-1 to 4, METEOR, ROUGE-L and CIDEr of one caption a picture, on PTB tokens."""
+    tokenizer = PTBTokenizer()
+    said = tokenizer.tokenize({i: [{"caption": caption}] for i, caption in enumerate(captions)})
+    wanted = tokenizer.tokenize(
+        {i: [{"caption": reference} for reference in picture] for i, picture in enumerate(references)}
+    )
+    bleu, _ = Bleu(4).compute_score(wanted, said, verbose=0)
+    return {f"BLEU-{n}": score for n, score in enumerate(bleu, start=1)} | {
+        name: float(scorer.compute_score(wanted, said)[0])
+        for name, scorer in (("METEOR", Meteor()), ("ROUGE-L", Rouge()), ("CIDEr", Cider()))
+    }
+
+
+def variety(captions: list[str]) -> dict[str, float]:
+    """Different captions per picture, and the shares with a content word twice, with none between or anywhere."""
+    content = [[word for word in words(caption) if word not in FUNCTION_WORDS] for caption in captions]
+    return {
+        "distinct": len(set(captions)) / len(captions),
+        "repeats a word at once": sum(any(a == b for a, b in pairwise(said)) for said in content) / len(captions),
+        "repeats a word anywhere": sum(len(set(said)) < len(said) for said in content) / len(captions),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
+    args = parser.parse_args()
+
+    model = shipped_captioner("", available_device(args.device))
+    records = [record for record in read_records(args.data, "flickr8k") if record["split"] == "test"]
+    captions = []
+    for record in tqdm(records, unit="pictures"):
+        photo = Image.open(args.data / "flickr8k" / "images" / record["image"]).convert("RGB")
+        captions.append(model.predict(model.prepare(photo))[0][0])
+    references = [record["captions"] for record in records]
+    print(f"{len(records)} pictures")
+    for name, value in (scores(captions, references) | variety(captions)).items():
+        print(f"{name:24} {100 * value:6.1f}")
+
+
+if __name__ == "__main__":
+    main()

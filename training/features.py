@@ -1,0 +1,82 @@
+"""Encode pictures once with the shipped ResNet-50, for training on what it sees of them.
+
+    python -m training.features DATA CACHE FOLDER ... [--of captions]
+
+DATA holds a folder for each set of pictures, with `images/` and `records.jsonl`, one `{"image": name, ...}` a line.
+For each FOLDER, CACHE gets `FOLDER.npy` and `FOLDER.mirrored.npy`: float16 (records, 2048), the pooled features of
+the pictures and of their mirror images, in the order of the records; rows not (yet) encoded are NaN. A run that was
+stopped goes on where it was.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from demo.models import available_device
+from demo.models.classification import normalised
+from demo.models.resnet50 import MEAN, SIDE, STD, encoder, pooled
+
+WIDTH = 2048
+BATCH = 8
+
+
+def read_records(data: Path, folder: str) -> list[dict]:
+    """The lines of a folder's `records.jsonl`."""
+    return [json.loads(line) for line in (data / folder / "records.jsonl").read_text().splitlines()]
+
+
+def cached(cache: Path, folder: str, mirrored: bool) -> np.ndarray:
+    """The features of a folder as they are on disk: float16 (records, 2048), NaN where not encoded."""
+    return np.load(_path(cache, folder, mirrored), mmap_mode="r")
+
+
+def encode(data: Path, cache: Path, folder: str, mirrored: bool, field: str | None, device: str) -> None:
+    """Encode a folder's pictures, or only those with something in `field`, exactly as the demo does.
+
+    Writes `cache`; see the head of this file for the layout.
+    """
+    records = read_records(data, folder)
+    path = _path(cache, folder, mirrored)
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.full((len(records), WIDTH), np.nan, np.float16))
+    features = np.load(path, mmap_mode="r+")
+    rows = [i for i, record in enumerate(records) if (field is None or record.get(field)) and np.isnan(features[i, 0])]
+    network = encoder(device)
+    with tqdm(total=len(rows), desc=path.stem, unit="pictures") as progress, torch.inference_mode():
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            photos = [Image.open(data / folder / "images" / records[i]["image"]).convert("RGB") for i in batch]
+            if mirrored:
+                photos = [ImageOps.mirror(photo) for photo in photos]
+            images = torch.cat([normalised(photo, SIDE, MEAN, STD) for photo in photos]).to(device)
+            features[batch] = pooled(network, images).half().cpu().numpy()
+            progress.update(len(batch))
+
+
+def _path(cache: Path, folder: str, mirrored: bool) -> Path:
+    return cache / f"{folder}{'.mirrored' * mirrored}.npy"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER")
+    parser.add_argument("--of", metavar="FIELD", help="only records with something in this field")
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
+    args = parser.parse_args()
+
+    device = available_device(args.device)
+    for mirrored in (False, True):
+        for folder in args.folders:
+            encode(args.data, args.cache, folder, mirrored, args.of, device)
+
+
+if __name__ == "__main__":
+    main()
