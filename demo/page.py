@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo.images import MAX_BYTES
-from demo.tabs import classification, frame
+from demo.tabs import captioning, classification, frame
 
 TITLE = "Why did you say that?"
 
@@ -47,6 +47,11 @@ def build() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 shared = frame.shared_column()
-            with gr.Column(scale=3, min_width=320), gr.Tabs(), gr.Tab("Classification"):
-                classification.tab(page, shared)
+            with gr.Column(scale=3, min_width=320), gr.Tabs():
+                for title, task in (("Classification", classification), ("Captioning", captioning)):
+                    with gr.Tab(title) as tab:
+                        turned = tab.select(
+                            lambda task=task: task.TASK, None, shared.task, api_visibility="private", queue=False
+                        )
+                        task.tab(page, turned, shared)
     return page

@@ -11,6 +11,8 @@ MAX_SIDE = 640
 Colours = Literal["viridis", "jet"]
 COLOURS: tuple[Colours, ...] = get_args(Colours)
 
+OPACITY = 0.5  # where nobody has chosen one
+
 
 def panel(photo: Image.Image) -> Image.Image:
     """The photograph at the size of all panels of its row: its own shape, longest side at most MAX_SIDE pixels."""

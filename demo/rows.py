@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
-from demo.rendering import Colours, gradient_limit, gradient_picture, overlay, panel
+from demo.rendering import COLOURS, OPACITY, Colours, gradient_limit, gradient_picture, overlay, panel
 from explainers import Explanation
 
 PANELS = {
@@ -18,6 +19,9 @@ PANELS = {
     "gradcam": "Grad-CAM",
     "guided_gradcam": "Guided Grad-CAM",
 }
+
+
+SCORES = {"classification": "logit", "captioning": "log-probability"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +108,8 @@ def sentence(result: Explained, row: Row) -> str:
     details = row.details
     target, layer, model = (html.escape(details[name]) for name in ("target", "layer", "model"))
     text = (
-        f"Explaining <b>{target}</b>: probability {percent(details['probability'])} (logit {details['score']:.2f}), "
+        f"Explaining <b>{target}</b>: probability {percent(details['probability'])} "
+        f"({SCORES[details['task']]} {details['score']:.2f}), "
         f"as seen in the {' × '.join(map(str, result.cells))} cells of <b>{layer}</b> of {model}."
     )
     if details["peak"] == 0:
@@ -113,6 +118,14 @@ def sentence(result: Explained, row: Row) -> str:
         share = details["peak"] / result.peak if result.peak > 0 else 0
         text += f" Both rows share one scale; the peak of this map is {share:.0%} of the highest."
     return text
+
+
+def thumbnails(photo: Image.Image, maps: Tensor, peak: float) -> list[Image.Image]:
+    """Small Grad-CAM pictures of maps (T, h, w) on the shared scale `peak`, as in the panels' default colours."""
+    small = photo.copy()
+    small.thumbnail((160, 160))
+    cells = maps.cpu().numpy()
+    return [overlay(small, heat, peak, COLOURS[0], OPACITY) for heat in cells]
 
 
 def percent(probability: float) -> str:

@@ -6,7 +6,7 @@
 torch.Size([1, 224, 224])
 """
 
-from explainers.gradcam import Explanation, explain
+from explainers.gradcam import Explanation, explain, gradcam_maps
 from explainers.relu_rules import Rule
 
-__all__ = ["Explanation", "Rule", "explain"]
+__all__ = ["Explanation", "Rule", "explain", "gradcam_maps"]

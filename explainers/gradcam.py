@@ -69,56 +69,24 @@ def explain(
         ValueError: the image, the rule, the scores or the layer's output are not as described above, or
             the scores do not depend on the image or on the layer, or are not finite.
     """
-    if not (isinstance(image, Tensor) and image.is_floating_point()):
-        found = image.dtype if isinstance(image, Tensor) else type(image).__name__
-        raise ValueError(f"image must be a floating-point tensor, got {found}")
-    if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
-        raise ValueError(f"image must have shape (1, 3, H, W), got {tuple(image.shape)}")
+    _check_image(image)
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
 
     with torch.inference_mode(False), torch.enable_grad():
-        leaf = image.detach().clone().requires_grad_()
-        with _output_of(layer) as outputs, InPlaceOnViews():
-            # A copy goes in, because autograd forbids models to work in place on a leaf.
-            scores = score(leaf.clone())
-        _check_scores(scores)
-        if len(outputs) != 1:
-            times = "did not run" if not outputs else f"ran {len(outputs)} times"
-            raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
-
-        if not isinstance(outputs[0], Tensor):
-            raise ValueError(f"the layer must return one tensor, got {type(outputs[0]).__name__}")
-        features = _feature_maps(outputs[0], reshape)
-        if not outputs[0].requires_grad:
-            raise ValueError("the layer's output does not depend on the image")
-        one_hots = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)
-        gradients = []
-        for one_hot in one_hots:
-            (gradient,) = torch.autograd.grad(scores, outputs[0], one_hot, retain_graph=True, allow_unused=True)
-            if gradient is None:
-                raise ValueError("the scores do not depend on the layer's output")
-            gradients.append(_feature_maps(gradient, reshape))
-
+        leaf, scores, output = _forward(score, image, layer)
+        weights, maps = _weights_and_maps(scores, output, reshape)
         relus = relu_nodes(scores, leaf)
         handles = follow(rule, relus)
         try:
-            pixel_gradients = []
-            for t, one_hot in enumerate(one_hots):
-                last = t == len(one_hots) - 1
-                (gradient,) = torch.autograd.grad(scores, leaf, one_hot, retain_graph=not last, allow_unused=True)
-                if gradient is None:
-                    raise ValueError("the scores do not depend on the image")
-                pixel_gradients.append(gradient)
+            gradients = _gradients(scores, leaf, "image")
         finally:
             for handle in handles:
                 handle.remove()
 
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-        weights = torch.cat(gradients).float().mean(dim=(2, 3))
-        maps = F.relu(torch.einsum("tk,khw->thw", weights, features[0].float()))
+    with torch.inference_mode(False), torch.no_grad():
         gradcam = F.interpolate(maps[:, None], size=image.shape[2:], mode="bilinear", align_corners=False)
-        pixel_gradient = torch.cat(pixel_gradients).float()
+        pixel_gradient = torch.cat(gradients).float()
         return Explanation(
             scores=scores.detach().float(),
             weights=weights,
@@ -128,6 +96,60 @@ def explain(
             guided_gradcam=gradcam * pixel_gradient,
             relus=len(relus),
         )
+
+
+def gradcam_maps(
+    score: Callable[[Tensor], Tensor],
+    image: Tensor,
+    layer: nn.Module,
+    *,
+    reshape: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """`Explanation.maps` alone, (T, h, w), without the backward passes to the pixels. As `explain` otherwise."""
+    _check_image(image)
+    with torch.inference_mode(False), torch.enable_grad():
+        _, scores, output = _forward(score, image, layer)
+        return _weights_and_maps(scores, output, reshape)[1]
+
+
+def _forward(score: Callable[[Tensor], Tensor], image: Tensor, layer: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """The image as a leaf, its scores, and what the layer returned on the way to them."""
+    leaf = image.detach().clone().requires_grad_()
+    with _output_of(layer) as outputs, InPlaceOnViews():
+        # A copy goes in, because autograd forbids models to work in place on a leaf.
+        scores = score(leaf.clone())
+    _check_scores(scores)
+    if len(outputs) != 1:
+        times = "did not run" if not outputs else f"ran {len(outputs)} times"
+        raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
+    (output,) = outputs
+    if not isinstance(output, Tensor):
+        raise ValueError(f"the layer must return one tensor, got {type(output).__name__}")
+    if not output.requires_grad:
+        raise ValueError("the layer's output does not depend on the image")
+    return leaf, scores, output
+
+
+def _gradients(scores: Tensor, source: Tensor, name: str) -> list[Tensor]:
+    """The gradient of each score at `source`, in the shape of `source`."""
+    gradients = []
+    for one_hot in torch.eye(len(scores), dtype=scores.dtype, device=scores.device):
+        (gradient,) = torch.autograd.grad(scores, source, one_hot, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            raise ValueError(f"the scores do not depend on the {name}")
+        gradients.append(gradient)
+    return gradients
+
+
+def _weights_and_maps(
+    scores: Tensor, output: Tensor, reshape: Callable[[Tensor], Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Equations 1 and 2 for every score: alpha_k, (T, K), and ReLU(sum_k alpha_k A^k), (T, h, w)."""
+    features = _feature_maps(output, reshape)
+    gradients = [_feature_maps(g, reshape) for g in _gradients(scores, output, "layer's output")]
+    with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
+        weights = torch.cat(gradients).float().mean(dim=(2, 3))
+        return weights, F.relu(torch.einsum("tk,khw->thw", weights, features[0].float()))
 
 
 @contextmanager
@@ -148,6 +170,14 @@ def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
         yield outputs
     finally:
         handle.remove()
+
+
+def _check_image(image: Tensor) -> None:
+    if not (isinstance(image, Tensor) and image.is_floating_point()):
+        found = image.dtype if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(f"image must be a floating-point tensor, got {found}")
+    if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
+        raise ValueError(f"image must have shape (1, 3, H, W), got {tuple(image.shape)}")
 
 
 def _check_scores(scores: Tensor) -> None:

@@ -1,12 +1,14 @@
 """The demo as its users get it: started by its command, in a process of its own."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Error, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,3 +32,18 @@ def server(tmp_path_factory) -> Iterator[str]:
             process.terminate()
             process.wait()
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium, the system's or Playwright's."""
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"),
+                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            )
+        except Error:
+            pytest.skip("there is no Chromium")
+        yield browser
+        browser.close()

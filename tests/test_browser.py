@@ -2,31 +2,16 @@
 
 import io
 import json
-import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 PANELS = ["Guided Backprop", "Grad-CAM", "Guided Grad-CAM"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-            )
-        except Error:
-            pytest.skip("there is no Chromium")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, vgg16
 from torchvision.ops import roi_align
 
-from explainers import explain
+from explainers import explain, gradcam_maps
 
 RELUS = {
     "nn.ReLU": nn.ReLU(),
@@ -196,6 +196,15 @@ def test_many_targets_cost_one_forward_pass_and_equal_single_ones():
         alone = explain(lambda image: score(image, [target]), noise(), model[6])  # noqa: B023
         for several, one in zip(everything(together), everything(alone), strict=True):
             torch.testing.assert_close(several[row], one[0])
+
+
+def test_maps_alone_are_those_of_the_whole_explanation():
+    model = small_network().eval()
+    alone = gradcam_maps(lambda x: model(x)[0], noise(), model[6])
+    assert torch.equal(alone, explain(lambda x: model(x)[0], noise(), model[6]).maps)
+    assert not alone.requires_grad
+    with pytest.raises(ValueError, match="floating-point"):
+        gradcam_maps(lambda x: model(x)[0], noise().byte(), model[6])
 
 
 @pytest.mark.parametrize("layer", range(8))

@@ -17,6 +17,7 @@ from explainers import explain
 TASK: Final = "classification"
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
 NOTHING = ("nothing", "")
+OPENING = "the page is opening"
 
 
 # A class of students clicks the same pictures: each is computed once. Uploads lie at paths made of their hash.
@@ -31,9 +32,7 @@ def predictions(path: str, model_name: str) -> dict[str, float]:
 def explained(path: str, names: tuple[str, ...], model_name: str, layer: str) -> Explained:
     """The rows of one or two classes, from one forward pass; an empty layer means the default one."""
     model = load(TASK, model_name)
-    layer = layer or next(iter(model.layers))
-    if layer not in model.layers:
-        raise InputError(f"{model.name} has no layer “{layer[:80]}”. Pick one of {', '.join(model.layers)}.")
+    layer = frame.known_layer(model, layer)
     names = tuple(model.known(name) for name in names)
     photo = open_photo(path)
     image = model.prepare(photo)
@@ -60,8 +59,8 @@ def explain_class(image: str, class_name: str, model: str, layer: str) -> Explai
     return explained(image, (class_name or top(predictions(image, model)),), model, layer)
 
 
-def tab(page: gr.Blocks, shared: frame.Shared) -> None:
-    """Build the tab's widgets and connect them, within `page`."""
+def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> None:
+    """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
     with gr.Row():
         label = gr.Label(
             label="What the network sees: click a class to explain it",
@@ -75,12 +74,13 @@ def tab(page: gr.Blocks, shared: frame.Shared) -> None:
             chosen = gr.Dropdown([], label="Explain this class", info="Type to search all classes.", elem_id="chosen")
             other = gr.Dropdown([NOTHING], value="", label="Compare it with", elem_id="other")
     panels = frame.panels(shared)
+    seen = gr.State(OPENING)  # the photograph that the widgets are about
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = gr.Dropdown([entry.name for entry in catalog(TASK)], label="Model")
         layer = gr.Dropdown(
             [],
             label="Layer",
-            info="layer4 is the last: its cells are the coarsest, and stand for whole things rather than textures.",
+            info=frame.LAYER_INFO,
         )
 
     def explain_choice(
@@ -101,8 +101,14 @@ def tab(page: gr.Blocks, shared: frame.Shared) -> None:
         result = explain_choice(upload, event.value, other_name, *settings)
         return {chosen: event.value, other: other_name, panels.state: result}
 
-    def predict_and_explain(upload: frame.Upload, model_name: str, layer_name: str) -> Iterator[dict[Any, Any]]:
+    def predict_and_explain(
+        upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str
+    ) -> Iterator[dict[Any, Any]]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
+        if task != TASK or before in (upload, OPENING):
+            yield {seen: before}
+            return
+        yield {seen: upload}
         try:
             probability = predictions(frame.photo_path(upload), model_name)
         except InputError as error:
@@ -121,35 +127,40 @@ def tab(page: gr.Blocks, shared: frame.Shared) -> None:
             layer: gr.Dropdown(choices=layers, value=layers[0]),
         }
 
-    def open_page(model_name: str) -> dict[Any, Any]:
+    def open_page(upload: frame.Upload, model_name: str) -> dict[Any, Any]:
         path, (first, second) = str(frame.FIRST_EXAMPLE), FIRST_CLASSES
         return {
             label: predictions(path, model_name),
             chosen: first,
             other: second,
             panels.state: explained(path, FIRST_CLASSES, model_name, ""),
+            seen: upload,
         }
 
     listen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
     choice = [shared.photo, chosen, other, model, layer]
-    prediction = [label, chosen, other, panels.state]
+    prediction = [label, chosen, other, panels.state, seen]
     predict: dict[str, Any] = {
         "fn": predict_and_explain,
-        "inputs": [shared.photo, model, layer],
+        "inputs": [shared.photo, shared.task, seen, model, layer],
         "outputs": prediction,
         "show_progress_on": [label, *panels.pictures],
     } | listen
     last: dict[str, Any] = {"show_progress_on": panels.pictures, "trigger_mode": "always_last"} | listen
     offered = [chosen, other, layer]
-    opened = page.load(choices, model, offered, **listen).then(open_page, model, prediction, **listen)
+    loaded = page.load(choices, model, offered, **listen)
     for event in (
-        opened,
+        loaded.then(open_page, [shared.photo, model], prediction, **listen),
         shared.photo.change(**predict, trigger_mode="always_last"),
-        model.input(choices, model, offered, **listen).then(**predict),
+        opened.then(**predict),
+        model.input(choices, model, offered, **listen).then(lambda: None, None, seen, **listen).then(**predict),
         gr.on([chosen.input, other.input, layer.input], explain_choice, choice, panels.state, **last),
         label.select(explain_clicked, choice, [chosen, other, panels.state], **last),
     ):
         panels.refresh(event)
 
-    frame.endpoint("classify", classify, ["model"], [gr.Label(visible=False, num_top_classes=5, label="label")])
-    frame.explanation_endpoint("explain_class", explain_class, ["class_name", "model", "layer"])
+    frame.endpoint(
+        "classify", classify, [frame.text("model")], [gr.Label(visible=False, num_top_classes=5, label="label")]
+    )
+    names = ("class_name", "model", "layer")
+    frame.explanation_endpoint("explain_class", explain_class, [frame.text(name) for name in names])

@@ -14,14 +14,14 @@ from gradio import processing_utils, utils
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES, open_photo
-from demo.rendering import COLOURS, Colours
+from demo.models.captioning import Captioner
+from demo.models.classification import Classifier
+from demo.rendering import COLOURS, OPACITY, Colours
 from demo.rows import PANELS, Explained, archive, png, row_files, sentence
 
 EXAMPLES_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 FIRST_EXAMPLE = EXAMPLES_FOLDER / "zebra_elephant.jpg"
 EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"), key=lambda path: (path != FIRST_EXAMPLE, path))
-
-OPACITY = 0.5
 
 # One at a time: the network uses all cores, and the last thing that somebody asked for is then answered last.
 # Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
@@ -34,6 +34,8 @@ CAPTIONS = {
     "(in the paper's colours from blue to red).",
     "guided_gradcam": "The two multiplied: the fine detail of the first, only where the second finds evidence.",
 }
+
+LAYER_INFO = "layer4 is the last: its cells are the coarsest, and stand for whole things rather than textures."
 
 Upload = dict[str, Any] | None
 
@@ -54,9 +56,21 @@ def photo_path(upload: Upload) -> str:
     raise InputError("The photograph is not on the server any more: choose it again.")
 
 
+def known_layer(model: Classifier | Captioner, layer: str) -> str:
+    """The layer of that name, or with an empty name the default one.
+
+    Raises:
+        InputError: the model has no such layer.
+    """
+    layer = layer or next(iter(model.layers))
+    if layer not in model.layers:
+        raise InputError(f"{model.name} has no layer “{layer[:80]}”. Pick one of {', '.join(model.layers)}.")
+    return layer
+
+
 def file_name(text: str) -> str:
     """The text with all that is unusual in the name of a file replaced."""
-    return re.sub(r"[^\w.-]+", "_", text)
+    return re.sub(r"[^\w.-]+", "_", text)[-80:]
 
 
 def save(data: bytes, name: str) -> str:
@@ -69,8 +83,9 @@ def save(data: bytes, name: str) -> str:
 
 
 class Shared(NamedTuple):
-    """The widgets beside the tabs."""
+    """The widgets beside the tabs, and the task of the tab that is open."""
 
+    task: gr.State
     photo: gr.Image
     colours: gr.Radio
     opacity: gr.Slider
@@ -113,7 +128,7 @@ def shared_column() -> Shared:
             label="Colours of the Grad-CAM map",
         )
         opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity of the map over the photograph")
-    return Shared(photo, colours, opacity)
+    return Shared(gr.State("classification"), photo, colours, opacity)
 
 
 def displayable(upload: Upload) -> Any:
@@ -219,22 +234,26 @@ def _panel_row(first: bool) -> PanelRow:
     return PanelRow(group, said, pictures)
 
 
-def endpoint(name: str, handler: Callable, inputs: list[str], outputs: list[Any]) -> None:
-    """Add an API endpoint whose inputs are an image and then texts with the given labels."""
+def text(label: str) -> gr.Textbox:
+    """An invisible input of an endpoint."""
+    return gr.Textbox("", visible=False, label=label)
+
+
+def endpoint(name: str, handler: Callable, inputs: list[gr.Textbox], outputs: list[Any]) -> None:
+    """Add an API endpoint whose inputs are an image and then texts."""
 
     @functools.wraps(handler)
     def answer(upload: Upload, *texts: Any) -> Any:
         try:
-            return handler(photo_path(upload), *(str(text or "") for text in texts))
+            return handler(photo_path(upload), *("" if given is None else str(given) for given in texts))
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    widgets = [gr.Image(type="filepath", visible=False, label="image")]
-    widgets += [gr.Textbox("", visible=False, label=label) for label in inputs]
+    widgets = [gr.Image(type="filepath", visible=False, label="image"), *inputs]
     gr.Button(visible=False).click(answer, widgets, outputs, api_name=name, **NETWORK)
 
 
-def explanation_endpoint(name: str, handler: Callable[..., Explained], inputs: list[str]) -> None:
+def explanation_endpoint(name: str, handler: Callable[..., Explained], inputs: list[gr.Textbox]) -> None:
     """Add an API endpoint that returns the three panels and the details of one explained target."""
 
     @functools.wraps(handler)

@@ -1,0 +1,164 @@
+"""The Captioning tab: what a network says about a photograph, and the evidence for the sentence or for a word."""
+
+import math
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+import gradio as gr
+from PIL import Image
+
+from demo.errors import InputError
+from demo.images import open_photo
+from demo.models import catalog, load
+from demo.models.captioning import WHOLE, words
+from demo.rendering import panel
+from demo.rows import Explained, make_rows, thumbnails
+from demo.tabs import frame
+from explainers import explain, gradcam_maps
+
+TASK: Final = "captioning"
+
+
+@lru_cache(maxsize=64)
+def captions(path: str, model_name: str) -> list[tuple[str, float]]:
+    """The captions of the beam and their scores, the best first."""
+    model = load(TASK, model_name)
+    return model.predict(model.prepare(open_photo(path)))
+
+
+@lru_cache(maxsize=32)
+def explained(path: str, caption: str, word: int, model_name: str, layer: str) -> Explained:
+    """The row of one word of a caption, or with `WHOLE` of all of it; an empty layer means the default one."""
+    model = load(TASK, model_name)
+    layer = frame.known_layer(model, layer)
+    score = model.score(caption, word)
+    photo = open_photo(path)
+    image = model.prepare(photo)
+    started = time.perf_counter()
+    explanation = explain(score, image, model.layers[layer])
+    seconds = time.perf_counter() - started
+    target = caption if word == WHOLE else words(caption)[word]
+    targets = {target: math.exp(explanation.scores[0])}
+    return make_rows(photo, explanation, targets, task=TASK, model=model.name, layer=layer, seconds=seconds)
+
+
+@lru_cache(maxsize=32)
+def strip(path: str, caption: str, model_name: str, layer: str) -> list[tuple[Image.Image, str]]:
+    """A small Grad-CAM picture for the caption and, on a scale of their own, for each of its words."""
+    model = load(TASK, model_name)
+    layer = frame.known_layer(model, layer)
+    spoken = words(caption)
+    score = model.score(caption, WHOLE, *range(len(spoken)))
+    photo = open_photo(path)
+    maps = gradcam_maps(score, model.prepare(photo), model.layers[layer])
+    small = panel(photo)
+    pictures = thumbnails(small, maps[:1], maps[0].max().item()) + thumbnails(small, maps[1:], maps[1:].max().item())
+    return list(zip(pictures, ["(all)", *spoken], strict=True))
+
+
+def caption(image: str, model: str) -> str:
+    """Endpoint `/caption`: the best caption."""
+    return captions(image, model)[0][0]
+
+
+def explain_caption(image: str, caption: str, word: str, model: str, layer: str) -> Explained:
+    """Endpoint `/explain_caption`: a word by its index from 0, or with -1 the whole caption."""
+    try:
+        index = int(word or WHOLE)
+    except ValueError:
+        raise InputError(f"“{word[:80]}” is not the index of a word: give 0 for the first, -1 for all.") from None
+    return explained(image, caption or captions(image, model)[0][0], index, model, layer)
+
+
+def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> None:
+    """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
+    with gr.Row():
+        text = gr.Textbox(
+            label="What the network says: change it to anything and press Enter",
+            submit_btn="Explain",
+            max_lines=3,
+            scale=3,
+            min_width=300,
+            elem_id="caption",
+        )
+        beam = gr.Radio(
+            [],
+            label="Considered, best log-probability per word first (in brackets: of the whole)",
+            scale=2,
+            min_width=260,
+            elem_id="beam",
+        )
+    gallery = gr.Gallery(
+        label="The evidence for all of it and for each word: click one to explain it",
+        columns=8,
+        height="auto",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_id="words",
+    )
+    panels = frame.panels(shared)
+    seen = gr.State("no photograph yet")  # the one that the widgets are about
+    with gr.Accordion("Model and layer", open=False), gr.Row():
+        model = gr.Dropdown([entry.name for entry in catalog(TASK)], label="Model")
+        layer = gr.Dropdown(["layer4", "layer3", "layer2", "layer1"], label="Layer", info=frame.LAYER_INFO)
+
+    def explain_text(
+        upload: frame.Upload, sentence: str, model_name: str, layer_name: str, word: int = WHOLE
+    ) -> dict[Any, Any]:
+        try:
+            path = frame.photo_path(upload)
+            row = explained(path, sentence, word, model_name, layer_name)
+            return {panels.state: row, gallery: strip(path, sentence, model_name, layer_name)}
+        except InputError as error:
+            return {panels.state: str(error), gallery: None}
+
+    def explain_word(
+        event: gr.SelectData, upload: frame.Upload, sentence: str, model_name: str, layer_name: str
+    ) -> Explained | str:
+        return explain_text(upload, sentence, model_name, layer_name, event.index - 1)[panels.state]
+
+    def explain_beam(upload: frame.Upload, sentence: str, model_name: str, layer_name: str) -> dict[Any, Any]:
+        return {text: sentence} | explain_text(upload, sentence, model_name, layer_name)
+
+    def say_and_explain(
+        upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str
+    ) -> Iterator[dict[Any, Any]]:
+        """The caption is shown as soon as it is known, its panels after it."""
+        if task != TASK or upload == before:
+            yield {seen: before}
+            return
+        yield {seen: upload}
+        try:
+            found = captions(frame.photo_path(upload), model_name)
+        except InputError as error:
+            yield {text: "", beam: gr.Radio(choices=[], value=None), gallery: None, panels.state: str(error)}
+            return
+        best = found[0][0]
+        offered = [(f"{sentence} ({score:.1f})", sentence) for sentence, score in found]
+        yield {text: best, beam: gr.Radio(choices=offered, value=best)}
+        yield explain_text(upload, best, model_name, layer_name)
+
+    listen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
+    say: dict[str, Any] = {
+        "fn": say_and_explain,
+        "inputs": [shared.photo, shared.task, seen, model, layer],
+        "outputs": [text, beam, gallery, panels.state, seen],
+        "show_progress_on": [text, *panels.pictures],
+    } | listen
+    last: dict[str, Any] = {"show_progress_on": panels.pictures, "trigger_mode": "always_last"} | listen
+    choice, outputs = [shared.photo, text, model, layer], [panels.state, gallery]
+    for event in (
+        shared.photo.change(**say, trigger_mode="always_last"),
+        opened.then(**say),
+        gr.on([text.submit, layer.input], explain_text, choice, outputs, **last),
+        beam.input(explain_beam, [shared.photo, beam, model, layer], [text, *outputs], **last),
+        gallery.select(explain_word, choice, panels.state, **last),
+    ):
+        panels.refresh(event)
+
+    frame.endpoint("caption", caption, [frame.text("model")], [gr.Textbox(visible=False, label="caption")])
+    names = ("caption", "word", "model", "layer")
+    frame.explanation_endpoint("explain_caption", explain_caption, [frame.text(name) for name in names])

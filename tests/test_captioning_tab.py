@@ -1,0 +1,101 @@
+"""The Captioning tab, in a browser and by its endpoints."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+ZEBRA = handle_file(EXAMPLES / "zebra_elephant.jpg")
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory) -> Client:
+    return Client(server, verbose=False, download_files=str(tmp_path_factory.mktemp("files")))
+
+
+def test_caption(client):
+    assert "zebra" in client.predict(ZEBRA, "", api_name="/caption")
+
+
+def test_the_scores_of_the_words_add_up_to_that_of_the_caption(client):
+    caption = "a zebra standing in the grass"
+    scores = [
+        client.predict(ZEBRA, caption, word, "", "", api_name="/explain_caption")[-1]["score"] for word in range(-1, 6)
+    ]
+    assert scores[0] == pytest.approx(sum(scores[1:]), rel=1e-3)
+    assert max(scores) < 0
+
+
+def test_the_panels_of_a_word(client):
+    *paths, details = client.predict(ZEBRA, "a zebra", 1, "", "layer3", api_name="/explain_caption")
+    assert [np.asarray(Image.open(path)).shape for path in paths] == [(480, 640, 3)] * 3
+    assert (details["task"], details["target"], details["layer"]) == ("captioning", "zebra", "layer3")
+    assert details["probability"] == pytest.approx(np.exp(details["score"]))
+
+
+@pytest.mark.parametrize(
+    ("caption", "word", "message"),
+    [
+        ("a zebra on the mooon", -1, "does not know “mooon” (but"),
+        ("ein Hund läuft", -1, "does not know “ein”"),
+        ("🦓", -1, "does not know “🦓”"),
+        ("?!", -1, "The caption has no words"),
+        ("a dog " * 100, -1, "200 words, more than 50: shorten it"),
+        ("a zebra", 2, "The caption has 2 words, counted from 0: there is no word 2"),
+        ("a zebra", "first", "“first” is not the index of a word"),
+    ],
+)
+def test_what_cannot_be_explained_gets_a_sentence(client, caption, word, message):
+    with pytest.raises(AppError, match=re.escape(message)):
+        client.predict(ZEBRA, caption, word, "", "", api_name="/explain_caption")
+
+
+@pytest.fixture
+def tab(browser, server) -> Page:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(server)
+    expect(page.locator(".sentence p").first).to_contain_text("Explaining zebra", timeout=30_000)
+    page.get_by_role("tab", name="Captioning").click()
+    says(page, "zebra")
+    yield page
+    page.close()
+
+
+def says(page: Page, sentence: str) -> None:
+    expect(page.locator(".sentence p:visible").first).to_contain_text(sentence, timeout=30_000)
+
+
+def test_words_alternatives_and_other_sentences_can_be_explained(tab):
+    spoken = tab.locator("#caption textarea").input_value().split()
+    expect(tab.locator("#words button")).to_have_count(len(spoken) + 1)
+    tab.locator("#words button").nth(2).click()
+    says(tab, f"Explaining {spoken[1]}: ")
+
+    tab.locator("#beam input").nth(1).check()
+    second = tab.locator("#beam label").nth(1).inner_text().rsplit(" (", 1)[0].strip()
+    says(tab, f"Explaining {second}: ")
+    expect(tab.locator("#caption textarea")).to_have_value(second)
+
+    tab.locator("#caption textarea").fill("A cat!")
+    tab.keyboard.press("Enter")
+    says(tab, "Explaining A cat!: ")
+    expect(tab.locator("#words button")).to_have_count(3)
+
+    tab.locator("#caption textarea").fill("a catt")
+    tab.keyboard.press("Enter")
+    says(tab, "does not know “catt” (but cat")
+
+
+def test_the_photograph_stays_and_each_tab_answers_for_it(tab):
+    tab.locator("#examples button", has=tab.get_by_alt_text("cat", exact=True)).click()
+    expect(tab.locator("#caption textarea")).not_to_have_value(re.compile("zebra"), timeout=30_000)
+    tab.get_by_role("tab", name="Classification").click()
+    says(tab, "Explaining Egyptian cat")
+    tab.get_by_role("tab", name="Captioning").click()
+    expect(tab.locator("#caption textarea")).not_to_have_value(re.compile("zebra"))
