@@ -28,7 +28,7 @@ def page(browser: Browser, server: str):
 
 
 def wait_for(page: Page, sentence: str, row: int = 0) -> None:
-    expect(page.locator(".panel-row").nth(row).locator(".sentence p")).to_contain_text(sentence, timeout=30_000)
+    expect(page.locator(".panel-row").nth(row).locator(".sentence p")).to_contain_text(sentence)
 
 
 def panel_bytes(page: Page, row: int = 0) -> list[bytes]:

@@ -60,7 +60,7 @@ def test_what_cannot_be_explained_gets_a_sentence(client, caption, word, message
 def tab(browser, server) -> Page:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(server)
-    expect(page.locator(".sentence p").first).to_contain_text("Explaining zebra", timeout=30_000)
+    expect(page.locator(".sentence p").first).to_contain_text("Explaining zebra")
     page.get_by_role("tab", name="Captioning").click()
     says(page, "zebra")
     yield page
@@ -68,7 +68,7 @@ def tab(browser, server) -> Page:
 
 
 def says(page: Page, sentence: str) -> None:
-    expect(page.locator(".sentence p:visible").first).to_contain_text(sentence, timeout=30_000)
+    expect(page.locator(".sentence p:visible").first).to_contain_text(sentence)
 
 
 def test_words_alternatives_and_other_sentences_can_be_explained(tab):
@@ -94,7 +94,7 @@ def test_words_alternatives_and_other_sentences_can_be_explained(tab):
 
 def test_the_photograph_stays_and_each_tab_answers_for_it(tab):
     tab.locator("#examples button", has=tab.get_by_alt_text("cat", exact=True)).click()
-    expect(tab.locator("#caption textarea")).not_to_have_value(re.compile("zebra"), timeout=30_000)
+    expect(tab.locator("#caption textarea")).not_to_have_value(re.compile("zebra"))
     tab.get_by_role("tab", name="Classification").click()
     says(tab, "Explaining Egyptian cat")
     tab.get_by_role("tab", name="Captioning").click()
