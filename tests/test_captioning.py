@@ -266,7 +266,7 @@ def test_different_pictures_have_different_captions(shipped):
     files = ("zebra_elephant.jpg", "garden.jpg", "cat.jpg", "palace.jpg", "astronaut.jpg")
     captions = [shipped.predict(shipped.prepare(open_photo(EXAMPLES / file)))[0][0] for file in files]
     assert len(set(captions)) == len(files)
-    assert "zebra" in captions[0]
+    assert "zebra" in captions[0] or "elephant" in captions[0]
 
 
 def test_the_map_of_a_word_leaves_the_thing_it_names_when_that_is_greyed_out(shipped):

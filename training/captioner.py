@@ -6,9 +6,13 @@
 DATA is laid out as `training.features` says; a line of `records.jsonl` has `captions`, and of Flickr8k also Karpathy's
 `split`. Trained on Flickr8k's train split and all captioned pictures of COCO, chosen on Flickr8k's val split.
 
-First cross-entropy; then self-critical training on CIDEr-D (Rennie et al., CVPR 2017), with the mean of the other
-samples of a picture as the baseline of each. RUN keeps a checkpoint of each stage: a run that was stopped goes on
-after the last full epoch. At the end RUN holds `captioner.safetensors` and `captioner.json`.
+First cross-entropy; then, with `critical_epochs`, self-critical training on CIDEr-D (Rennie et al., CVPR 2017), with
+the mean of the other samples of a picture as the baseline of each. The shipped captioner has none of that: on 300
+validation pictures two epochs took BLEU-4 from 17.9 to 19.1, CIDEr stayed at 43.6, and the different captions per
+picture fell from 0.73 to 0.41.
+
+RUN keeps a checkpoint of each stage: a run that was stopped goes on after the last full epoch. At the end RUN holds
+`captioner.safetensors` and `captioner.json`.
 """
 
 import argparse
@@ -22,12 +26,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pycocoevalcap.bleu.bleu import Bleu
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from demo.models import available_device
-from demo.models.captioning import END, UNKNOWN, Decoder, beam_search, words
+from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_search, words
 from training.cider import Weighted, cider_d, inverse_frequencies, weigh
 from training.features import cached, read_records
 
@@ -40,6 +44,7 @@ class Settings:
 
     seed: int = 0
     least_count: int = 4
+    mirrored: bool = False
     width: int = 384
     hidden: int = 512
     dropout: float = 0.3
@@ -47,12 +52,12 @@ class Settings:
     smoothing: float = 0.1
     batch: int = 128
     rate: float = 1e-3
-    epochs: int = 6
+    cycles: tuple[int, ...] = (6, 7)
     patience: int = 3
     critical_images: int = 64
     samples: int = 5
     critical_rate: float = 2e-4
-    critical_epochs: int = 12
+    critical_epochs: int = 0
     beam: int = 3
     limit: int = 20
 
@@ -171,7 +176,10 @@ def say(
 
 
 def _sampled(log_probabilities: Tensor) -> Tensor:
-    return log_probabilities.detach().exp().multinomial(1)[:, 0]
+    # Several times as fast as torch.multinomial, which draws a number for each word.
+    cumulative = log_probabilities.detach().exp().cumsum(dim=1)
+    drawn = torch.rand(len(cumulative), 1, device=cumulative.device) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, drawn)[:, 0]
 
 
 def _greedy(log_probabilities: Tensor) -> Tensor:
@@ -262,10 +270,10 @@ def train_stage(
     decoder.load_state_dict(best)
 
 
-def train(data: Path, cache: Path, run: Path, settings: Settings, device: str, mirrored: bool = True) -> None:
+def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -> None:
     """Both stages; writes RUN/captioner.safetensors and RUN/captioner.json."""
     run.mkdir(parents=True, exist_ok=True)
-    training = read_split(data, cache, {"flickr8k": "train", "coco": None}, mirrored)
+    training = read_split(data, cache, {"flickr8k": "train", "coco": None}, settings.mirrored)
     validation = read_split(data, cache, {"flickr8k": "val"}, mirrored=False)
     vocabulary = make_vocabulary(training.captions, settings.least_count)
     index = {word: token for token, word in enumerate(vocabulary, start=END + 1)}
@@ -283,19 +291,20 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str, m
         return measure([_spell(caption, vocabulary) for caption in captions], validation.captions)
 
     lengths = Counter(len(caption) for picture in tokens for caption in picture)
-    steps = sum(-(-count // settings.batch) for count in lengths.values()) * settings.epochs
-    optimiser = torch.optim.Adam(decoder.parameters(), settings.rate)
-    train_stage(
-        "cross-entropy",
-        run,
-        decoder,
-        settings.epochs,
-        settings,
-        optimiser,
-        torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, total_steps=steps),
-        lambda update: cross_entropy_epoch(decoder, training, tokens, settings, update),
-        validate,
-    )
+    steps = sum(-(-count // settings.batch) for count in lengths.values())
+    for cycle, epochs in enumerate(settings.cycles, start=1):
+        optimiser = torch.optim.Adam(decoder.parameters(), settings.rate)
+        train_stage(
+            f"cross-entropy-{cycle}",
+            run,
+            decoder,
+            epochs,
+            settings,
+            optimiser,
+            torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.rate, total_steps=steps * epochs),
+            lambda update: cross_entropy_epoch(decoder, training, tokens, settings, update),
+            validate,
+        )
 
     # The end is a word of the reward, or captions would stop at "in a".
     ended = [[[*caption, END] for caption in picture] for picture in tokens]
@@ -315,22 +324,25 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str, m
         validate,
     )
 
+    source = f"Flickr8k train and a part of COCO val2014: {len(tokens)} pictures, {count} captions"
+    ship(run, decoder, vocabulary, validation, settings, source)
+
+
+def ship(
+    run: Path, decoder: Decoder, vocabulary: list[str], validation: Split, settings: Settings, source: str
+) -> None:
+    """Write RUN/captioner.safetensors and RUN/captioner.json, with the beam search's scores on the val split."""
     # What is measured is what ships: rounded to float16.
-    decoder.half()
-    save_file(decoder.cpu().state_dict(), run / "captioner.safetensors")
-    decoder.float().to(device)
-    found = [
-        beam_search(decoder, row[None], settings.beam, settings.limit)[0][0] for row in tqdm(seen, desc="beam search")
-    ]
-    scores = measure([_spell(caption, vocabulary) for caption in found], validation.captions)
+    save_file({name: tensor.half().cpu() for name, tensor in decoder.state_dict().items()}, run / WEIGHTS.name)
+    decoder.load_state_dict(load_file(run / WEIGHTS.name))
+    captions = []
+    for features in tqdm(validation.features[:, :1].float().to(decoder.bias.device), desc="beam search"):
+        tokens, _ = beam_search(decoder, features, settings.beam, settings.limit)[0]
+        captions.append(_spell(tokens, vocabulary))
+    scores = measure(captions, validation.captions)
     print(f"validation, beam of {settings.beam}:", scores)
-    card = {
-        "trained on": f"Flickr8k train and a part of COCO val2014: {len(tokens)} pictures, {count} captions",
-        "settings": asdict(settings),
-        "validation": scores,
-        "vocabulary": vocabulary,
-    }
-    (run / "captioner.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    card = {"trained on": source, "settings": asdict(settings), "validation": scores, "vocabulary": vocabulary}
+    (run / CARD.name).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 
 
 def _spell(tokens: list[int], vocabulary: list[str]) -> list[str]:
