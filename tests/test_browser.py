@@ -177,6 +177,17 @@ def test_an_example_replaces_the_photograph(page):
     wait_for(page, "Explaining espresso")
 
 
+def test_a_photograph_taken_while_the_page_still_opens(browser, server):
+    page = browser.new_page()
+    page.goto(server)
+    page.locator("#examples button", has=page.get_by_alt_text("coffee")).click()
+    wait_for(page, "Explaining espresso")
+    page.wait_for_timeout(2000)
+    wait_for(page, "Explaining espresso")
+    expect(page.locator("#chosen input")).to_have_value("espresso")
+    page.close()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_telephone_needs_no_sideways_scrolling(browser, server, theme):
     page = browser.new_page(viewport={"width": 390, "height": 844})

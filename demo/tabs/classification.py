@@ -105,7 +105,8 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str
     ) -> Iterator[dict[Any, Any]]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
-        if task != TASK or before in (upload, OPENING):
+        # Gradio turns to the first tab when the page opens, and `open_page` fills it then.
+        if task != TASK or upload == before or (before == OPENING and frame.is_first_example(upload)):
             yield {seen: before}
             return
         yield {seen: upload}
@@ -128,6 +129,8 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         }
 
     def open_page(upload: frame.Upload, model_name: str) -> dict[Any, Any]:
+        if not frame.is_first_example(upload):  # somebody was quicker; their photograph has a request of its own
+            return {label: gr.skip()}
         path, (first, second) = str(frame.FIRST_EXAMPLE), FIRST_CLASSES
         return {
             label: predictions(path, model_name),

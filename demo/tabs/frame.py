@@ -56,6 +56,11 @@ def photo_path(upload: Upload) -> str:
     raise InputError("The photograph is not on the server any more: choose it again.")
 
 
+def is_first_example(upload: Upload) -> bool:
+    """Whether the photograph is still the one that the page opens with."""
+    return upload is not None and Path(upload["path"] or "").name == FIRST_EXAMPLE.name
+
+
 def known_layer(model: Classifier | Captioner, layer: str) -> str:
     """The layer of that name, or with an empty name the default one.
 
