@@ -1,6 +1,6 @@
 """Make the example pictures: scenes composed of cut-out photographs, and a few whole photographs.
 
-    python -m assets.make_examples STAMPS_DIR
+    python -m assets.make_examples STAMPS_DIR GCOMPRIS_DIR
 
 A scene has two or three objects whose places are known, so beside each one lies a mask (0 = background, 1..n = the
 objects in the order of `scenes.json`) and a test can ask whether each Grad-CAM falls on its own object. The same
@@ -8,11 +8,15 @@ materials and library versions give the same files.
 
 The cut-outs are stamps of the Debian package `tuxpaint-stamps-default` (2022.06.04-1): unpack it with
 `dpkg-deb --extract`; STAMPS_DIR is its `usr/share/tuxpaint/stamps`. Textures and whole photographs are the sample
-images inside the Python packages scikit-image and scikit-learn. Origins and licences: assets/README.md.
+images inside the Python packages scikit-image and scikit-learn; more whole photographs are in the Debian package
+`gcompris-qt-data` (3.1-2), where GCOMPRIS_DIR is its `usr/share/gcompris-qt/rcc`. Origins and licences:
+assets/README.md.
 """
 
 import argparse
 import json
+import re
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
@@ -123,6 +127,14 @@ PHOTOS = {
     "rocket": TEXTURES / "rocket.jpg",
     "palace": Path(sklearn.__file__).parent / "datasets/images/china.jpg",
     "flower": Path(sklearn.__file__).parent / "datasets/images/flower.jpg",
+}
+
+# Whole photographs inside resource files of GCompris, by their places there.
+RESOURCES = {
+    "horses": ("explore_farm_animals.rcc", 3),
+    "kitten": ("explore_farm_animals.rcc", 4),
+    "dog": ("explore_farm_animals.rcc", 7),
+    "polar_bear": ("explore_world_animals.rcc", 10),
 }
 
 
@@ -330,6 +342,13 @@ def compose(
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)), Image.fromarray(mask)
 
 
+def resource(path: Path, place: int) -> Image.Image:
+    """The WebP picture at a place among those in a Qt resource file, which holds them as they are."""
+    data = path.read_bytes()
+    start = [found.start() for found in re.finditer(rb"RIFF....WEBP", data, re.DOTALL)][place]
+    return Image.open(BytesIO(data[start:])).convert("RGB")
+
+
 def save(picture: Image.Image, name: str) -> None:
     picture.thumbnail((800, 800), Image.Resampling.LANCZOS)
     picture.save(OUT / f"{name}.jpg", quality=90, optimize=True)
@@ -338,17 +357,20 @@ def save(picture: Image.Image, name: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stamps", type=Path, metavar="STAMPS_DIR", help="the folder of Tux Paint's stamps")
-    stamps = parser.parse_args().stamps
+    parser.add_argument("gcompris", type=Path, metavar="GCOMPRIS_DIR", help="the folder of GCompris's .rcc files")
+    args = parser.parse_args()
     OUT.mkdir(exist_ok=True)
     listing = {}
     for name, (size, background, objects) in SCENES.items():
-        picture, mask = compose(stamps, name, size, background, objects)
+        picture, mask = compose(args.stamps, name, size, background, objects)
         save(picture, name)
         mask.save(OUT / f"{name}.mask.png", optimize=True)
         listing[f"{name}.jpg"] = {"mask": f"{name}.mask.png", "objects": [kind for kind, *_ in objects]}
     (OUT / "scenes.json").write_text(json.dumps(listing, indent=2) + "\n")
     for name, path in PHOTOS.items():
         save(Image.open(path).convert("RGB"), name)
+    for name, (file, place) in RESOURCES.items():
+        save(resource(args.gcompris / file, place), name)
 
 
 if __name__ == "__main__":
