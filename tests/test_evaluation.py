@@ -1,0 +1,45 @@
+"""The measures of `evaluation/`, on numbers small enough to be worked out by hand."""
+
+import pytest
+import torch
+
+from evaluation.caption_localization import centred, inside, pointed, ratio
+from evaluation.captions import variety
+
+
+def test_boxes_in_voc_pixels_become_a_mask_of_the_squashed_photograph():
+    boxes = [
+        {"xmin": 1, "ymin": 1, "xmax": 200, "ymax": 25},  # the left half of the upper quarter
+        {"xmin": 301, "ymin": 76, "xmax": 400, "ymax": 100},  # the right quarter of the lower one
+        {"xmin": 205, "ymin": 52, "xmax": 206, "ymax": 53},  # smaller than a pixel, and not lost
+    ]
+    expected = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]).bool()
+    assert torch.equal(inside(boxes, (400, 100), side=4), expected)
+
+
+def test_the_ratio_and_the_pointing_game_on_a_map_of_six_pixels():
+    heat = torch.tensor([[3.0, 1.0, 0.0], [2.0, 0.0, 0.0]])
+    left = torch.tensor([[True, False, False], [True, False, False]])
+    assert ratio(heat, left) == pytest.approx(2.5 / 0.25)
+    assert ratio(heat, ~left) == pytest.approx(0.25 / 2.5)
+    assert (pointed(heat, left), pointed(heat, ~left)) == (1, 0)
+
+
+def test_a_map_of_zeros_points_nowhere_and_prefers_nothing():
+    heat, everywhere_but_one = torch.zeros(2, 2), torch.tensor([[True, True], [True, False]])
+    assert (pointed(heat, everywhere_but_one), ratio(heat, everywhere_but_one)) == (0, 1)
+
+
+def test_the_baseline_of_the_centre_is_highest_there_and_falls_off_alike_on_all_sides():
+    heat = centred(5)
+    assert heat.argmax() == 12
+    assert torch.allclose(heat, heat.T)
+    assert torch.allclose(heat, heat.flip(0))
+    # Two spreads from the centre at the middle of an edge, and that twice at a corner: exp(-2) and exp(-4).
+    assert heat[0, 2].item() == pytest.approx(0.135, abs=1e-3)
+    assert heat[0, 0].item() == pytest.approx(0.018, abs=1e-3)
+
+
+def test_variety_counts_different_captions_and_repeated_content_words():
+    captions = ["a dog on a hill", "a dog on a hill", "a dog dog on a hill", "a man beside a man"]
+    assert variety(captions) == {"distinct": 0.75, "repeats a word at once": 0.25, "repeats a word anywhere": 0.5}
