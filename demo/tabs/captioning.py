@@ -103,7 +103,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     seen = gr.State("no photograph yet")  # the one that the widgets are about
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = gr.Dropdown([entry.name for entry in catalog(TASK)], label="Model")
-        layer = gr.Dropdown(["layer4", "layer3", "layer2", "layer1"], label="Layer", info=frame.LAYER_INFO)
+        layer = gr.Dropdown([], label="Layer", info=frame.LAYER_INFO)
 
     def explain_text(
         upload: frame.Upload, sentence: str, model_name: str, layer_name: str, word: int = WHOLE
@@ -141,6 +141,10 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         yield {text: best, beam: gr.Radio(choices=offered, value=best)}
         yield explain_text(upload, best, model_name, layer_name)
 
+    def layers(model_name: str) -> gr.Dropdown:
+        names = list(load(TASK, model_name).layers)
+        return gr.Dropdown(choices=names, value=names[0])
+
     listen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
     say: dict[str, Any] = {
         "fn": say_and_explain,
@@ -150,9 +154,11 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     } | listen
     last: dict[str, Any] = {"show_progress_on": panels.pictures, "trigger_mode": "always_last"} | listen
     choice, outputs = [shared.photo, text, model, layer], [panels.state, gallery]
+    page.load(layers, model, layer, **listen)
     for event in (
         shared.photo.change(**say, trigger_mode="always_last"),
         opened.then(**say),
+        model.input(layers, model, layer, **listen).then(lambda: None, None, seen, **listen).then(**say),
         gr.on([text.submit, layer.input], explain_text, choice, outputs, **last),
         beam.input(explain_beam, [shared.photo, beam, model, layer], [text, *outputs], **last),
         gallery.select(explain_word, choice, panels.state, **last),
