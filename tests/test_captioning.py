@@ -58,13 +58,14 @@ def by_hand(decoder: Decoder, features: Tensor, tokens: list[int]) -> list[float
     hidden = memory = torch.zeros(7)
     terms = []
     normal = (features - features.mean()) / (features.var(correction=0) + 1e-5).sqrt()
-    x = w["look.weight"] @ normal + w["look.bias"]
+    x = seen = w["look.weight"] @ normal + w["look.bias"]
     for token in tokens:
         gates = w["cell.weight_ih"] @ x + w["cell.bias_ih"] + w["cell.weight_hh"] @ hidden + w["cell.bias_hh"]
         enter, forget, candidate, leave = gates.reshape(4, 7)
         memory = forget.sigmoid() * memory + enter.sigmoid() * candidate.tanh()
         hidden = leave.sigmoid() * memory.tanh()
-        logits = w["embedding.weight"] @ (w["speak.weight"] @ hidden + w["speak.bias"]) + w["bias"]
+        share = (w["gate.weight"] @ hidden + w["gate.bias"]).sigmoid()
+        logits = w["embedding.weight"] @ (w["speak.weight"] @ hidden + w["speak.bias"] + share * seen) + w["bias"]
         terms.append((logits[token] - logits.exp().sum().log()).item())
         x = w["embedding.weight"][token] * 6**0.5
     return terms

@@ -58,13 +58,14 @@ def data(tmp_path):
             for split in splits
         ]
         (tmp_path / folder / "records.jsonl").write_text("\n".join(lines))
-        np.save(tmp_path / "cache" / f"{folder}.npy", generator.normal(size=(len(splits), 2048)).astype(np.float16))
+        for file in (f"{folder}.npy", f"{folder}.mirrored.npy"):
+            np.save(tmp_path / "cache" / file, generator.normal(size=(len(splits), 2048)).astype(np.float16))
     return tmp_path
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch):
     settings = Settings(
-        least_count=1, width=4, hidden=4, batch=4, cycles=(3,), critical_images=2, critical_epochs=3, patience=9
+        least_count=1, width=4, hidden=4, batch=4, epochs=3, critical_images=2, critical_epochs=3, critical_runs=2
     )
     train(data, data / "cache", data / "whole", settings, "cpu")
 
@@ -78,7 +79,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Decoder, "forward", interrupted)
         train(data, data / "cache", data / "halves", settings, "cpu")
-    assert (data / "halves" / "cross-entropy-1.pt").exists()
+    assert (data / "halves" / "cross-entropy.pt").exists()
     assert not (data / "halves" / "captioner.safetensors").exists()
     train(data, data / "cache", data / "halves", settings, "cpu")
 
