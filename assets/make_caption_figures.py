@@ -19,7 +19,7 @@ from explainers import explain
 
 HERE = Path(__file__).parent
 OUT = HERE / "captions"
-PHOTOS = ("dog", "horses", "polar_bear", "kitten", "astronaut", "coffee")
+PHOTOS = ("dog", "horses", "bison", "kitten", "astronaut", "coffee")
 WIDTH, GAP, LINE = 1000, 4, 20
 
 

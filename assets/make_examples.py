@@ -134,7 +134,7 @@ RESOURCES = {
     "horses": ("explore_farm_animals.rcc", 3),
     "kitten": ("explore_farm_animals.rcc", 4),
     "dog": ("explore_farm_animals.rcc", 7),
-    "polar_bear": ("explore_world_animals.rcc", 10),
+    "bison": ("explore_world_animals.rcc", 10),
 }
 
 

@@ -100,7 +100,7 @@ def main() -> None:
 
     pointing: dict[str, list[float]] = defaultdict(list)
     ratios: dict[str, list[float]] = defaultdict(list)
-    by_class: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    by_class: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for record in tqdm(records, unit="photographs"):
         present = {box["class"] for box in record["objects"]}
         absent = [name for name in classes if name not in present]
@@ -121,7 +121,7 @@ def main() -> None:
                 ratios[name].append(float(np.mean([ratio(heat, mask) for heat in sentences])))
             pointing["uniform"].append(mask.float().mean().item())
             ratios["uniform"].append(1.0)
-            by_class[named].append((pointing["Grad-CAM"][-1], ratios["Grad-CAM"][-1]))
+            by_class[named].append((pointing["Grad-CAM"][-1], pointing["uniform"][-1], ratios["Grad-CAM"][-1]))
 
     print(f"{len(pointing['uniform'])} pairs of photograph and class, {len(SENTENCES)} sentences each")
     print(f"{'':38} {'pointing game':>17}   {'inside / outside':>16}   {'median':>6}   {'left out':>8}   paper")
@@ -133,8 +133,11 @@ def main() -> None:
             f"{np.median(all_ratios):6.2f}   {len(all_ratios) - len(finite):8}   {PAPER.get(name, '')}"
         )
     for name, results in by_class.items():
-        hits, likeness = np.array(results).T
-        print(f"Grad-CAM, {name:7} {len(hits):4} pairs: {100 * hits.mean():5.1f} %, median {np.median(likeness):5.2f}")
+        hits, covered, likeness = np.array(results).T
+        print(
+            f"Grad-CAM, {name:7} {len(hits):4} pairs: {100 * hits.mean():5.1f} % "
+            f"(uniform {100 * covered.mean():4.1f} %), median {np.median(likeness):5.2f}"
+        )
 
 
 def _with_error(values: np.ndarray) -> str:

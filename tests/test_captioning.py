@@ -213,9 +213,10 @@ def test_words(text, expected):
 def test_an_unknown_word_in_training_is_no_input():
     decoder = tiny_decoder()
     features = torch.zeros(1, FEATURES)
-    state = decoder.cell(torch.zeros(1, 6), decoder.cell(decoder.see(features)))
+    seen = decoder.see(features)
+    state = decoder.cell(torch.zeros(1, 6), decoder.cell(seen))
     logits = decoder(features, torch.tensor([[UNKNOWN]]))
-    torch.testing.assert_close(logits[0, 1], decoder.logits(state[0])[0])
+    torch.testing.assert_close(logits[0, 1], decoder.logits(state[0], seen)[0])
 
 
 def test_sampled_captions_come_with_their_log_probabilities():
