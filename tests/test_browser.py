@@ -91,6 +91,16 @@ def test_other_classes_by_click_by_keyboard_and_by_search(page):
     wait_for(page, "Explaining goldfish: probability under 0.1%")
 
 
+def test_of_quick_clicks_the_last_one_stays(page):
+    for place in (2, 4, 3):
+        page.locator("#classes button").nth(place).click()
+        page.wait_for_timeout(250)
+    wait_for(page, "Explaining Indian elephant")
+    page.wait_for_timeout(2000)
+    wait_for(page, "Explaining Indian elephant")
+    expect(page.locator("#chosen input")).to_have_value("Indian elephant")
+
+
 def test_colours_and_opacity_change_the_map_alone(page):
     before = panel_bytes(page)
     page.get_by_text("Colours", exact=True).click()

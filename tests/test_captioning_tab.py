@@ -94,6 +94,57 @@ def test_words_alternatives_and_other_sentences_can_be_explained(tab):
     says(tab, "does not know “catt” (but cat")
 
 
+def marked(page: Page) -> list[int]:
+    """The indices of the highlighted pictures of the strip."""
+    buttons = page.locator("#words button").all()
+    return [index for index, button in enumerate(buttons) if "selected" in button.get_attribute("class")]
+
+
+def test_of_quick_clicks_the_last_one_stays(tab):
+    spoken = tab.locator("#caption textarea").input_value().split()
+    for index in (1, 3, 2):
+        tab.locator("#words button").nth(index).click()
+        tab.wait_for_timeout(250)
+    says(tab, f"Explaining {spoken[1]}: ")
+    tab.wait_for_timeout(2000)
+    says(tab, f"Explaining {spoken[1]}: ")
+    assert marked(tab) == [2]
+
+
+def test_the_highlighted_word_is_the_explained_one(tab):
+    assert marked(tab) == [0]
+    spoken = tab.locator("#caption textarea").input_value().split()
+    tab.locator("#caption textarea").fill("a sentence that is not sent yet")
+    tab.locator("#words button").nth(2).click()
+    says(tab, f"Explaining {spoken[1]}: ")
+
+    tab.get_by_text("Model and layer").locator("visible=true").click()
+    tab.get_by_label("Layer").locator("visible=true").click()
+    tab.get_by_role("option", name="layer3", exact=True).click()
+    says(tab, "layer3")
+    says(tab, f"Explaining {spoken[1]}: ")
+    assert marked(tab) == [2]
+
+    tab.locator("#caption textarea").fill("a dog on a bench")
+    tab.keyboard.press("Enter")
+    says(tab, "Explaining a dog on a bench: ")
+    expect(tab.locator("#words button")).to_have_count(6)
+    assert marked(tab) == [0]
+    assert not any(choice.is_checked() for choice in tab.locator("#beam input").all())
+
+
+def test_a_long_word_stays_on_the_page(browser, server):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(server)
+    page.get_by_role("tab", name="Captioning").click()
+    expect(page.locator("#caption textarea")).not_to_have_value("")
+    page.locator("#caption textarea").fill("x" * 300)
+    page.keyboard.press("Enter")
+    says(page, "does not know “xxx")
+    assert page.locator(".sentence p:visible").evaluate("said => said.scrollWidth <= said.clientWidth")
+    page.close()
+
+
 def test_the_photograph_stays_and_each_tab_answers_for_it(tab):
     before = tab.locator("#caption textarea").input_value()
     tab.locator("#examples button", has=tab.get_by_alt_text("cat", exact=True)).click()

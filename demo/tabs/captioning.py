@@ -7,14 +7,13 @@ from functools import lru_cache
 from typing import Any, Final
 
 import gradio as gr
-from PIL import Image
 
 from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import catalog, load
 from demo.models.captioning import WHOLE, words
 from demo.rendering import panel
-from demo.rows import Explained, make_rows, thumbnails
+from demo.rows import Explained, make_rows, png, thumbnails
 from demo.tabs import frame
 from explainers import explain, gradcam_maps
 
@@ -45,8 +44,8 @@ def explained(path: str, caption: str, word: int, model_name: str, layer: str) -
 
 
 @lru_cache(maxsize=32)
-def strip(path: str, caption: str, model_name: str, layer: str) -> list[tuple[Image.Image, str]]:
-    """A small Grad-CAM picture for the caption and, on a scale of their own, for each of its words."""
+def strip(path: str, caption: str, model_name: str, layer: str) -> list[tuple[bytes, str]]:
+    """A small Grad-CAM picture for the caption and, on a scale of their own, for each of its words: PNG, and word."""
     model = load(TASK, model_name)
     layer = frame.known_layer(model, layer)
     spoken = words(caption)
@@ -55,7 +54,7 @@ def strip(path: str, caption: str, model_name: str, layer: str) -> list[tuple[Im
     maps = gradcam_maps(score, model.prepare(photo), model.layers[layer])
     small = panel(photo)
     pictures = thumbnails(small, maps[:1], maps[0].max().item()) + thumbnails(small, maps[1:], maps[1:].max().item())
-    return list(zip(pictures, ["(all)", *spoken], strict=True))
+    return list(zip(map(png, pictures), ["(all)", *spoken], strict=True))
 
 
 def caption(image: str, model: str) -> str:
@@ -85,13 +84,14 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         )
         beam = gr.Radio(
             [],
-            label="Considered, best log-probability per word first (in brackets: of the whole)",
+            label="Captions it considered",
+            info="Best log-probability per word first; in brackets that of the whole caption.",
             scale=2,
             min_width=260,
             elem_id="beam",
         )
     gallery = gr.Gallery(
-        label="The evidence for all of it and for each word: click one to explain it",
+        label="The evidence word by word: click one",
         columns=8,
         height="auto",
         allow_preview=False,
@@ -101,27 +101,35 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     )
     panels = frame.panels(shared)
     seen = gr.State("no photograph yet")  # the one that the widgets are about
+    shown = gr.State(("", WHOLE))  # the sentence that the strip is about, and the word of it in the panels
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = gr.Dropdown([entry.name for entry in catalog(TASK)], label="Model")
         layer = gr.Dropdown([], label="Layer", info=frame.LAYER_INFO)
 
-    def explain_text(
-        upload: frame.Upload, sentence: str, model_name: str, layer_name: str, word: int = WHOLE
+    def explain_shown(
+        upload: frame.Upload, asked: tuple[str, int], model_name: str, layer_name: str
     ) -> dict[Any, Any]:
+        sentence, word = asked
         try:
             path = frame.photo_path(upload)
             row = explained(path, sentence, word, model_name, layer_name)
-            return {panels.state: row, gallery: strip(path, sentence, model_name, layer_name)}
+            small = strip(path, sentence, model_name, layer_name)
         except InputError as error:
-            return {panels.state: str(error), gallery: None}
+            return {shown: asked, panels.state: str(error), gallery: None}
+        # Files of our own, because Gradio would write the same ones anew under somebody who is fetching them.
+        pictures = [(frame.save(data, f"{frame.file_name(name)}.png"), name) for data, name in small]
+        return {shown: asked, panels.state: row, gallery: pictures}
 
     def explain_word(
-        event: gr.SelectData, upload: frame.Upload, sentence: str, model_name: str, layer_name: str
-    ) -> Explained | str:
-        return explain_text(upload, sentence, model_name, layer_name, event.index - 1)[panels.state]
+        event: gr.SelectData, upload: frame.Upload, asked: tuple[str, int], model_name: str, layer_name: str
+    ) -> dict[Any, Any]:
+        found = explain_shown(upload, (asked[0], event.index - 1), model_name, layer_name)
+        return {shown: found[shown], panels.state: found[panels.state]}
 
-    def explain_beam(upload: frame.Upload, sentence: str, model_name: str, layer_name: str) -> dict[Any, Any]:
-        return {text: sentence} | explain_text(upload, sentence, model_name, layer_name)
+    def explain_sentence(upload: frame.Upload, sentence: str, model_name: str, layer_name: str) -> dict[Any, Any]:
+        """The sentence goes into the box too: a caption that was on its way there may have come before it."""
+        found = explain_shown(upload, (sentence, WHOLE), model_name, layer_name)
+        return found | {text: sentence, beam: sentence, gallery: gr.Gallery(found[gallery], selected_index=0)}
 
     def say_and_explain(
         upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str
@@ -134,34 +142,39 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         try:
             found = captions(frame.photo_path(upload), model_name)
         except InputError as error:
-            yield {text: "", beam: gr.Radio(choices=[], value=None), gallery: None, panels.state: str(error)}
+            nothing = {text: "", shown: ("", WHOLE), gallery: None, panels.state: str(error)}
+            yield nothing | {beam: gr.Radio(choices=[], value=None)}
             return
         best = found[0][0]
         offered = [(f"{sentence} ({score:.1f})", sentence) for sentence, score in found]
         yield {text: best, beam: gr.Radio(choices=offered, value=best)}
-        yield explain_text(upload, best, model_name, layer_name)
+        yield explain_sentence(upload, best, model_name, layer_name)
 
     def layers(model_name: str) -> gr.Dropdown:
         names = list(load(TASK, model_name).layers)
         return gr.Dropdown(choices=names, value=names[0])
 
     listen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
+    outputs = [text, beam, gallery, shown, panels.state]
     say: dict[str, Any] = {
         "fn": say_and_explain,
         "inputs": [shared.photo, shared.task, seen, model, layer],
-        "outputs": [text, beam, gallery, panels.state, seen],
+        "outputs": [*outputs, seen],
         "show_progress_on": [text, *panels.pictures],
     } | listen
-    last: dict[str, Any] = {"show_progress_on": panels.pictures, "trigger_mode": "always_last"} | listen
-    choice, outputs = [shared.photo, text, model, layer], [panels.state, gallery]
+    busy: dict[str, Any] = {"show_progress_on": panels.pictures} | listen
+    last: dict[str, Any] = {"trigger_mode": "always_last"} | busy
+    asked = [shared.photo, shown, model, layer]
     page.load(layers, model, layer, **listen)
     for event in (
         shared.photo.change(**say, trigger_mode="always_last"),
         opened.then(**say),
         model.input(layers, model, layer, **listen).then(lambda: None, None, seen, **listen).then(**say),
-        gr.on([text.submit, layer.input], explain_text, choice, outputs, **last),
-        beam.input(explain_beam, [shared.photo, beam, model, layer], [text, *outputs], **last),
-        gallery.select(explain_word, choice, panels.state, **last),
+        text.submit(explain_sentence, [shared.photo, text, model, layer], outputs, **last),
+        beam.input(explain_sentence, [shared.photo, beam, model, layer], outputs, **last),
+        layer.input(explain_shown, asked, [gallery, shown, panels.state], **last),
+        # Not the last click alone: for that Gradio sends the first one's word again.
+        gallery.select(explain_word, asked, [shown, panels.state], trigger_mode="multiple", **busy),
     ):
         panels.refresh(event)
 

@@ -149,7 +149,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         "outputs": prediction,
         "show_progress_on": [label, *panels.pictures],
     } | listen
-    last: dict[str, Any] = {"show_progress_on": panels.pictures, "trigger_mode": "always_last"} | listen
+    busy: dict[str, Any] = {"show_progress_on": panels.pictures} | listen
     offered = [chosen, other, layer]
     loaded = page.load(choices, model, offered, **listen)
     for event in (
@@ -157,8 +157,16 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         shared.photo.change(**predict, trigger_mode="always_last"),
         opened.then(**predict),
         model.input(choices, model, offered, **listen).then(lambda: None, None, seen, **listen).then(**predict),
-        gr.on([chosen.input, other.input, layer.input], explain_choice, choice, panels.state, **last),
-        label.select(explain_clicked, choice, [chosen, other, panels.state], **last),
+        gr.on(
+            [chosen.input, other.input, layer.input],
+            explain_choice,
+            choice,
+            panels.state,
+            trigger_mode="always_last",
+            **busy,
+        ),
+        # Not the last click alone: for that Gradio sends the first one's class again.
+        label.select(explain_clicked, choice, [chosen, other, panels.state], trigger_mode="multiple", **busy),
     ):
         panels.refresh(event)
 
