@@ -1,7 +1,7 @@
 """The one error that people see, and what it can offer them."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -11,3 +11,11 @@ class InputError(ValueError):
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """Up to three known names that are spelled much like `name`, the nearest first."""
     return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+
+
+def unknown(name: str, model: str, kind: str, known: Sequence[str]) -> str:
+    """The sentence that a model has no class or answer (`kind`) of that name, with the nearest that it has."""
+    spellings = {spelling.casefold(): spelling for spelling in known}
+    close = " or ".join(spellings[spelling] for spelling in nearest(name.casefold(), spellings))
+    hint = f"Did you mean {close}?" if close else f"It knows {len(known)}, such as {known[0]}."
+    return f"{model} has no {kind} “{name[:80]}”. {hint}"

@@ -5,9 +5,10 @@ from pathlib import Path
 import gradio as gr
 
 from demo.images import MAX_BYTES
-from demo.tabs import captioning, classification, frame
+from demo.tabs import captioning, classification, frame, vqa
 
 TITLE = "Why did you say that?"
+TABS = {"Classification": classification, "Captioning": captioning, "Question answering": vqa}
 
 # Two mends for Gradio's dropdowns: typing searches instead of adding to the name that stands there, and the list
 # does not stay open when the box is left by keyboard.
@@ -48,7 +49,7 @@ def build() -> gr.Blocks:
             with gr.Column(scale=1, min_width=280):
                 shared = frame.shared_column()
             with gr.Column(scale=3, min_width=320), gr.Tabs():
-                for title, task in (("Classification", classification), ("Captioning", captioning)):
+                for title, task in TABS.items():
                     with gr.Tab(title) as tab:
                         turned = tab.select(
                             lambda task=task: task.TASK, None, shared.task, api_visibility="private", queue=False

@@ -21,7 +21,7 @@ PANELS = {
 }
 
 
-SCORES = {"classification": "logit", "captioning": "log-probability"}
+SCORES = {"classification": "logit", "captioning": "log-probability", "vqa": "logit"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,12 @@ def make_rows(
     model: str,
     layer: str,
     seconds: float,
+    context: dict[str, Any] | None = None,
 ) -> Explained:
-    """Rows of one explanation; `targets` are the names and probabilities of its scores, in their order."""
+    """Rows of one explanation; `targets` are the names and probabilities of its scores, in their order.
+
+    `context` is added to the details: what the score depends on besides the photograph and the target.
+    """
     base = panel(photo)
     heats = explanation.gradcam.cpu().numpy()
     scores, peaks = explanation.scores.tolist(), explanation.maps.amax(dim=(1, 2)).tolist()
@@ -91,7 +95,7 @@ def make_rows(
             "relus": explanation.relus,
             "seconds": round(seconds, 3),
             "image_size": list(photo.size),
-        }
+        } | (context or {})
         files = {name: png(gradient_picture(gradients[name][t], limits[name], base.size)) for name in gradients}
         rows.append(Row(heats[t], files, details))
     return Explained(base, tuple(explanation.maps.shape[1:]), rows)
@@ -107,8 +111,9 @@ def sentence(result: Explained, row: Row) -> str:
     """One line of plain words about a row, as HTML."""
     details = row.details
     target, layer, model = (html.escape(details[name]) for name in ("target", "layer", "model"))
+    question = f" as the answer to “{html.escape(details['question'])}”" if "question" in details else ""
     text = (
-        f"Explaining <b>{target}</b>: probability {percent(details['probability'])} "
+        f"Explaining <b>{target}</b>{question}: probability {percent(details['probability'])} "
         f"({SCORES[details['task']]} {details['score']:.2f}), "
         f"as seen in the {' × '.join(map(str, result.cells))} cells of <b>{layer}</b> of {model}."
     )

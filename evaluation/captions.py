@@ -11,7 +11,6 @@ import argparse
 from itertools import pairwise
 from pathlib import Path
 
-from PIL import Image
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.meteor.meteor import Meteor
@@ -19,6 +18,7 @@ from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from tqdm import tqdm
 
+from demo.images import open_photo
 from demo.models import available_device
 from demo.models.captioning import shipped_captioner, words
 from training.features import read_records
@@ -66,7 +66,7 @@ def main() -> None:
     records = [record for record in read_records(args.data, "flickr8k") if record["split"] == "test"]
     captions = []
     for record in tqdm(records, unit="pictures"):
-        photo = Image.open(args.data / "flickr8k" / "images" / record["image"]).convert("RGB")
+        photo = open_photo(args.data / "flickr8k" / "images" / record["image"])
         captions.append(model.predict(model.prepare(photo))[0][0])
     references = [record["captions"] for record in records]
     print(f"{len(records)} pictures")

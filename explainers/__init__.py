@@ -7,6 +7,7 @@ torch.Size([1, 224, 224])
 """
 
 from explainers.gradcam import Explanation, explain, gradcam_maps
+from explainers.occlusion import occlusion_maps
 from explainers.relu_rules import Rule
 
-__all__ = ["Explanation", "Rule", "explain", "gradcam_maps"]
+__all__ = ["Explanation", "Rule", "explain", "gradcam_maps", "occlusion_maps"]

@@ -67,38 +67,38 @@ def test_a_photograph_of_ones_own(page, tmp_path):
     photo.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "telephone.jpg", exif=exif)
     upload(page, tmp_path / "telephone.jpg")
     wait_for(page, "Explaining Egyptian cat: probability 8")
-    expect(page.locator("#classes")).to_contain_text("tabby")
-    expect(page.locator("#chosen input")).to_have_value("Egyptian cat")
+    expect(page.locator("#classification-top")).to_contain_text("tabby")
+    expect(page.locator("#classification-chosen input")).to_have_value("Egyptian cat")
     expect(page.locator(".panel-row")).to_have_count(1)
     assert {Image.open(io.BytesIO(data)).size for data in panel_bytes(page)} == {photo.size}
 
 
 def test_other_classes_by_click_by_keyboard_and_by_search(page):
     zebra = panel_bytes(page)
-    page.locator("#classes button").nth(2).click()
+    page.locator("#classification-top button").nth(2).click()
     wait_for(page, "Explaining tusker")
     wait_for(page, "Explaining African elephant", row=1)
     tusker = panel_bytes(page)
     assert all(a != b for a, b in zip(zebra, tusker, strict=True))
 
-    page.locator("#classes button").nth(3).focus()
+    page.locator("#classification-top button").nth(3).focus()
     page.keyboard.press("Enter")
     wait_for(page, "Explaining Indian elephant")
 
-    choose(page, "other", "nothing")
+    choose(page, "classification-other", "nothing")
     expect(page.locator(".panel-row")).to_have_count(1)
-    choose(page, "chosen", "goldfish")
+    choose(page, "classification-chosen", "goldfish")
     wait_for(page, "Explaining goldfish: probability under 0.1%")
 
 
 def test_of_quick_clicks_the_last_one_stays(page):
     for place in (2, 4, 3):
-        page.locator("#classes button").nth(place).click()
+        page.locator("#classification-top button").nth(place).click()
         page.wait_for_timeout(250)
     wait_for(page, "Explaining Indian elephant")
     page.wait_for_timeout(2000)
     wait_for(page, "Explaining Indian elephant")
-    expect(page.locator("#chosen input")).to_have_value("Indian elephant")
+    expect(page.locator("#classification-chosen input")).to_have_value("Indian elephant")
 
 
 def test_colours_and_opacity_change_the_map_alone(page):
@@ -164,7 +164,7 @@ def test_every_request_for_a_photograph_reads_it_in_the_same_way(page, tmp_path)
 
 def test_colours_chosen_while_the_network_runs_hold_for_its_result(page):
     page.get_by_text("Colours", exact=True).click()
-    choose(page, "chosen", "goldfish")
+    choose(page, "classification-chosen", "goldfish")
     page.get_by_label("as in the paper (jet)").check()
     wait_for(page, "Explaining goldfish")
     page.wait_for_timeout(1500)
@@ -194,7 +194,7 @@ def test_a_photograph_taken_while_the_page_still_opens(browser, server):
     wait_for(page, "Explaining espresso")
     page.wait_for_timeout(2000)
     wait_for(page, "Explaining espresso")
-    expect(page.locator("#chosen input")).to_have_value("espresso")
+    expect(page.locator("#classification-chosen input")).to_have_value("espresso")
     page.close()
 
 

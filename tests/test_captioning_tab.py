@@ -37,13 +37,20 @@ def test_the_panels_of_a_word(client):
     *paths, details = client.predict(ZEBRA, "a zebra", 1, "", "layer3", api_name="/explain_caption")
     assert [np.asarray(Image.open(path)).shape for path in paths] == [(480, 640, 3)] * 3
     assert (details["task"], details["target"], details["layer"]) == ("captioning", "zebra", "layer3")
+    assert (details["caption"], details["word"]) == ("a zebra", 1)
     assert details["probability"] == pytest.approx(np.exp(details["score"]))
+
+
+def test_the_caption_is_reported_as_it_was_read(client):
+    given = "  A zebra... « » " + "!" * 10_000
+    details = client.predict(ZEBRA, given, -1, "", "", api_name="/explain_caption")[-1]
+    assert details["target"] == details["caption"] == "a zebra"
 
 
 @pytest.mark.parametrize(
     ("caption", "word", "message"),
     [
-        ("a zebra on the mooon", -1, "does not know “mooon” (but"),
+        ("a zebra on the mooon", -1, "does not know “mooon” (nearest:"),
         ("ein Hund läuft", -1, "does not know “ein”"),
         ("🦓", -1, "does not know “🦓”"),
         ("?!", -1, "The caption has no words"),
@@ -86,12 +93,12 @@ def test_words_alternatives_and_other_sentences_can_be_explained(tab):
 
     tab.locator("#caption textarea").fill("A cat!")
     tab.keyboard.press("Enter")
-    says(tab, "Explaining A cat!: ")
+    says(tab, "Explaining a cat: ")
     expect(tab.locator("#words button")).to_have_count(3)
 
     tab.locator("#caption textarea").fill("a catt")
     tab.keyboard.press("Enter")
-    says(tab, "does not know “catt” (but cat")
+    says(tab, "does not know “catt” (nearest: cat")
 
 
 def marked(page: Page) -> list[int]:
@@ -151,5 +158,6 @@ def test_the_photograph_stays_and_each_tab_answers_for_it(tab):
     expect(tab.locator("#caption textarea")).not_to_have_value(before)
     tab.get_by_role("tab", name="Classification").click()
     says(tab, "Explaining Egyptian cat")
+    caption = tab.locator("#caption textarea").input_value()
     tab.get_by_role("tab", name="Captioning").click()
-    expect(tab.locator("#caption textarea")).not_to_have_value(before)
+    says(tab, f"Explaining {caption}: ")

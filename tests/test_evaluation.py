@@ -30,6 +30,14 @@ def test_a_map_of_zeros_points_nowhere_and_prefers_nothing():
     assert (pointed(heat, everywhere_but_one), ratio(heat, everywhere_but_one)) == (0, 1)
 
 
+def test_of_a_flat_peak_the_middle_counts_and_a_box_at_the_edge_is_not_lost():
+    heat = torch.tensor([[5.0, 5.0, 5.0, 0.0], [5.0, 5.0, 5.0, 0.0], [5.0, 5.0, 5.0, 0.0]])
+    middle = torch.zeros(3, 4, dtype=torch.bool)
+    middle[1, 1] = True
+    assert (pointed(heat, middle), pointed(heat, ~middle)) == (1, 0)
+    assert inside([{"xmin": 999, "ymin": 1, "xmax": 1000, "ymax": 1000}], (1000, 1000), side=4)[:, 3].all()
+
+
 def test_the_baseline_of_the_centre_is_highest_there_and_falls_off_alike_on_all_sides():
     heat = centred(5)
     assert heat.argmax() == 12

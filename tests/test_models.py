@@ -1,6 +1,9 @@
 """The catalogue, and what models say to names they do not know."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,3 +79,17 @@ def test_scores_are_the_logits_in_the_order_of_the_names():
         all_scores = model.score(*model.classes)(image)
     assert torch.equal(scores, all_scores[[340, 0, 340]])
     assert model.predict(image)["zebra"] == pytest.approx(all_scores.softmax(0)[340].item(), rel=1e-4)
+
+
+def test_a_model_that_is_loaded_in_inference_mode_can_be_explained(tmp_path):
+    """In a process of its own, where nothing has been loaded yet."""
+    code = """
+import torch
+from demo.models import load
+with torch.inference_mode():
+    model = load("classification")
+from explainers import explain
+print(explain(model.score("zebra"), torch.zeros(1, 3, 64, 64), model.layers["layer4"]).scores.shape)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert ran.stdout == "torch.Size([1])\n", ran.stderr

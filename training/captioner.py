@@ -29,16 +29,15 @@ import torch.nn.functional as F
 from pycocoevalcap.bleu.bleu import Bleu
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from demo.models import available_device
 from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_search, words
 from training.cider import cider_d, inverse_frequencies, weigh
 from training.features import cached, read_records
+from training.loop import train_stage
 
 FEWEST_WORDS = 3
-WARM_UP = 100  # steps
 
 
 @dataclass(frozen=True)
@@ -84,13 +83,16 @@ def read_split(data: Path, cache: Path, folders: dict[str, str | None]) -> Split
     features, captions = [], []
     for folder, split in folders.items():
         records = read_records(data, folder)
-        rows = [i for i, record in enumerate(records) if record["captions"] and split in (None, record.get("split"))]
+        long = [
+            [spoken for spoken in map(words, record.get("captions", ())) if len(spoken) >= FEWEST_WORDS]
+            for record in records
+        ]
+        rows = [i for i, record in enumerate(records) if long[i] and split in (None, record.get("split"))]
         views = [cached(cache, folder, mirrored=view)[rows] for view in (False, True)]
         features.append(torch.from_numpy(np.stack(views, axis=1)))
-        for i in rows:
-            spoken = [words(caption) for caption in records[i]["captions"]]
-            captions.append([caption for caption in spoken if len(caption) >= FEWEST_WORDS])
-    assert all(part.isfinite().all() for part in features), f"{cache} is not complete"
+        captions += [long[i] for i in rows]
+    if not all(part.isfinite().all() for part in features):
+        raise SystemExit(f"{cache} is not complete: run training.features to its end.")
     return Split(torch.cat(features), captions)
 
 
@@ -241,80 +243,6 @@ def measure(captions: list[list[str]], references: list[list[list[str]]]) -> dic
     return {"CIDEr": float(np.mean(cider)), "BLEU-4": bleu[3], "distinct": distinct}
 
 
-def train_stage(
-    name: str,
-    run: Path,
-    decoder: Decoder,
-    settings: Settings,
-    *,
-    seed: int,
-    epochs: int,
-    steps: int,
-    rate: float,
-    average: float,
-    epoch_of: Callable[[Callable[[Tensor], None]], None],
-    validate: Callable[[Decoder], dict[str, float]],
-) -> None:
-    """Train until the epochs of so many steps are over, or the validation CIDEr has not risen for `patience` epochs.
-
-    The decoder is left with the best averaged weights. RUN/NAME.pt is written after each epoch, and read at the start.
-    """
-    optimiser = torch.optim.Adam(decoder.parameters())
-    averaged = AveragedModel(decoder, multi_avg_fn=get_ema_multi_avg_fn(average))
-    averaged.eval()
-    done = 0
-
-    def update(loss: Tensor) -> None:
-        nonlocal done
-        done += 1
-        optimiser.param_groups[0]["lr"] = rate * min(done / WARM_UP, 1 - (done - 1) / (steps * epochs))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 5.0)
-        optimiser.step()
-        averaged.update_parameters(decoder)
-
-    path = run / f"{name}.pt"
-    history: list[dict[str, float]] = []
-    best = {key: value.clone() for key, value in decoder.state_dict().items()}
-    if path.exists():
-        saved = torch.load(path, map_location=decoder.bias.device, weights_only=True)
-        decoder.load_state_dict(saved["decoder"])
-        averaged.load_state_dict(saved["averaged"])
-        optimiser.load_state_dict(saved["optimiser"])
-        history, best, done = saved["history"], saved["best"], saved["steps"]
-    while len(history) < epochs:
-        ciders = [scores["CIDEr"] for scores in history]
-        if ciders and len(ciders) - 1 - int(np.argmax(ciders)) >= settings.patience:
-            break
-        # Seeded by the epoch, so that a run that was stopped goes on as if it had not been.
-        torch.manual_seed(1000 * seed + len(history))
-        decoder.train()
-        epoch_of(update)
-        scores = validate(averaged.module)
-        print(
-            f"{name} {len(history) + 1:2}/{epochs}",
-            {key: round(value, 4) for key, value in scores.items()},
-            flush=True,
-        )
-        if scores["CIDEr"] > max(ciders, default=-1.0):
-            best = {key: value.clone() for key, value in averaged.module.state_dict().items()}
-        history.append(scores)
-        torch.save(
-            {
-                "decoder": decoder.state_dict(),
-                "averaged": averaged.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "history": history,
-                "best": best,
-                "steps": done,
-            },
-            path,
-        )
-    decoder.load_state_dict(best)
-    decoder.eval()
-
-
 def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -> None:
     """Both stages; writes RUN/captioner.safetensors and RUN/captioner.json."""
     run.mkdir(parents=True, exist_ok=True)
@@ -337,18 +265,17 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
 
     lengths = Counter(len(caption) for picture in tokens for caption in picture)
     decoder.feature_dropout.p, decoder.dropout.p = settings.feature_dropout, settings.dropout
+    stage = {"patience": settings.patience, "watched": "CIDEr", "validate": validate, "recipe": asdict(settings)}
     train_stage(
-        "cross-entropy",
-        run,
+        run / "cross-entropy.pt",
         decoder,
-        settings,
         seed=settings.seed,
         epochs=settings.epochs,
         steps=sum(-(-count // settings.batch) for count in lengths.values()),
         rate=settings.rate,
         average=settings.average,
         epoch_of=lambda update: cross_entropy_epoch(decoder, training, tokens, settings, update),
-        validate=validate,
+        **stage,
     )
 
     reward = rewarder(tokens, settings.bleu)
@@ -358,17 +285,15 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
     for k in range(settings.critical_runs):
         decoder.load_state_dict(start)
         train_stage(
-            f"self-critical-{k}",
-            run,
+            run / f"self-critical-{k}.pt",
             decoder,
-            settings,
             seed=settings.seed + k,
             epochs=settings.critical_epochs,
             steps=-(-len(tokens) // settings.critical_images),
             rate=settings.critical_rate,
             average=settings.critical_average,
             epoch_of=lambda update: self_critical_epoch(decoder, training, reward, settings, update),
-            validate=validate,
+            **stage,
         )
         ends.append({key: value.clone() for key, value in decoder.state_dict().items()})
     decoder.load_state_dict({key: torch.stack([end[key] for end in ends]).mean(dim=0) for key in start})

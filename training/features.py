@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from tqdm import tqdm
 
+from demo.images import open_photo
 from demo.models import available_device
 from demo.models.classification import normalised
-from demo.models.resnet50 import MEAN, SIDE, STD, encoder, pooled
+from demo.models.resnet50 import FEATURES, MEAN, SIDE, STD, encoder, pooled
 
-WIDTH = 2048
 BATCH = 8
 
 
@@ -44,14 +44,14 @@ def encode(data: Path, cache: Path, folder: str, mirrored: bool, field: str | No
     path = _path(cache, folder, mirrored)
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        np.save(path, np.full((len(records), WIDTH), np.nan, np.float16))
+        np.save(path, np.full((len(records), FEATURES), np.nan, np.float16))
     features = np.load(path, mmap_mode="r+")
     rows = [i for i, record in enumerate(records) if (field is None or record.get(field)) and np.isnan(features[i, 0])]
     network = encoder(device)
     with tqdm(total=len(rows), desc=path.stem, unit="pictures") as progress, torch.inference_mode():
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            photos = [Image.open(data / folder / "images" / records[i]["image"]).convert("RGB") for i in batch]
+            photos = [open_photo(data / folder / "images" / records[i]["image"]) for i in batch]
             if mirrored:
                 photos = [ImageOps.mirror(photo) for photo in photos]
             images = torch.cat([normalised(photo, SIDE, MEAN, STD) for photo in photos]).to(device)

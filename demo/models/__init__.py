@@ -11,6 +11,9 @@ import torch
 from demo.errors import InputError
 from demo.models.captioning import Captioner, shipped_captioner
 from demo.models.classification import Classifier, shipped_resnet50
+from demo.models.vqa import Answerer, shipped_answerer
+
+Model = Classifier | Captioner | Answerer
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,10 @@ class Entry:
     shipped: bool
 
 
-_LOADERS: dict[str, dict[Entry, Callable[[str, str], Classifier | Captioner]]] = {
+_LOADERS: dict[str, dict[Entry, Callable[[str, str], Model]]] = {
     "classification": {Entry("ResNet-50 (ImageNet)", 51.5, shipped=True): shipped_resnet50},
-    "captioning": {Entry("ResNet-50 + LSTM (Flickr8k)", 8.3, shipped=True): shipped_captioner},
+    "captioning": {Entry("ResNet-50 + LSTM (Flickr8k)", 7.6, shipped=True): shipped_captioner},
+    "vqa": {Entry("ResNet-50 + LSTM (questions)", 11.1, shipped=True): shipped_answerer},
 }
 
 
@@ -53,7 +57,11 @@ def load(task: Literal["classification"], name: str | None = None) -> Classifier
 def load(task: Literal["captioning"], name: str | None = None) -> Captioner: ...
 
 
-def load(task: str, name: str | None = None) -> Classifier | Captioner:
+@overload
+def load(task: Literal["vqa"], name: str | None = None) -> Answerer: ...
+
+
+def load(task: str, name: str | None = None) -> Model:
     """The model of that name, or the task's default one, frozen and in evaluation mode.
 
     It is loaded on first use, once per process; threads that ask meanwhile wait for it.
@@ -65,7 +73,8 @@ def load(task: str, name: str | None = None) -> Classifier | Captioner:
     entry = entries.get(name) if name else next(iter(entries.values()))
     if entry is None:
         raise InputError(f"No model “{str(name)[:80]}” for {task}. Models: {', '.join(entries)}.")
-    with _loading:
+    # Tensors made under a caller's inference mode could never be explained.
+    with _loading, torch.inference_mode(False):
         return _load(task, entry, _device)
 
 
@@ -97,5 +106,5 @@ _loading = threading.Lock()
 
 
 @cache
-def _load(task: str, entry: Entry, device: str) -> Classifier | Captioner:
+def _load(task: str, entry: Entry, device: str) -> Model:
     return _LOADERS[task][entry](entry.name, device)

@@ -17,16 +17,16 @@ from torchvision.models import ResNet
 
 from demo.errors import InputError, nearest
 from demo.models.classification import normalised
-from demo.models.resnet50 import MEAN, SIDE, STD, encoder, pooled, stages
+from demo.models.resnet50 import FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
 
-FEATURES = 2048
 END = 0
 UNKNOWN = -1
 WHOLE = -1
 MOST_WORDS = 50
+NAMED = 3  # unknown words in an error
 
 # Between spaces and punctuation: letters and digits, joined by hyphens and inner apostrophes; a possessive 's, which
 # is a word of its own in the field's tokenizer; and runs of anything else (emoji), which no vocabulary has.
@@ -35,7 +35,8 @@ _WORD = re.compile(r"[^\W_]+(?:(?:-|'(?!s\b))[^\W_]+)*|'s\b|[^\w\s!-~\u2000-\u20
 
 def words(text: str) -> list[str]:
     """The words of a text in lower case, without punctuation: "A dog's T-shirt!" is a, dog, 's, t-shirt."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).replace("’", "'").lower())
+    found = _WORD.findall(unicodedata.normalize("NFKC", text).replace("’", "'").lower())
+    return [word for word in found if not all(unicodedata.category(sign).startswith("P") for sign in word)]
 
 
 class Decoder(nn.Module):
@@ -177,6 +178,14 @@ class Captioner:
         captions = beam_search(self._decoder, pooled(self._network, image), self._beam, self._limit)
         return [(self.spell(tokens), total) for tokens, total in captions]
 
+    def known(self, caption: str) -> str:
+        """The caption in the network's spelling: its words alone, in lower case.
+
+        Raises:
+            InputError: it cannot be scored; see `score`.
+        """
+        return self.spell(self._read(caption))
+
     def score(self, caption: str, *targets: int) -> Callable[[Tensor], Tensor]:
         """The scores of a caption's parts, (1, 3, H, W) -> (T,), in the order of the targets, from one forward pass.
 
@@ -215,12 +224,15 @@ class Captioner:
         if len(spoken) > MOST_WORDS:
             raise InputError(f"The caption has {len(spoken)} words, more than {MOST_WORDS}: shorten it.")
         if unknown := [word for word in dict.fromkeys(spoken) if word not in self._tokens]:
-            raise InputError(f"{self.name} does not know {', '.join(map(self._with_nearest, unknown))}.")
+            others = f" and {len(unknown) - NAMED} more words" if len(unknown) > NAMED else ""
+            raise InputError(
+                f"{self.name} does not know {', '.join(map(self._with_nearest, unknown[:NAMED]))}{others}."
+            )
         return [self._tokens[word] for word in spoken]
 
     def _with_nearest(self, word: str) -> str:
         close = nearest(word, self.vocabulary)
-        return f"“{word[:80]}”" + (f" (but {' and '.join(close)})" if close else "")
+        return f"“{word[:80]}”" + (f" (nearest: {', '.join(close)})" if close else "")
 
 
 def shipped_captioner(name: str, device: str) -> Captioner:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights
 from torchvision.transforms.v2 import functional as TF
 
-from demo.errors import InputError, nearest
+from demo.errors import InputError, unknown
 from demo.models.resnet50 import MEAN, SIDE, STD, encoder, stages
 
 
@@ -71,9 +71,7 @@ class Classifier:
             return name
         if name.casefold() in self._spellings:
             return self._spellings[name.casefold()]
-        close = " or ".join(self._spellings[spelling] for spelling in nearest(name.casefold(), self._spellings))
-        hint = f"Did you mean {close}?" if close else f"It knows {len(self.classes)}, such as {self.classes[0]}."
-        raise InputError(f"{self.name} has no class “{name[:80]}”. {hint}")
+        raise InputError(unknown(name, self.name, "class", self.classes))
 
     def score(self, *names: str) -> Callable[[Tensor], Tensor]:
         """The logits y^c of the named classes, (1, 3, H, W) -> (T,), in the order of the names.

@@ -17,6 +17,8 @@ STD = (0.229, 0.224, 0.225)
 # are as large as in training: see `evaluation.imagenet_accuracy` for what that gains over 224.
 SIDE = 256
 
+FEATURES = 2048  # of `pooled`
+
 
 def resnet50_v1() -> ResNet:
     """torchvision's `resnet50` with the strides of the first version: on the first 1x1 convolution of a stage.

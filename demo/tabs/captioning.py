@@ -10,14 +10,14 @@ import gradio as gr
 
 from demo.errors import InputError
 from demo.images import open_photo
-from demo.models import catalog, load
+from demo.models import load
 from demo.models.captioning import WHOLE, words
-from demo.rendering import panel
 from demo.rows import Explained, make_rows, png, thumbnails
 from demo.tabs import frame
 from explainers import explain, gradcam_maps
 
 TASK: Final = "captioning"
+ALL = "(all)"  # the first picture of the strip
 
 
 @lru_cache(maxsize=64)
@@ -40,7 +40,16 @@ def explained(path: str, caption: str, word: int, model_name: str, layer: str) -
     seconds = time.perf_counter() - started
     target = caption if word == WHOLE else words(caption)[word]
     targets = {target: math.exp(explanation.scores[0])}
-    return make_rows(photo, explanation, targets, task=TASK, model=model.name, layer=layer, seconds=seconds)
+    return make_rows(
+        photo,
+        explanation,
+        targets,
+        task=TASK,
+        model=model.name,
+        layer=layer,
+        seconds=seconds,
+        context={"caption": caption, "word": word},
+    )
 
 
 @lru_cache(maxsize=32)
@@ -52,9 +61,8 @@ def strip(path: str, caption: str, model_name: str, layer: str) -> list[tuple[by
     score = model.score(caption, WHOLE, *range(len(spoken)))
     photo = open_photo(path)
     maps = gradcam_maps(score, model.prepare(photo), model.layers[layer])
-    small = panel(photo)
-    pictures = thumbnails(small, maps[:1], maps[0].max().item()) + thumbnails(small, maps[1:], maps[1:].max().item())
-    return list(zip(map(png, pictures), ["(all)", *spoken], strict=True))
+    pictures = thumbnails(photo, maps[:1], maps[0].max().item()) + thumbnails(photo, maps[1:], maps[1:].max().item())
+    return list(zip(map(png, pictures), [ALL, *spoken], strict=True))
 
 
 def caption(image: str, model: str) -> str:
@@ -68,7 +76,8 @@ def explain_caption(image: str, caption: str, word: str, model: str, layer: str)
         index = int(word or WHOLE)
     except ValueError:
         raise InputError(f"“{word[:80]}” is not the index of a word: give 0 for the first, -1 for all.") from None
-    return explained(image, caption or captions(image, model)[0][0], index, model, layer)
+    caption = load(TASK, model).known(caption) if caption else captions(image, model)[0][0]
+    return explained(image, caption, index, model, layer)
 
 
 def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> None:
@@ -102,9 +111,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     panels = frame.panels(shared)
     seen = gr.State("no photograph yet")  # the one that the widgets are about
     shown = gr.State(("", WHOLE))  # the sentence that the strip is about, and the word of it in the panels
-    with gr.Accordion("Model and layer", open=False), gr.Row():
-        model = gr.Dropdown([entry.name for entry in catalog(TASK)], label="Model")
-        layer = gr.Dropdown([], label="Layer", info=frame.LAYER_INFO)
+    model, layer = frame.model_and_layer(TASK)
 
     def explain_shown(
         upload: frame.Upload, asked: tuple[str, int], model_name: str, layer_name: str
@@ -112,6 +119,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         sentence, word = asked
         try:
             path = frame.photo_path(upload)
+            sentence = load(TASK, model_name).known(sentence)
             row = explained(path, sentence, word, model_name, layer_name)
             small = strip(path, sentence, model_name, layer_name)
         except InputError as error:
@@ -123,8 +131,16 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     def explain_word(
         event: gr.SelectData, upload: frame.Upload, asked: tuple[str, int], model_name: str, layer_name: str
     ) -> dict[Any, Any]:
-        found = explain_shown(upload, (asked[0], event.index - 1), model_name, layer_name)
-        return {shown: found[shown], panels.state: found[panels.state]}
+        sentence, _ = asked
+        if [ALL, *words(sentence)][event.index : event.index + 1] != [event.value["caption"]]:
+            return {shown: asked}  # the click was on the strip of a sentence before
+        word = event.index - 1 if event.index else WHOLE
+        try:
+            path = frame.photo_path(upload)
+            sentence = load(TASK, model_name).known(sentence)
+            return {shown: (sentence, word), panels.state: explained(path, sentence, word, model_name, layer_name)}
+        except InputError as error:
+            return {shown: asked, panels.state: str(error)}
 
     def explain_sentence(upload: frame.Upload, sentence: str, model_name: str, layer_name: str) -> dict[Any, Any]:
         """The sentence goes into the box too: a caption that was on its way there may have come before it."""
@@ -160,16 +176,18 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         "fn": say_and_explain,
         "inputs": [shared.photo, shared.task, seen, model, layer],
         "outputs": [*outputs, seen],
-        "show_progress_on": [text, *panels.pictures],
+        "show_progress_on": [text, gallery, *panels.pictures],
     } | listen
     busy: dict[str, Any] = {"show_progress_on": panels.pictures} | listen
-    last: dict[str, Any] = {"trigger_mode": "always_last"} | busy
+    last: dict[str, Any] = {"show_progress_on": [gallery, *panels.pictures], "trigger_mode": "always_last"} | listen
     asked = [shared.photo, shown, model, layer]
     page.load(layers, model, layer, **listen)
     for event in (
         shared.photo.change(**say, trigger_mode="always_last"),
-        opened.then(**say),
-        model.input(layers, model, layer, **listen).then(lambda: None, None, seen, **listen).then(**say),
+        opened.then(**say, trigger_mode="multiple"),
+        model.input(layers, model, layer, **listen)
+        .then(lambda: None, None, seen, **listen)
+        .then(**say, trigger_mode="multiple"),
         text.submit(explain_sentence, [shared.photo, text, model, layer], outputs, **last),
         beam.input(explain_sentence, [shared.photo, beam, model, layer], outputs, **last),
         layer.input(explain_shown, asked, [gallery, shown, panels.state], **last),

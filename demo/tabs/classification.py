@@ -9,14 +9,13 @@ import gradio as gr
 
 from demo.errors import InputError
 from demo.images import open_photo
-from demo.models import catalog, load
+from demo.models import load
 from demo.rows import Explained, make_rows
 from demo.tabs import frame
 from explainers import explain
 
 TASK: Final = "classification"
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
-NOTHING = ("nothing", "")
 OPENING = "the page is opening"
 
 
@@ -61,27 +60,10 @@ def explain_class(image: str, class_name: str, model: str, layer: str) -> Explai
 
 def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
-    with gr.Row():
-        label = gr.Label(
-            label="What the network sees: click a class to explain it",
-            num_top_classes=5,
-            show_heading=False,
-            scale=3,
-            min_width=300,
-            elem_id="classes",
-        )
-        with gr.Column(scale=2, min_width=260):
-            chosen = gr.Dropdown([], label="Explain this class", info="Type to search all classes.", elem_id="chosen")
-            other = gr.Dropdown([NOTHING], value="", label="Compare it with", elem_id="other")
+    label, chosen, other = widgets = frame.targets("What the network sees: click a class to explain it", "class", TASK)
     panels = frame.panels(shared)
     seen = gr.State(OPENING)  # the photograph that the widgets are about
-    with gr.Accordion("Model and layer", open=False), gr.Row():
-        model = gr.Dropdown([entry.name for entry in catalog(TASK)], label="Model")
-        layer = gr.Dropdown(
-            [],
-            label="Layer",
-            info=frame.LAYER_INFO,
-        )
+    model, layer = frame.model_and_layer(TASK)
 
     def explain_choice(
         upload: frame.Upload, chosen_name: str | None, other_name: str, model_name: str, layer_name: str
@@ -89,17 +71,9 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         try:
             path = frame.photo_path(upload)
             chosen_name = chosen_name or top(predictions(path, model_name))
-            names = (chosen_name, other_name) if other_name not in ("", chosen_name) else (chosen_name,)
-            return explained(path, names, model_name, layer_name)
+            return explained(path, frame.pair(chosen_name, other_name), model_name, layer_name)
         except InputError as error:
             return str(error)
-
-    def explain_clicked(
-        event: gr.SelectData, upload: frame.Upload, _: str, other_name: str, *settings: str
-    ) -> dict[Any, Any]:
-        other_name = "" if other_name == event.value else other_name
-        result = explain_choice(upload, event.value, other_name, *settings)
-        return {chosen: event.value, other: other_name, panels.state: result}
 
     def predict_and_explain(
         upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str
@@ -124,7 +98,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         names, layers = sorted(network.classes, key=str.casefold), list(network.layers)
         return {
             chosen: gr.Dropdown(choices=names),
-            other: gr.Dropdown(choices=[NOTHING, *names]),
+            other: gr.Dropdown(choices=[frame.NOTHING, *names]),
             layer: gr.Dropdown(choices=layers, value=layers[0]),
         }
 
@@ -149,26 +123,18 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         "outputs": prediction,
         "show_progress_on": [label, *panels.pictures],
     } | listen
-    busy: dict[str, Any] = {"show_progress_on": panels.pictures} | listen
     offered = [chosen, other, layer]
     loaded = page.load(choices, model, offered, **listen)
     for event in (
         loaded.then(open_page, [shared.photo, model], prediction, **listen),
         shared.photo.change(**predict, trigger_mode="always_last"),
-        opened.then(**predict),
-        model.input(choices, model, offered, **listen).then(lambda: None, None, seen, **listen).then(**predict),
-        gr.on(
-            [chosen.input, other.input, layer.input],
-            explain_choice,
-            choice,
-            panels.state,
-            trigger_mode="always_last",
-            **busy,
-        ),
-        # Not the last click alone: for that Gradio sends the first one's class again.
-        label.select(explain_clicked, choice, [chosen, other, panels.state], trigger_mode="multiple", **busy),
+        opened.then(**predict, trigger_mode="multiple"),
+        model.input(choices, model, offered, **listen)
+        .then(lambda: None, None, seen, **listen)
+        .then(**predict, trigger_mode="multiple"),
     ):
         panels.refresh(event)
+    frame.on_choice(widgets, layer, panels, choice, explain_choice)
 
     frame.endpoint(
         "classify", classify, [frame.text("model")], [gr.Label(visible=False, num_top_classes=5, label="label")]

@@ -14,8 +14,7 @@ from gradio import processing_utils, utils
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES, open_photo
-from demo.models.captioning import Captioner
-from demo.models.classification import Classifier
+from demo.models import Model, catalog
 from demo.rendering import COLOURS, OPACITY, Colours
 from demo.rows import PANELS, Explained, archive, png, row_files, sentence
 
@@ -36,6 +35,8 @@ CAPTIONS = {
 }
 
 LAYER_INFO = "layer4 is the last: its cells are the coarsest, and stand for whole things rather than textures."
+
+NOTHING = ("nothing", "")  # to compare with
 
 Upload = dict[str, Any] | None
 
@@ -61,7 +62,7 @@ def is_first_example(upload: Upload) -> bool:
     return upload is not None and Path(upload["path"] or "").name == FIRST_EXAMPLE.name
 
 
-def known_layer(model: Classifier | Captioner, layer: str) -> str:
+def known_layer(model: Model, layer: str) -> str:
     """The layer of that name, or with an empty name the default one.
 
     Raises:
@@ -216,7 +217,10 @@ def panels(shared: Shared) -> Panels:
         show_progress="hidden",
         trigger_mode="always_last",
     )
-    return Panels(state, pictures, lambda event: event.then(**drawing, show_progress="minimal"))
+    # "multiple": a result that comes while the one before is being drawn is drawn too.
+    return Panels(
+        state, pictures, lambda event: event.then(**drawing, show_progress="minimal", trigger_mode="multiple")
+    )
 
 
 def _panel_row(first: bool) -> PanelRow:
@@ -237,6 +241,91 @@ def _panel_row(first: bool) -> PanelRow:
                     if first:
                         gr.Markdown(CAPTIONS[name], elem_classes="caption")
     return PanelRow(group, said, pictures)
+
+
+def model_and_layer(task: str) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """Build the choice of a model for a task and of a layer of it, which the tab fills."""
+    with gr.Accordion("Model and layer", open=False), gr.Row():
+        model = gr.Dropdown([entry.name for entry in catalog(task)], label="Model")
+        layer = gr.Dropdown([], label="Layer", info=LAYER_INFO)
+    return model, layer
+
+
+class Targets(NamedTuple):
+    """The widgets that offer what can be explained: the five most probable, all, and all again to compare with."""
+
+    label: gr.Label
+    chosen: gr.Dropdown
+    other: gr.Dropdown
+
+
+def targets(title: str, kind: str, prefix: str) -> Targets:
+    """Build the widgets for targets of a kind ("class", "answer"); the tab fills them."""
+    with gr.Row():
+        label = gr.Label(
+            label=title,
+            num_top_classes=5,
+            show_heading=False,
+            scale=3,
+            min_width=300,
+            elem_id=f"{prefix}-top",
+            elem_classes="top",
+        )
+        with gr.Column(scale=2, min_width=260):
+            chosen = gr.Dropdown(
+                [],
+                label=f"Explain this {kind}",
+                info="Type to search all that the network knows.",
+                allow_custom_value=True,
+                elem_id=f"{prefix}-chosen",
+            )
+            other = gr.Dropdown([NOTHING], value="", label="Compare it with", elem_id=f"{prefix}-other")
+    return Targets(label, chosen, other)
+
+
+def on_choice(
+    widgets: Targets,
+    layer: gr.Dropdown,
+    panels: Panels,
+    inputs: list[Any],
+    explain_choice: Callable[..., Explained | str],
+) -> None:
+    """Explain what is chosen or clicked.
+
+    `explain_choice` takes the values of `inputs`, the last four of which are what is chosen, what it is compared with,
+    the model and the layer.
+    """
+
+    def explain_clicked(event: gr.SelectData, *given: Any) -> dict[Any, Any]:
+        *before, _, other, model_name, layer_name = given
+        other = "" if other == event.value else other
+        result = explain_choice(*before, event.value, other, model_name, layer_name)
+        return {widgets.chosen: event.value, widgets.other: other, panels.state: result}
+
+    busy: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "show_progress_on": panels.pictures,
+    } | NETWORK
+    changed = gr.on(
+        [widgets.chosen.input, widgets.other.input, layer.input],
+        explain_choice,
+        inputs,
+        panels.state,
+        trigger_mode="always_last",
+        **busy,
+    )
+    # Not the last click alone: for that Gradio sends the first one's target again.
+    clicked = widgets.label.select(
+        explain_clicked, inputs, [widgets.chosen, widgets.other, panels.state], trigger_mode="multiple", **busy
+    )
+    panels.refresh(changed)
+    panels.refresh(clicked)
+
+
+def pair(chosen: str, other: str) -> tuple[str, ...]:
+    """The targets to explain: one, or two different ones."""
+    return (chosen, other) if other not in ("", chosen) else (chosen,)
 
 
 def text(label: str) -> gr.Textbox:

@@ -1,0 +1,149 @@
+"""The answerer: an LSTM reads the question, and its vector times that of the image decides the answer.
+
+The "deeper LSTM + normalised CNN" of Lu et al. (2015), which the paper's section 7.2 explains.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import ResNet
+
+from demo.errors import InputError, unknown
+from demo.models.captioning import words
+from demo.models.classification import normalised
+from demo.models.resnet50 import FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
+
+WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
+CARD = WEIGHTS.with_suffix(".json")
+
+MOST_WORDS = 50
+
+
+class Fusion(nn.Module):
+    """A question read by an LSTM of two layers, multiplied number by number with an image, decides the answer."""
+
+    def __init__(self, words: int, answers: int, width: int, hidden: int, joint: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(words, width)
+        self.lstm = nn.LSTM(width, hidden, num_layers=2, batch_first=True)
+        self.question = nn.Linear(4 * hidden, joint)
+        self.image = nn.Linear(FEATURES, joint)
+        self.answer = nn.Linear(joint, answers)
+        self.dropout = nn.Dropout(0.0)
+        self.feature_dropout = nn.Dropout(0.0)
+
+    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Logits (N, answers) for pooled features (N, 2048) and questions of T words, int64 (N, T)."""
+        return self.decide(features, self.read(tokens))
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Questions of T words, int64 (N, T), as the last states of the LSTM, (N, 4 * hidden)."""
+        _, (hidden, cells) = self.lstm(self.dropout(self.embedding(tokens)))
+        return torch.cat([*hidden, *cells], dim=1)
+
+    def decide(self, features: Tensor, read: Tensor) -> Tensor:
+        """Logits (N, answers) for pooled features (N, 2048) and questions from `read`."""
+        # Times the square root of the width, so that the numbers are about 1 and the usual initial weights fit.
+        seen = nn.functional.normalize(features) * FEATURES**0.5
+        joint = self.question(self.dropout(read)).tanh() * self.image(self.feature_dropout(seen)).tanh()
+        return self.answer(self.dropout(joint))
+
+
+class Answerer:
+    """A network that gives a logit to each of its answers to a question about an image.
+
+    Attributes:
+        name: as in the catalogue.
+        answers: all that it can say.
+        layers: names to modules that Grad-CAM may look at; the first is the default.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: ResNet,
+        fusion: Fusion,
+        vocabulary: Sequence[str],
+        answers: Sequence[str],
+        questions: dict[str, list[str]],
+    ) -> None:
+        self.name = name
+        self.answers = list(answers)
+        self.layers = stages(network)
+        self._network, self._fusion, self._questions = network, fusion, questions
+        self._tokens = {word: token for token, word in enumerate(vocabulary)}
+        self._indices = {answer: index for index, answer in enumerate(self.answers)}
+
+    def prepare(self, photo: Image.Image) -> Tensor:
+        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
+        return normalised(photo, SIDE, MEAN, STD).to(self._fusion.answer.weight.device)
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor, question: str) -> dict[str, float]:
+        """The probability of each answer for a prepared image, the most probable first; they sum to 1.
+
+        Raises:
+            InputError: the question cannot be read; see `score`.
+        """
+        probabilities, order = self._logits(image, self._read(question)).softmax(dim=0).sort(descending=True)
+        return {self.answers[i]: p for i, p in zip(order.tolist(), probabilities.tolist(), strict=True)}
+
+    def known(self, answer: str) -> str:
+        """The answer in the network's spelling.
+
+        Raises:
+            InputError: it cannot give that answer; the message offers the nearest ones.
+        """
+        spelled = " ".join(answer.casefold().split())
+        if spelled not in self._indices:
+            raise InputError(unknown(answer, self.name, "answer", self.answers))
+        return spelled
+
+    def ignored(self, question: str) -> list[str]:
+        """The words of a question that the network does not know, and does not read."""
+        return [word for word in dict.fromkeys(words(question)) if word not in self._tokens]
+
+    def suggest(self, *texts: str) -> list[str]:
+        """Questions that suit a picture of which these texts are true: first one about each word, then others."""
+        about = [self._questions.get(word, []) for word in ["", *dict.fromkeys(words(" ".join(texts)))]]
+        return [question for rank in zip_longest(*about) for question in dict.fromkeys(rank) if question]
+
+    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
+        """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
+
+        Raises:
+            InputError: the question has no word that the network knows, or more than 50 words; or an answer is not
+                known, see `known`.
+        """
+        tokens = self._read(question)
+        indices = [self._indices[self.known(answer)] for answer in answers]
+        return lambda image: self._logits(image, tokens)[indices]
+
+    def _logits(self, image: Tensor, tokens: list[int]) -> Tensor:
+        return self._fusion(pooled(self._network, image), torch.tensor([tokens], device=image.device))[0]
+
+    def _read(self, question: str) -> list[int]:
+        asked = words(question)
+        if not asked:
+            raise InputError("There is no question: ask something about the photograph, in English.")
+        if len(asked) > MOST_WORDS:
+            raise InputError(f"The question has {len(asked)} words, more than {MOST_WORDS}: shorten it.")
+        if not (tokens := [self._tokens[word] for word in asked if word in self._tokens]):
+            raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
+        return tokens
+
+
+def shipped_answerer(name: str, device: str) -> Answerer:
+    """The shipped encoder and what `training.vqa` made on top of it."""
+    card = json.loads(CARD.read_text())
+    vocabulary, answers, settings = card["vocabulary"], card["answers"], card["settings"]
+    fusion = Fusion(len(vocabulary), len(answers), settings["width"], settings["hidden"], settings["joint"])
+    fusion.load_state_dict(load_file(WEIGHTS), strict=True)
+    fusion.to(device).float().eval().requires_grad_(False)
+    return Answerer(name, encoder(device), fusion, vocabulary, answers, card["questions"])

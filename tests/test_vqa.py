@@ -1,0 +1,132 @@
+"""The answerer: its scores are raw logits, and they depend on the photograph, the question and the answer."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import ResNet, resnet18
+
+from demo.errors import InputError
+from demo.images import open_photo
+from demo.models import load
+from demo.models.vqa import FEATURES, Answerer, Fusion
+from explainers import explain
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+
+
+@pytest.fixture(scope="module")
+def model() -> Answerer:
+    return load("vqa")
+
+
+@pytest.fixture(scope="module")
+def image(model):
+    return model.prepare(open_photo(str(EXAMPLES / "dog.jpg")))
+
+
+def test_the_score_is_the_logit_before_the_softmax(model, image):
+    question = "what animal is this?"
+    probability = model.predict(image, question)
+    best = list(probability)[:3]
+    scores = model.score(question, *best)(image)
+    everything = model.score(question, *model.answers)(image)
+    assert torch.allclose(
+        everything.softmax(dim=0)[[model.answers.index(a) for a in best]],
+        scores.softmax(dim=0) * sum(probability[a] for a in best),
+        atol=1e-5,
+    )
+    assert sum(probability.values()) == pytest.approx(1, abs=1e-4)
+    assert not everything.log_softmax(dim=0).allclose(everything)
+
+
+def test_the_shipped_model_answers(model, image):
+    assert next(iter(model.predict(image, "What animal is this?"))) == "dog"
+    assert next(iter(model.predict(image, "Is there a dog in the picture?"))) == "yes"
+    assert next(iter(model.predict(image, "Is there a train in the picture?"))) == "no"
+
+
+def test_forced_answers_give_different_maps(model, image):
+    layer = next(iter(model.layers.values()))
+    found = explain(model.score("What is in the picture?", "dog", "grass"), image, layer)
+    dog, grass = found.gradcam
+    assert dog.argmax() != grass.argmax()
+    likeness = torch.corrcoef(torch.stack([dog.flatten(), grass.flatten()]))[0, 1]
+    assert likeness < 0.8
+
+
+def test_words_capitals_and_punctuation(model, image):
+    score = model.score("What color is the dog?", "brown")(image)
+    assert torch.equal(score, model.score("what COLOR is, the dog", " Brown ")(image))
+    assert torch.equal(score, model.score("what color qwertz is the dog", "brown")(image))
+    assert model.ignored("What COLOR qwertz is the zyx qwertz?") == ["qwertz", "zyx"]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "message"),
+    [
+        ("", "yes", "There is no question"),
+        ("?!", "yes", "There is no question"),
+        ("is " * 500, "yes", "500 words, more than 50: shorten it"),
+        ("wieviele Hunde", "yes", "knows no word of this question"),
+        ("🐶", "yes", "knows no word of this question"),
+        ("is this a dog", "yelow", "has no answer “yelow”. Did you mean yellow"),
+        ("is this a dog", "", "has no answer “”. It knows 1000, such as"),
+    ],
+)
+def test_what_cannot_be_answered_gets_a_sentence(model, question, answer, message):
+    with pytest.raises(InputError, match=message.replace("?", r"\?")):
+        model.score(question, answer)
+
+
+def tiny(joint: int = 4) -> tuple[ResNet, Fusion]:
+    torch.manual_seed(0)
+    network = resnet18().eval().requires_grad_(False)
+    network.fc = torch.nn.Identity()
+    fusion = Fusion(2, 3, 4, 4, joint).eval().requires_grad_(False)
+    fusion.image = torch.nn.Linear(512, joint).requires_grad_(False)
+    return network, fusion
+
+
+def test_the_logit_worked_out_by_hand():
+    """tanh of both parts, multiplied number by number, and the answer's row: one joint number is enough to see it."""
+    fusion = Fusion(2, 3, 4, 4, 1).eval()
+    features = torch.rand(1, FEATURES)
+    tokens = torch.tensor([[0, 1]])
+    with torch.no_grad():
+        _, (hidden, cells) = fusion.lstm(fusion.embedding(tokens))
+        read = torch.cat([hidden[0], hidden[1], cells[0], cells[1]], dim=1)
+        unit = features / features.square().sum().sqrt()
+        a = torch.tanh(read @ fusion.question.weight.T + fusion.question.bias)
+        b = torch.tanh(unit * FEATURES**0.5 @ fusion.image.weight.T + fusion.image.bias)
+        expected = (a * b) @ fusion.answer.weight.T + fusion.answer.bias
+        assert torch.allclose(fusion(features, tokens), expected, atol=1e-6)
+        assert torch.allclose(fusion(7 * features, tokens), expected, atol=1e-5)  # only the direction counts
+
+
+def test_an_image_without_effect_gets_an_empty_map_or_an_error_and_never_a_random_map(model, image):
+    network, fusion = tiny()
+    fusion.image.weight.zero_()
+    blind = Answerer("blind", network, fusion, ["is", "it"], ["a", "b", "c"], {})
+    found = explain(blind.score("is it", "b"), image, network.layer4)
+    assert found.gradcam.max() == 0
+    assert found.pixel_gradient.abs().max() == 0
+    with pytest.raises(ValueError, match="do not depend on the image"):
+        explain(lambda x: torch.ones(1), image, network.layer4)
+
+
+def test_suggested_questions_are_about_what_is_seen_and_understood(model):
+    suggested = model.suggest("a dog is running in the grass", "German shepherd")
+    assert "What is the dog doing?" in suggested
+    assert len(set(suggested)) == len(suggested) >= 5
+    assert not any(model.ignored(question) for question in suggested)
+    assert model.suggest("") == ["What is in the picture?", "Where is this?"]
+
+
+def test_the_encoder_runs_once_for_all_answers(model, image):
+    runs = []
+    layer = next(iter(model.layers.values()))
+    handle = layer.register_forward_hook(lambda *_: runs.append(1))
+    explain(model.score("what is this", "dog", "cat", "grass"), image, layer)
+    handle.remove()
+    assert len(runs) == 1

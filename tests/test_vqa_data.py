@@ -1,0 +1,147 @@
+"""Questions from captions: what is asked and answered, what is denied, and no photograph on two sides."""
+
+import json
+import random
+from collections import Counter, defaultdict
+
+import pytest
+
+from training import wordnet
+from training.vqa_data import captioned, from_captions, from_people, from_templates, suggestions, tidy, yes_or_no
+from training.vqa_questions import Question
+
+pytestmark = pytest.mark.skipif(not wordnet.FOLDER.exists(), reason="wordnet-base is not installed")
+
+
+def write(folder, records):
+    folder.mkdir(parents=True)
+    (folder / "records.jsonl").write_text("\n".join(map(json.dumps, records)))
+
+
+def parsed(data, *pictures, split="train"):
+    """Pictures with these captions, as `captioned` reads them."""
+    write(data / "flickr8k", [{"captions": captions, "split": split} for captions in pictures])
+    write(data / "coco", [])
+    return captioned(data)[0]
+
+
+def test_what_captions_answer(tmp_path):
+    captions = ["A man in a red shirt is riding a brown horse on the beach.", "A man rides a horse."]
+    (picture,) = parsed(tmp_path, captions)
+    assert picture.facts == {
+        Question("activity", "doing", ("man",)): {"riding": 2},
+        Question("object", "verb", ("man", "riding")): {"horse": 2},
+        Question("object", "who", ("riding", "horse")): {"man": 2},
+        Question("object", "animal"): {"horse": 2},
+        Question("object", "contents"): {"man": 2, "horse": 2, "beach": 1, "shirt": 1},
+        Question("clothing", "wearing", ("man",)): {"shirt": 1},
+        Question("colour", "colour", ("shirt",)): {"red": 1},
+        Question("colour", "colour", ("man's shirt",)): {"red": 1},
+        Question("colour", "colour", ("horse",)): {"brown": 1},
+        Question("location", "where", ("man",)): {"beach": 1},
+        Question("man or woman", "man or woman"): {"man": 2},
+        Question("number", "count", ("person",)): {"1": 2},
+        Question("number", "count", ("man",)): {"1": 2},
+        Question("number", "count", ("horse",)): {"1": 2},
+    }
+
+
+def test_numbers_colours_and_places_of_animals(tmp_path):
+    captions = [
+        "Two black and white dogs and a cat sleep on a couch.",
+        "Two dogs wearing collars are sleeping next to a gray cat.",
+    ]
+    (picture,) = parsed(tmp_path, captions)
+    facts = picture.facts
+    assert facts[Question("number", "count", ("dog",))] == {"2": 2}
+    assert facts[Question("number", "count", ("cat",))] == {"1": 2}
+    assert facts[Question("colour", "colour", ("dogs",))] == {"black and white": 1}
+    assert facts[Question("colour", "colour", ("cat",))] == {"gray": 1}
+    assert facts[Question("location", "where", ("dogs",))] == {"couch": 1}
+    assert facts[Question("activity", "doing", ("dogs",))] == {"sleeping": 2}
+    assert Question("object", "animal") not in facts  # there are two kinds
+
+
+def test_captions_that_differ_on_a_colour_or_a_number_answer_neither(tmp_path):
+    captions = ["Two boys hold a red ball.", "Three boys hold a blue ball."]
+    (picture,) = parsed(tmp_path, captions)
+    assert picture.facts[Question("number", "count", ("ball",))] == {"1": 2}
+    assert Question("number", "count", ("boy",)) not in picture.facts
+    assert Question("colour", "colour", ("ball",)) not in picture.facts
+
+
+def test_nothing_is_denied_that_a_caption_says_implies_or_leaves_open(tmp_path):
+    pictures = parsed(
+        tmp_path,
+        ["A dog runs on the grass.", "A dog is running."],
+        ["A puppy sleeps.", "A small puppy is asleep."],  # is a dog
+        ["An animal in the snow.", "Some animal is outside."],  # may be a dog
+        ["A woman reads a book.", "A woman is reading."],
+    )
+    asked = defaultdict(set)
+    for picture, question, word, answer in yes_or_no(pictures, {}):
+        if question.template == "exists":
+            asked[word, answer].add(pictures.index(picture))
+    assert asked["dog", "yes"] == {0}
+    assert asked["dog", "no"] == {3}
+    assert asked["woman", "yes"] == {3}
+
+
+def test_a_word_that_another_one_suggests_is_not_denied_beside_it(tmp_path):
+    surfed = ["A surfer on the ocean.", "A surfer rides."]
+    seen = ["The ocean is calm.", "The ocean and a surfer."]
+    pictures = parsed(tmp_path, *[seen] * 6, *[surfed] * 2, *[["A dog sleeps.", "A dog is on a bed."]] * 9)
+    suggested = suggestions(pictures)
+    assert "surfer" in suggested["ocean"]
+    assert "dog" not in suggested["ocean"]
+
+
+def test_each_yes_no_question_is_answered_no_as_often_as_yes(tmp_path):
+    scenes = ["A dog runs.", "A red car is parked.", "A woman in a blue coat walks.", "A man in a red coat sits."]
+    write(tmp_path / "flickr8k", [{"captions": [scene, scene], "split": "train"} for scene in scenes * 5])
+    write(tmp_path / "coco", [])
+    random.seed(0)
+    pairs = [pair for pair in from_captions(tmp_path) if pair.kind == "yes/no"]
+    counts = Counter((" ".join(pair.question.split()[-3:]), pair.answer) for pair in pairs)
+    assert sum(count for (_, answer), count in counts.items() if answer == "yes") == len(pairs) / 2 > 10
+    assert {pair.answer for pair in pairs} == {"yes", "no"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("A Dog.", "dog"), ("two", "2"), ("none", "0"), ("fire_hydrant", "fire hydrant")]
+)
+def test_answers_in_one_spelling(answer, expected):
+    assert tidy(answer) == expected
+
+
+def test_no_photograph_is_on_two_sides(tmp_path):
+    asked = [{"question": "is it?", "answer": "yes", "answers": ["yes"] * 10, "answer_type": "yes/no"}] * 2
+    write(tmp_path / "coco", [{"captions": [], "vqa": asked} for _ in range(2401)])
+    one = [{"question": "what is it ?", "answer": "bed"}] * 2
+    write(
+        tmp_path / "daquar",
+        [{"image": f"image{i}.webp", "split": "val" if i < 20 else "train", "vqa": one} for i in range(100)],
+    )
+    for folder in ("ade20k", "voc5"):
+        write(tmp_path / folder, [{"template_vqa": [{"question": "q", "answer": "a", "template": "t"}]}])
+    random.seed(0)
+    pairs = [*from_people(tmp_path), *from_templates(tmp_path)]
+    splits = defaultdict(set)
+    for pair in pairs:
+        splits[pair.folder, pair.row].add(pair.split)
+    assert all(len(found) == 1 for found in splits.values())
+    counts = Counter((folder, *found) for (folder, _), found in splits.items())
+    assert counts["coco", "test"] == 700
+    assert counts["coco", "val"] == 150
+    assert (counts["daquar", "test"], counts["daquar", "val"], counts["daquar", "train"]) == (20, 8, 72)
+    assert splits["daquar", 99] == {"val"}  # the last frames of the training blocks
+
+
+def test_flickr8k_keeps_its_split(tmp_path):
+    records = [
+        {"captions": ["A dog runs.", "A dog is running."], "split": split} for split in ("train", "val", "test")
+    ]
+    records.append({"captions": ["A dog runs."], "split": None})
+    write(tmp_path / "flickr8k", records)
+    write(tmp_path / "coco", [])
+    assert {(pair.row, pair.split) for pair in from_captions(tmp_path)} == {(0, "train"), (1, "val"), (2, "test")}

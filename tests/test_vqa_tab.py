@@ -1,0 +1,170 @@
+"""The Question answering tab, in a browser and by its endpoints."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+DOG = handle_file(EXAMPLES / "dog.jpg")
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory) -> Client:
+    return Client(server, verbose=False, download_files=str(tmp_path_factory.mktemp("files")))
+
+
+def test_answer(client):
+    label = client.predict(DOG, "What animal is this?", "", api_name="/answer")
+    assert label["label"] == "dog"
+    assert len(label["confidences"]) == 5
+
+
+def test_the_panels_of_an_answer(client):
+    *paths, details = client.predict(DOG, "What animal is this?", "Horse", "", "layer3", api_name="/explain_answer")
+    assert [Image.open(path).size for path in paths] == [(640, 480)] * 3
+    assert len({np.asarray(Image.open(path)).tobytes() for path in paths}) == 3
+    assert (details["task"], details["target"], details["layer"]) == ("vqa", "horse", "layer3")
+    assert (details["question"], details["ignored"]) == ("What animal is this?", [])
+    assert 0 < details["probability"] < 0.5
+
+
+def test_an_empty_answer_is_the_networks_own(client):
+    details = client.predict(DOG, "What animal is this?", "", "", "", api_name="/explain_answer")[-1]
+    assert (details["target"], details["layer"]) == ("dog", "layer4")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "message"),
+    [
+        ("", "", "There is no question: ask something"),
+        ("is it " * 250, "", "The question has 500 words, more than 50: shorten it"),
+        ("Что это?", "", "knows no word of this question"),
+        ("<script>alert(1)</script>", "", "knows no word of this question"),
+        ("What animal is this?", "dgo", "has no answer “dgo”. Did you mean dog"),
+    ],
+)
+def test_what_cannot_be_answered_gets_a_sentence(client, question, answer, message):
+    with pytest.raises(AppError, match=re.escape(message)):
+        client.predict(DOG, question, answer, "", "", api_name="/explain_answer")
+
+
+@pytest.fixture
+def tab(browser, server) -> Page:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(error))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.goto(server)
+    expect(page.locator(".sentence p").first).to_contain_text("Explaining zebra")
+    page.get_by_role("tab", name="Question answering").click()
+    says(page, "as the answer to “What is in the picture?”")
+    yield page
+    page.close()
+    assert not complaints
+
+
+def says(page: Page, sentence: str, row: int = 0) -> None:
+    expect(page.locator(".panel-row:visible").nth(row).locator(".sentence p")).to_contain_text(sentence)
+
+
+def ask(page: Page, question: str) -> None:
+    page.locator("#question textarea").fill(question)
+    page.keyboard.press("Enter")
+
+
+def panels(page: Page) -> list[bytes]:
+    pictures = page.locator(".panel-row:visible").first.locator(".panel img")
+    expect(pictures).to_have_count(3)
+    return [page.request.get(picture.get_attribute("src")).body() for picture in pictures.all()]
+
+
+def test_a_question_and_other_answers_to_it(tab):
+    ask(tab, "Where is the elephant?")
+    says(tab, "as the answer to “Where is the elephant?”")
+    expect(tab.locator("#vqa-top button")).to_have_count(5)
+    before = panels(tab)
+    second = tab.locator("#vqa-top button").nth(1).inner_text().split("\n")[0].strip()
+    tab.locator("#vqa-top button").nth(1).click()
+    says(tab, f"Explaining {second} as the answer")
+    assert all(a != b for a, b in zip(before, panels(tab), strict=True))
+
+    box = tab.locator("#vqa-chosen input")
+    box.fill("beach")
+    box.press("Enter")
+    says(tab, "Explaining beach as the answer to “Where is the elephant?”")
+    box.fill("beech tree")
+    box.press("Enter")
+    says(tab, "has no answer “beech tree”. Did you mean")
+
+
+def test_two_answers_on_one_scale(tab):
+    ask(tab, "What animal is this?")
+    says(tab, "“What animal is this?”")
+    tab.locator("#vqa-other input").click()
+    tab.locator("#vqa-other input").press_sequentially("elephant")
+    tab.get_by_role("option", name="elephant", exact=True).click()
+    says(tab, "Explaining elephant as the answer to “What animal is this?”", row=1)
+    says(tab, "Both rows share one scale", row=1)
+
+
+def test_unknown_words_are_shown_as_ignored_and_harm_nothing(tab):
+    ask(tab, "What is the <b>qwertz</b> elephant doing?")
+    expect(tab.locator("#ignored")).to_contain_text("“qwertz”")
+    says(tab, "“What is the <b>qwertz</b> elephant doing?”")
+    ask(tab, "What is the elephant doing?")
+    says(tab, "“What is the elephant doing?”")
+    expect(tab.locator("#ignored")).to_be_hidden()
+
+
+def test_injected_html_stays_text(tab):
+    ask(tab, "what is <img src=x onerror=alert(1)> this")
+    says(tab, "“what is <img src=x onerror=alert(1)> this”")
+    ask(tab, "<script>alert(1)</script>")
+    says(tab, "knows no word of this question")
+    assert tab.locator(".panel-row:visible .panel img").count() == 0
+
+
+def test_a_suggested_question_by_click(tab):
+    choices = tab.locator("#suggested label")
+    question = choices.nth(1).inner_text().strip()
+    choices.nth(1).click()
+    says(tab, f"as the answer to “{question}”")
+    expect(tab.locator("#question textarea")).to_have_value(question)
+
+
+def test_of_quick_clicks_the_last_one_stays(tab):
+    answers = [button.inner_text().split("\n")[0].strip() for button in tab.locator("#vqa-top button").all()]
+    for place in (1, 3, 2):
+        tab.locator("#vqa-top button").nth(place).click()
+        tab.wait_for_timeout(250)
+    says(tab, f"Explaining {answers[2]} ")
+    tab.wait_for_timeout(2000)
+    says(tab, f"Explaining {answers[2]} ")
+
+
+def test_a_typed_question_is_asked_of_the_next_photograph_and_a_suggested_one_is_not(tab):
+    tab.locator("#examples button", has=tab.get_by_alt_text("coffee")).click()
+    expect(tab.locator("#photo img")).to_have_attribute("src", re.compile("coffee"))
+    says(tab, "as the answer to “What is in the picture?”")
+    ask(tab, "What color is it?")
+    says(tab, "“What color is it?”")
+    tab.locator("#examples button", has=tab.get_by_alt_text("cat", exact=True)).click()
+    expect(tab.locator("#photo img")).to_have_attribute("src", re.compile("cat"))
+    says(tab, "“What color is it?”")
+    tab.get_by_role("tab", name="Classification").click()
+    expect(tab.locator(".sentence p:visible").first).to_contain_text("Explaining Egyptian cat")
+
+
+def test_a_telephone_shows_all_tabs(browser, server):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(server)
+    page.get_by_role("tab", name="Question answering").click()
+    says(page, "as the answer to")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.close()

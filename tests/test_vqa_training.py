@@ -1,0 +1,157 @@
+"""VQA training: weights, targets, mirror images, baselines, resuming; and the credit that an answer gets."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from demo.models.vqa import Fusion
+from training.vqa import (
+    Settings,
+    accuracies,
+    answer,
+    credit,
+    logits,
+    make_examples,
+    make_vocabulary,
+    read_features,
+    read_pairs,
+    read_run,
+    suggestions,
+    train,
+)
+from training.vqa_data import Pair
+
+SMALL = Settings(least_count=1, width=4, hidden=4, joint=8, batch=4, epochs=3, patience=9, dropout=0.2)
+
+
+def pair(question: str, answers: dict[str, int], which: str = "captions", row: int = 0, split: str = "train") -> Pair:
+    return Pair(which, "flickr8k", row, split, "object", question, max(answers, key=answers.get), answers)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Noise for pictures; what animal each shows, to be learnt by heart."""
+    generator = np.random.default_rng(0)
+    (tmp_path / "cache").mkdir()
+    for file in ("flickr8k.npy", "flickr8k.mirrored.npy"):
+        np.save(tmp_path / "cache" / file, generator.normal(size=(9, 2048)).astype(np.float16))
+    pairs = [
+        pair(question, {["dog", "cat", "cow"][row % 3]: 1}, which, row, split)
+        for which, split in (("captions", "train"), ("captions", "val"), ("vqa2", "val"), ("daquar", "val"))
+        for row in range(9)
+        for question in ("what is this ?", "what animal do you see ?")
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(json.dumps(asdict(pair)) for pair in pairs))
+    return tmp_path
+
+
+def run(data, name, settings=SMALL, without=""):
+    train(data / "pairs.jsonl", data / "cache", data / name, settings, without, "cpu")
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch):
+    run(data, "whole")
+    read, calls = Fusion.read, iter(range(20))
+
+    def interrupted(self, tokens):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return read(self, tokens)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Fusion, "read", interrupted)
+        run(data, "halves")
+    assert (data / "halves" / "vqa.pt").exists()
+    assert not (data / "halves" / "vqa.safetensors").exists()
+    run(data, "halves")
+    for file in ("vqa.safetensors", "vqa.json"):
+        assert (data / "halves" / file).read_bytes() == (data / "whole" / file).read_bytes()
+
+
+@pytest.mark.parametrize("without", ["", "image", "question"])
+def test_what_a_baseline_does_not_see_does_not_matter_to_it(data, without):
+    run(data, "run", without=without)
+    fusion, vocabulary, saved = read_run(data / "run")
+    assert saved == without
+    pairs = read_pairs(data / "pairs.jsonl")
+    features, starts = read_features(data / "cache", pairs)
+    examples = make_examples(pairs[:2], starts, vocabulary)
+
+    def of(example):
+        with torch.inference_mode():
+            return logits(fusion, features, [example], without, mirror=False)[0]
+
+    first = examples[0]
+    elsewhere, otherwise = first._replace(picture=5), first._replace(tokens=examples[1].tokens)
+    assert torch.equal(of(first), of(elsewhere)) == (without == "image")
+    assert torch.equal(of(first), of(otherwise)) == (without == "question")
+
+
+def test_questions_with_pictures_are_learnt(data):
+    settings = Settings(
+        least_count=1, width=8, hidden=8, joint=32, batch=4, epochs=40, patience=40, dropout=0.0, rate=1e-2
+    )
+    run(data, "run", settings)
+    scores = json.loads((data / "run" / "vqa.json").read_text())["validation"]
+    assert scores["captions"] > 0.9  # the pictures are those of the training
+    fusion, vocabulary, _ = read_run(data / "run")
+    pairs = read_pairs(data / "pairs.jsonl")
+    features, starts = read_features(data / "cache", pairs)
+    unreadable = make_examples([pair("qwertz", {"dog": 1})], starts, vocabulary)
+    assert answer(fusion, features, unreadable, vocabulary.answers, "") == [""]
+
+
+def test_the_frequent_answers_count_human_ones_more_often():
+    pairs = [pair("q", {"dog": 1})] * 3 + [pair("q", {"cat": 10}, "vqa2")] + [pair("q", {"cow": 1})]
+    vocabulary = make_vocabulary(pairs, Settings(answers=2, human=4.0, least_count=1))
+    assert vocabulary.answers == ["cat", "dog"]
+
+
+def test_targets_are_shares_of_the_known_answers_and_sides_are_not_mirrored():
+    pairs = [
+        pair("what is this", {"dog": 6, "cat": 2, "rare": 2}),
+        pair("what is left of it", {"dog": 1}),
+        pair("which side", {"left": 1}),
+    ]
+    vocabulary = make_vocabulary([pair("what is this left", {"dog": 2}), pair("is", {"cat": 1})], SMALL)
+    examples = make_examples(pairs, {"flickr8k": 100}, vocabulary)
+    known = {vocabulary.answers.index("dog"): 0.75, vocabulary.answers.index("cat"): 0.25}
+    assert examples[0].targets == known
+    assert examples[0].picture == 100
+    assert [example.mirrors for example in examples] == [True, False, False]
+    assert len(examples[1].tokens) == 3  # "of" and "it" are not known
+
+
+@pytest.mark.parametrize(
+    ("which", "answers", "given", "expected"),
+    [
+        ("vqa2", {"red": 8, "maroon": 2}, "red", 1),
+        ("vqa2", {"red": 8, "maroon": 2}, "maroon", 2 / 3),
+        ("vqa2", {"red": 8, "maroon": 2}, "blue", 0),
+        ("captions", {"red": 2, "maroon": 1}, "maroon", 0),
+        ("daquar", {"red": 1}, "red", 1),
+    ],
+)
+def test_credit(which, answers, given, expected):
+    assert credit(pair("q", answers, which), given) == pytest.approx(expected)
+
+
+def test_accuracies_are_means_by_kind_and_over_all():
+    pairs = [pair("q", {"a": 1}), pair("q", {"b": 1}), pair("q", {"b": 1}, "daquar")]
+    assert accuracies(pairs, ["a", "a", "b"]) == {
+        ("captions", "object"): (0.5, 2),
+        ("captions", "all"): (0.5, 2),
+        ("daquar", "object"): (1.0, 1),
+        ("daquar", "all"): (1.0, 1),
+    }
+
+
+def test_questions_are_suggested_for_words_that_are_often_asked_about():
+    asked = ["what color is the dog ?"] * 15 + ["how many dogs are there ?"] * 15 + ["what color is the cow ?"] * 14
+    found = suggestions([pair(question, {"a": 1}) for question in asked])
+    assert found["dog"] == ["What color is the dog?", "How many dogs are there?"]
+    assert found["dogs"] == ["How many dogs are there?"]
+    assert "cow" not in found

@@ -1,0 +1,92 @@
+"""The training loop of every model: checkpoints, resuming, early stopping, and a moving average of the weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+WARM_UP = 100  # steps
+
+
+def train_stage(
+    path: Path,
+    model: nn.Module,
+    *,
+    seed: int,
+    epochs: int,
+    steps: int,
+    rate: float,
+    average: float,
+    patience: int,
+    watched: str,
+    recipe: dict[str, object],
+    epoch_of: Callable[[Callable[[Tensor], None]], None],
+    validate: Callable[..., dict[str, float]],
+) -> None:
+    """Train until the epochs of so many steps are over, or the watched score has not risen for `patience` epochs.
+
+    The learning rate rises to `rate`, then falls to zero. The model is left with the best moving average of its
+    weights, in evaluation mode. The checkpoint `path` is written after each epoch, and read at the start; one that was
+    made by another `recipe` is refused.
+    """
+    optimiser = torch.optim.Adam(model.parameters())
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
+    averaged.eval()
+    done = 0
+
+    def update(loss: Tensor) -> None:
+        nonlocal done
+        done += 1
+        optimiser.param_groups[0]["lr"] = rate * min(done / WARM_UP, 1 - (done - 1) / (steps * epochs))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        averaged.update_parameters(model)
+
+    history: list[dict[str, float]] = []
+    best = {key: value.clone() for key, value in model.state_dict().items()}
+    if path.exists():
+        saved = torch.load(path, map_location=next(model.parameters()).device, weights_only=True)
+        if saved["recipe"] != recipe:
+            raise SystemExit(f"{path} was made with other settings: choose another folder for this run.")
+        model.load_state_dict(saved["model"])
+        averaged.load_state_dict(saved["averaged"])
+        optimiser.load_state_dict(saved["optimiser"])
+        history, best, done = saved["history"], saved["best"], saved["steps"]
+    while len(history) < epochs:
+        watch = [scores[watched] for scores in history]
+        if watch and len(watch) - 1 - int(np.argmax(watch)) >= patience:
+            break
+        # Seeded by the epoch, so that a run that was stopped goes on as if it had not been.
+        torch.manual_seed(1000 * seed + len(history))
+        model.train()
+        epoch_of(update)
+        scores = validate(averaged.module)
+        print(
+            f"{path.stem} {len(history) + 1:2}/{epochs}",
+            {key: round(value, 4) for key, value in scores.items()},
+            flush=True,
+        )
+        if scores[watched] > max(watch, default=-1.0):
+            best = {key: value.clone() for key, value in averaged.module.state_dict().items()}
+        history.append(scores)
+        unfinished = path.with_suffix(".unfinished")
+        torch.save(
+            {
+                "recipe": recipe,
+                "model": model.state_dict(),
+                "averaged": averaged.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "history": history,
+                "best": best,
+                "steps": done,
+            },
+            unfinished,
+        )
+        unfinished.replace(path)
+    model.load_state_dict(best)
+    model.eval()

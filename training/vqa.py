@@ -1,0 +1,297 @@
+"""Train the VQA model on cached features of the shipped ResNet-50.
+
+    python -m training.vqa_data DATA QUESTIONS
+    python -m training.features DATA CACHE flickr8k coco daquar ade20k voc5
+    python -m training.vqa QUESTIONS CACHE RUN [--without image | question]
+
+Trained on the questions of the train split of `training.vqa_data`, chosen on those of the val split: by the mean of
+the accuracies on the questions from captions, VQA v2 and DAQUAR. The loss is the cross-entropy with the share of the
+people, or captions, that give each answer. `--without` trains a baseline that sees no image, or reads no question.
+
+RUN keeps a checkpoint: a run that was stopped goes on after the last full epoch. At the end RUN holds
+`vqa.safetensors` and `vqa.json`.
+"""
+
+import argparse
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from demo.models import available_device
+from demo.models.captioning import words
+from demo.models.vqa import CARD, WEIGHTS, Fusion
+from training.features import cached
+from training.loop import train_stage
+from training.vqa_data import Pair
+
+SETS = ("captions", "vqa2", "daquar")
+SIDES = {"left", "right"}  # what a mirror image changes
+AGREEMENT = 3  # people who must give an answer for it to be fully right (Antol et al., "VQA", ICCV 2015)
+
+# What the page may ask of a picture in which it sees a thing, the most telling first.
+SUGGESTED = (
+    r"what is the (\w+) doing \?",
+    r"what color is the (\w+) \?",
+    r"what is the (\w+) wearing \?",
+    r"how many (\w+) are there \?",
+    r"where is the (\w+) \?",
+    r"is there an? (\w+) in the picture \?",
+)
+OFTEN_ASKED = 15
+OF_ANYTHING = ["What is in the picture?", "Where is this?"]
+
+Without = Literal["image", "question", ""]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made with; the values are those of the shipped model."""
+
+    seed: int = 0
+    least_count: int = 4
+    answers: int = 1000
+    width: int = 200
+    hidden: int = 256
+    joint: int = 1024
+    dropout: float = 0.3
+    feature_dropout: float = 0.1
+    human: float = 4.0  # how many times as often a VQA v2 question is shown, and its answer counted, as another one
+    templates: float = 0.5
+    batch: int = 512
+    rate: float = 2e-3
+    average: float = 0.99
+    epochs: int = 12
+    patience: int = 3
+
+    def weight(self, pair: Pair) -> float:
+        return {"vqa2": self.human, "templates": self.templates}.get(pair.set, 1.0)
+
+
+class Vocabulary(NamedTuple):
+    """Words of questions and answers, by their frequency."""
+
+    words: list[str]
+    answers: list[str]
+
+
+class Example(NamedTuple):
+    """A question ready for the network: its picture's place among the features, its words, its answers' shares."""
+
+    picture: int
+    tokens: tuple[int, ...]
+    targets: dict[int, float]
+    mirrors: bool
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """The questions that `training.vqa_data` wrote."""
+    return [Pair(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def read_features(cache: Path, pairs: list[Pair]) -> tuple[Tensor, dict[str, int]]:
+    """Features of all folders, (P, 2, 2048) float16, with those of the mirror images; and where each folder starts."""
+    folders = list(dict.fromkeys(pair.folder for pair in pairs))
+    views = [np.stack([cached(cache, folder, mirrored) for mirrored in (False, True)], axis=1) for folder in folders]
+    starts = np.cumsum([0, *map(len, views)]).tolist()
+    return torch.from_numpy(np.concatenate(views)), dict(zip(folders, starts, strict=False))
+
+
+def make_vocabulary(pairs: list[Pair], settings: Settings) -> Vocabulary:
+    """The words that are in enough training questions, and the most frequent training answers."""
+    counts = Counter(word for pair in pairs for word in set(words(pair.question)))
+    answers: Counter[str] = Counter()
+    for pair in pairs:
+        answers[pair.answer] += settings.weight(pair)
+    known = [word for word, count in counts.most_common() if count >= settings.least_count]
+    return Vocabulary(known, [answer for answer, _ in answers.most_common(settings.answers)])
+
+
+def suggestions(pairs: list[Pair]) -> dict[str, list[str]]:
+    """Word -> questions that are often asked where it is seen; "" -> questions about anything."""
+    counts = Counter(pair.question for pair in pairs if pair.set == "captions")
+    found: dict[str, list[str]] = defaultdict(list)
+    for pattern in SUGGESTED:
+        for question, count in counts.items():
+            if count >= OFTEN_ASKED and (match := re.fullmatch(pattern, question)):
+                for word in {match[1], match[1].removesuffix("s")}:
+                    found[word].append(question[0].upper() + question[1:].replace(" ?", "?"))
+    return {"": OF_ANYTHING} | dict(sorted(found.items()))
+
+
+def make_examples(pairs: list[Pair], starts: dict[str, int], vocabulary: Vocabulary) -> list[Example]:
+    """All pairs as the network takes them; answers and words that it does not know are left out."""
+    tokens = {word: token for token, word in enumerate(vocabulary.words)}
+    indices = {answer: index for index, answer in enumerate(vocabulary.answers)}
+    examples = []
+    for pair in pairs:
+        asked = words(pair.question)
+        given = {indices[answer]: count for answer, count in pair.answers.items() if answer in indices}
+        examples.append(
+            Example(
+                starts[pair.folder] + pair.row,
+                tuple(tokens[word] for word in asked if word in tokens),
+                {index: count / sum(given.values()) for index, count in given.items()},
+                SIDES.isdisjoint(asked) and pair.answer not in SIDES,
+            )
+        )
+    return examples
+
+
+def batches(examples: list[Example], order: list[int], size: int) -> list[list[Example]]:
+    """Batches of questions of one length, so that nothing is padded."""
+    found: list[list[Example]] = [[]]
+    for example in sorted((examples[i] for i in order), key=lambda example: len(example.tokens)):
+        batch = found[-1]
+        if batch and (len(batch) == size or len(batch[0].tokens) != len(example.tokens)):
+            found.append([])
+        found[-1].append(example)
+    return found
+
+
+def logits(fusion: Fusion, features: Tensor, batch: list[Example], without: Without, *, mirror: bool) -> Tensor:
+    """Logits (N, answers) for a batch, with a random view of each picture if they are to be mirrored."""
+    device = fusion.answer.weight.device
+    views = [int(mirror and example.mirrors and torch.rand(()) < 0.5) for example in batch]
+    seen = features[[example.picture for example in batch], views].float().to(device)
+    tokens = torch.tensor([example.tokens for example in batch], device=device)
+    if without == "image":
+        seen = torch.ones_like(seen)
+    if without == "question":
+        tokens = torch.zeros_like(tokens[:, :1])
+    # Many pictures are asked the same: each question is read once.
+    different, which = tokens.unique(dim=0, return_inverse=True)
+    return fusion.decide(seen, fusion.read(different)[which])
+
+
+def answer(
+    fusion: Fusion, features: Tensor, examples: list[Example], answers: list[str], without: Without
+) -> list[str]:
+    """The best answer to each question; none, "", to one without a known word."""
+    found = dict.fromkeys(range(len(examples)), "")
+    places = {id(example): i for i, example in enumerate(examples)}
+    with torch.inference_mode():
+        for batch in batches(examples, list(range(len(examples))), 512):
+            if batch[0].tokens:
+                best = logits(fusion, features, batch, without, mirror=False).argmax(dim=1).tolist()
+                found |= {places[id(example)]: answers[index] for example, index in zip(batch, best, strict=True)}
+    return list(found.values())
+
+
+def credit(pair: Pair, answer: str) -> float:
+    """How right an answer is: for ten people min(number who gave it / 3, 1), else whether it is the one."""
+    if pair.set == "vqa2":
+        return min(pair.answers.get(answer, 0) / AGREEMENT, 1.0)
+    return float(answer == pair.answer)
+
+
+def accuracies(pairs: list[Pair], said: list[str]) -> dict[tuple[str, str], tuple[float, int]]:
+    """(set, kind) -> mean credit and number of questions; the kind "all" is all of a set."""
+    credits = defaultdict(list)
+    for pair, answer in zip(pairs, said, strict=True):
+        for kind in (pair.kind, "all"):
+            credits[pair.set, kind].append(credit(pair, answer))
+    return {key: (float(np.mean(values)), len(values)) for key, values in credits.items()}
+
+
+def train(questions: Path, cache: Path, run: Path, settings: Settings, without: Without, device: str) -> None:
+    """Writes RUN/vqa.safetensors and RUN/vqa.json."""
+    run.mkdir(parents=True, exist_ok=True)
+    pairs = read_pairs(questions)
+    features, starts = read_features(cache, pairs)
+    training = [pair for pair in pairs if pair.split == "train"]
+    validation = [pair for pair in pairs if pair.split == "val"]
+    vocabulary = make_vocabulary(training, settings)
+    examples = make_examples(training, starts, vocabulary)
+    held_out = make_examples(validation, starts, vocabulary)
+    used = [i for i, example in enumerate(examples) if example.tokens and example.targets]
+    if not features[[example.picture for example in examples + held_out]].isfinite().all():
+        raise SystemExit(f"{cache} is not complete: run training.features to its end.")
+    weights = torch.tensor([settings.weight(training[i]) for i in used])
+    count = int(weights.sum())
+    print(f"{len(used)} questions, {len(vocabulary.words)} words, {len(vocabulary.answers)} answers", flush=True)
+
+    torch.manual_seed(settings.seed)
+    fusion = Fusion(
+        len(vocabulary.words), len(vocabulary.answers), settings.width, settings.hidden, settings.joint
+    ).to(device)
+    fusion.dropout.p, fusion.feature_dropout.p = settings.dropout, settings.feature_dropout
+
+    def epoch(update: Callable[[Tensor], None]) -> None:
+        drawn = [used[i] for i in torch.multinomial(weights, count, replacement=True).tolist()]
+        found = batches(examples, drawn, settings.batch)
+        for b in tqdm(torch.randperm(len(found)).tolist(), unit="batches", leave=False):
+            targets = torch.zeros(len(found[b]), len(vocabulary.answers), device=device)
+            for row, example in enumerate(found[b]):
+                for index, share in example.targets.items():
+                    targets[row, index] = share
+            update(F.cross_entropy(logits(fusion, features, found[b], without, mirror=True), targets))
+
+    def validate(averaged: Fusion) -> dict[str, float]:
+        said = answer(averaged, features, held_out, vocabulary.answers, without)
+        scores = {name: accuracies(validation, said)[name, "all"][0] for name in SETS}
+        return scores | {"mean": float(np.mean(list(scores.values())))}
+
+    train_stage(
+        run / "vqa.pt",
+        fusion,
+        seed=settings.seed,
+        epochs=settings.epochs,
+        steps=count // settings.batch + len({len(example.tokens) for example in examples}),
+        rate=settings.rate,
+        average=settings.average,
+        patience=settings.patience,
+        watched="mean",
+        recipe=asdict(settings) | {"without": without},
+        epoch_of=epoch,
+        validate=validate,
+    )
+    # What is measured is what ships: rounded to float16.
+    save_file({name: tensor.half().cpu() for name, tensor in fusion.state_dict().items()}, run / WEIGHTS.name)
+    fusion.load_state_dict(load_file(run / WEIGHTS.name))
+    scores = validate(fusion)
+    print("validation:", scores)
+    card = {
+        "trained on": {name: sum(training[i].set == name for i in used) for name in (*SETS, "templates")},
+        "settings": asdict(settings),
+        "without": without,
+        "validation": scores,
+        "vocabulary": vocabulary.words,
+        "answers": vocabulary.answers,
+        "questions": suggestions(training),
+    }
+    (run / CARD.name).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_run(folder: Path) -> tuple[Fusion, Vocabulary, Without]:
+    """A network that `train` wrote, in evaluation mode."""
+    card = json.loads((folder / CARD.name).read_text())
+    vocabulary, settings = Vocabulary(card["vocabulary"], card["answers"]), card["settings"]
+    fusion = Fusion(*map(len, vocabulary), settings["width"], settings["hidden"], settings["joint"])
+    fusion.load_state_dict(load_file(folder / WEIGHTS.name))
+    return fusion.eval(), vocabulary, card["without"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("questions", type=Path)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--without", choices=("image", "question"), default="", help="train a baseline")
+    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
+    args = parser.parse_args()
+    train(args.questions, args.cache, args.run, Settings(), args.without, available_device(args.device))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,421 @@
+"""Questions and answers from captions, as Ren, Kiros and Zemel made COCO-QA (NIPS 2015), from their parses.
+
+`facts` turns the parsed captions of a picture into questions with the answers that the captions give; `affirmations`
+makes statements of them, which are asked as yes/no questions here and, where they do not hold, of other pictures.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from spacy.tokens import Doc, Token
+
+from training import wordnet
+
+COLOURS = {
+    *("black", "white", "red", "brown", "blue", "green", "yellow", "pink", "orange", "purple", "gray", "grey", "tan"),
+    *("beige", "gold", "silver"),
+}
+NUMBERS = dict.fromkeys(("one", "a", "an", "1"), 1) | {
+    spelled: n
+    for n, name in enumerate(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), start=2)
+    for spelled in (name, str(n))
+}
+SPELLINGS = {"grey": "gray", "tv": "television", "doggy": "dog", "doggie": "dog", "bicycle": "bike", "kid": "child"}
+LEMMAS = {"rid": "ride", "sle": "sled", "wad": "wade", "woode": "wood"}  # where spaCy is wrong
+
+MALE = {"man", "guy", "gentleman", "boy", "male", "he", "his", "him"}
+FEMALE = {"woman", "lady", "girl", "female", "she", "her"}
+SPORTS = {
+    *("tennis", "soccer", "baseball", "football", "basketball", "hockey", "volleyball", "rugby", "lacrosse", "golf"),
+    *("frisbee", "softball", "cricket", "polo"),
+}
+SPORT_BY_VERB = {
+    "skateboarding": {"skateboard", "skateboarder", "skateboarding"},
+    "surfing": {"surf", "surfer", "surfboard", "surfing"},
+    "skiing": {"ski", "skier", "skiing"},
+    "snowboarding": {"snowboard", "snowboarder", "snowboarding"},
+}
+
+# Nouns that name nothing that can be seen, or only a part or a manner of what can.
+VAGUE = {
+    *("picture", "photo", "photograph", "image", "camera", "view", "scene", "shot", "front", "back", "side", "top"),
+    *("background", "foreground", "middle", "edge", "end", "corner", "part", "distance", "way", "something", "it"),
+    *("other", "another", "one", "thing", "object", "item", "lot", "group", "bunch", "couple", "pair", "row", "line"),
+    *("set", "number", "piece", "pile", "kind", "type", "sort", "air", "midair", "day", "night", "time", "trick"),
+    *("turn", "ride", "run", "jump", "walk", "action", "motion", "color", "colour", "area", "place", "pose", "stance"),
+    *("body", "direction", "left", "right", "head", "face", "hand", "arm", "leg", "foot", "mouth", "eye", "lap"),
+    *("ear", "tongue", "shoulder", "knee", "finger", "nose", "paw", "tail", "leap", "look", "smile", "name", "chest"),
+    *("someone", "somebody", "everyone", "bottom", "inside", "outside", "stunt", "move", "step", "half", "rest"),
+    *("game", "match", "competition", "race", "event", "sport", "practice", "style", "fun", "speed", "height", "team"),
+    *("fall", "throw", "catch", "drink", "swim", "play", "close", "attempt", "space", "level", "position", "crowd"),
+    *("activity", "year", "sunset", "sunrise", "daytime", "clothes", "clothing", "attire", "gear", "outfit", "animal"),
+    *(
+        "person",
+        "people",
+        "child",
+        "adult",
+        "player",
+        "food",
+        "vehicle",
+        "toy",
+        "equipment",
+        "member",
+        "stand",
+        "splash",
+    ),
+}
+PLACES = {
+    *("snow", "grass", "water", "sand", "street", "road", "sidewalk", "path", "pool", "yard", "lawn", "court", "dirt"),
+    *("stage", "ramp", "forest", "woods", "garden", "stadium", "ice", "mud", "bench", "couch", "sofa", "bed", "boat"),
+    *("store", "bus", "train", "swing", "trampoline", "slide", "dock", "bridge", "porch", "deck", "building", "floor"),
+}
+SEATS = {"bench", "couch", "sofa", "bed", "swing", "trampoline", "slide", "ramp", "boat"}
+PLACE_KINDS = ("location", "geological formation", "body of water", "building", "room", "playing field")
+CLOTHES = {
+    *("shirt", "hat", "jacket", "helmet", "sunglasses", "coat", "dress", "uniform", "glasses", "shorts", "suit"),
+    *("collar", "cap", "pants", "jersey", "backpack", "costume", "mask", "sweater", "jeans", "vest", "goggles", "top"),
+    *("scarf", "shoes", "skirt", "muzzle", "wetsuit", "sweatshirt", "swimsuit", "tie", "harness", "apron", "trunks"),
+    *("headband", "boots", "necklace", "gloves", "bikini", "hoodie", "cape", "headphones", "tank top", "t-shirt"),
+    *("bathing suit", "tutu", "robe", "wig", "sandals", "bandanna", "bandana", "swim trunks", "swimming trunks"),
+    *("life jacket", "life vest", "t shirt", "overalls", "hood", "socks", "shoe", "boot", "glove", "sandal"),
+}
+HEADGEAR = {"hat", "helmet", "cap", "bandana", "bandanna", "headband", "wig", "hood", "crown", "cowboy hat"}
+NO_ANIMALS = {"bat", "cricket", "male", "female", "animal", "young", "bee", "creature", "pet"}  # in these captions
+# Verbs that say little of what somebody does.
+IDLE = {
+    *("be", "do", "have", "make", "take", "get", "go", "try", "use", "wear", "dress", "look", "show", "set", "put"),
+    *("come", "cover", "surround", "fill", "attempt", "prepare", "start", "begin", "perform", "seem", "appear", "say"),
+    *("give", "keep", "see", "let", "help", "enjoy", "face", "compete", "leave", "cross", "pass", "participate"),
+    *("move", "star", "stuff", "color", "light", "head", "like", "contain", "feature", "consist", "include", "hold"),
+    *("carry", "cause", "gather", "make", "watch", "approach", "display", "turn", "practice", "happen", "continue"),
+}
+AT = {"in", "on", "at", "through", "near", "along", "across", "down", "up", "by"}
+WITH = {"on", "over", "with", "at", "in", "through", "into"}
+HOLDING = {"holding", "carrying", "watching"}
+# What somebody may do besides, unsaid: nobody is denied to do it.
+BESIDES = {"standing", "sitting", "posing", "smiling", "waiting", "leaning", "resting", "looking", "watching"}
+
+# What is worn to be noticed: clothes that a caption would leave out are denied of nobody.
+NOTICED = HEADGEAR | {
+    "dress",
+    "wetsuit",
+    "uniform",
+    "costume",
+    "mask",
+    "suit",
+    "swimsuit",
+    "bathing suit",
+    "sunglasses",
+}
+
+AGREED = 2  # captions that must say what is asked of the picture as a whole
+SURE = 0.6  # share of the captions that must agree on a number or a colour
+
+# Several ways to ask; {be} is "is" or "are".
+PHRASINGS: dict[str, tuple[str, ...]] = {
+    "doing": ("what {be} the {0} doing", "what activity {be} the {0} doing"),
+    "sport": (
+        "what sport is being played",
+        "which sport is this",
+        "what game are they playing",
+        "what is being played",
+    ),
+    "contents": (
+        "what is in the picture",
+        "what do you see",
+        "what is shown",
+        "what is this",
+        "what is in this photo",
+    ),
+    "verb": ("what {be} the {0} {1}", "what object {be} the {0} {1}"),
+    "verb prep": ("what {be} the {0} {1}", "what thing {be} the {0} {1}"),
+    "who prep": ("who is {0} the {1}", "who can be seen {0} the {1}"),
+    "who": ("who is {0} the {1}", "who is {0} a {1}"),
+    "prep": ("what is {0} the {1}", "what can be seen {0} the {1}"),
+    "animal": (
+        "what animal is this",
+        "what animal is in the picture",
+        "what kind of animal is shown",
+        "what type of animal is that",
+    ),
+    "vehicle": ("what vehicle is this", "what kind of vehicle is shown", "what type of vehicle is in the picture"),
+    "count": ("how many {0} are there", "how many {0} are in the picture", "how many {0} do you see", "how many {0}"),
+    "colour": ("what color {be} the {0}", "what colour {be} the {0}", "what is the color of the {0}"),
+    "where": ("where {be} the {0}", "where {be} the {0} located", "what place {be} the {0} at"),
+    "scene": ("where is this", "where was this picture taken", "what place is this", "what is the setting"),
+    "wearing": ("what {be} the {0} wearing", "what clothes {be} the {0} wearing"),
+    "on head": ("what is on the {0}'s head", "what is the {0} wearing on the head"),
+    "man or woman": ("is this a man or a woman", "is the person a man or a woman", "is that a woman or a man"),
+    "boy or girl": ("is this a boy or a girl", "is the child a boy or a girl", "is that a girl or a boy"),
+}
+YES_NO: dict[str, tuple[str, ...]] = {
+    "exists": (
+        "is there {a} {answer} in the picture",
+        "is there {a} {answer}",
+        "do you see {a} {answer}",
+        "can you see {a} {answer}",
+        "is {a} {answer} shown",
+    ),
+    "doing": ("{be} the {0} {answer}",),
+    "colour": ("{be} the {0} {answer}", "is the color of the {0} {answer}"),
+    "wearing": ("{be} the {0} wearing {a} {answer}",),
+    "sport": ("are they playing {answer}", "is this {answer}", "is the sport {answer}"),
+    "man or woman": ("is this a {answer}", "is the person a {answer}", "is that a {answer}"),
+    "boy or girl": ("is this a {answer}", "is the child a {answer}"),
+    "animal": ("is this {a} {answer}", "is the animal {a} {answer}"),
+    "vehicle": ("is this {a} {answer}", "is the vehicle {a} {answer}"),
+}
+
+
+class Question(NamedTuple):
+    """A question before it is put into words: its kind, a key of PHRASINGS, and what is filled in."""
+
+    kind: str
+    template: str
+    slots: tuple[str, ...] = ()
+
+
+Facts = dict[Question, Counter[str]]
+
+
+def lemma(token: Token) -> str:
+    """The dictionary form of a word, in one spelling."""
+    found = LEMMAS.get(token.lemma_, token.lemma_)
+    return SPELLINGS.get(found, found)
+
+
+def name(noun: Token) -> str:
+    """What a thing is called: in the singular, unless it has none, and with a word before it if both are one noun."""
+    head = noun.lower_ if noun.lower_ in CLOTHES else lemma(noun)
+    before = noun.nbor(-1) if noun.i else noun
+    both = f"{before.lower_} {head}"
+    return both if before.dep_ == "compound" and before.head == noun and wordnet.known(both) else head
+
+
+def is_thing(noun: Token) -> bool:
+    """Whether it can be seen and touched."""
+    return (
+        lemma(noun) not in VAGUE
+        and noun.lower_ not in COLOURS
+        and (lemma(noun) in PLACES or wordnet.is_a(lemma(noun), "physical entity"))
+    )
+
+
+def is_person(noun: Token) -> bool:
+    return noun.pos_ == "NOUN" and wordnet.is_a(lemma(noun), "person")
+
+
+def is_animal(noun: Token) -> bool:
+    return noun.pos_ == "NOUN" and lemma(noun) not in NO_ANIMALS and wordnet.is_a(lemma(noun), "animal")
+
+
+def is_vehicle(noun: Token) -> bool:
+    return noun.pos_ == "NOUN" and wordnet.is_a(lemma(noun), "wheeled vehicle", "boat", "train", "aircraft", "bus")
+
+
+def is_place(noun: Token) -> bool:
+    return (
+        lemma(noun) not in VAGUE
+        and name(noun) not in CLOTHES
+        and (lemma(noun) in PLACES or wordnet.is_a(lemma(noun), *PLACE_KINDS))
+    )
+
+
+def is_scene(noun: Token) -> bool:
+    """Whether it is a place that a whole picture may be taken at."""
+    return noun.dep_ == "pobj" and is_place(noun) and lemma(noun) not in SEATS
+
+
+def things(token: Token, dependency: str) -> list[Token]:
+    """The nouns that stand in a relation to a word, and those joined to them by "and"."""
+    found = [child for child in token.children if child.dep_ == dependency and child.pos_ == "NOUN"]
+    return found + [other for noun in found for other in things(noun, "conj")]
+
+
+def phrases(token: Token) -> Iterator[tuple[str, Token]]:
+    """The prepositions that belong to a word, each with a noun behind it."""
+    for child in token.children:
+        if child.dep_ == "prep":
+            for noun in things(child, "pobj"):
+                yield child.lower_, noun
+
+
+def subject(verb: Token) -> Token | None:
+    """Who does what the verb says, if it is said with a noun."""
+    if verb.dep_ == "acl":
+        return verb.head if verb.tag_ == "VBG" else None
+    if verb.dep_ == "relcl":
+        return verb.head
+    found = next((child for child in verb.children if child.dep_ == "nsubj"), None)
+    if found is None and verb.dep_ == "conj" and verb.head.pos_ == "VERB":
+        return subject(verb.head)
+    return found
+
+
+def colour(noun: Token) -> str | None:
+    """The colour said of a thing; two joined by "and" in the order of the alphabet; none if there are others."""
+    said = [t for t in noun.subtree if t.lower_ in COLOURS and t.i < noun.i and noun.i - t.i <= 4]
+    if not said or said[-1].head not in (noun, said[0]) or "colored" in noun.doc.text:
+        return None
+    between = [t.lower_ for t in noun.doc[said[0].i : said[-1].i + 1]]
+    if len(said) > 1 and (len(said) > 2 or between[1:-1] != ["and"]):
+        return None
+    return " and ".join(sorted(SPELLINGS.get(t.lower_, t.lower_) for t in said))
+
+
+def caption_facts(doc: Doc, gerunds: dict[str, str]) -> Iterator[tuple[Question, str]]:
+    """The questions that one caption answers by itself."""
+    nouns = [token for token in doc if token.pos_ == "NOUN"]
+    once = {lemma(noun) for noun in nouns} - {
+        lemma(b) for a in nouns for b in nouns if a.i < b.i and lemma(a) == lemma(b)
+    }
+    for noun in nouns:
+        if lemma(noun) not in once:
+            continue
+        living = is_person(noun) or is_animal(noun)
+        said = None if is_person(noun) else colour(noun)
+        if said and is_thing(noun):
+            yield Question("colour", "colour", (noun.lower_,)), said
+        for preposition, other in phrases(noun):
+            if living and preposition in ("in", "with") and name(other) in CLOTHES:
+                yield from worn(noun, other)
+            elif preposition in ("in", "on", "at", "near") and is_place(other) and is_thing(noun):
+                yield Question("location", "where", (noun.lower_,)), name(other)
+            if (
+                preposition in ("on", "in", "under", "behind", "near", "inside")
+                and is_thing(noun)
+                and is_thing(other)
+                and name(other) not in CLOTHES
+            ):
+                template = "who prep" if is_person(noun) else "prep"
+                yield Question("object", template, (preposition, other.lower_)), name(noun)
+    for verb in doc:
+        if verb.pos_ != "VERB" or verb.tag_ not in ("VBG", "VBZ", "VBP"):
+            continue
+        who = subject(verb)
+        if who is None or lemma(who) not in once or not (is_person(who) or is_animal(who)):
+            continue
+        doing = verb.lower_ if verb.tag_ == "VBG" else gerunds.get(lemma(verb), "")
+        objects = things(verb, "dobj")
+        if lemma(verb) == "wear":
+            for noun in objects:
+                if name(noun) in CLOTHES:
+                    yield from worn(who, noun)
+            continue
+        if not doing:
+            continue
+        if lemma(verb) not in IDLE:
+            sport = next((name(noun) for noun in objects if name(noun) in SPORTS), None)
+            yield Question("activity", "doing", (who.lower_,)), f"playing {sport}" if sport else doing
+        for noun in objects:
+            if is_thing(noun) and not is_place(noun) and (lemma(verb) not in IDLE or doing in HOLDING):
+                yield Question("object", "verb", (who.lower_, doing)), name(noun)
+                if is_person(who) and lemma(who) not in VAGUE:
+                    yield Question("object", "who", (doing, noun.lower_)), name(who)
+        for preposition, noun in phrases(verb):
+            if preposition in ("in", "with") and name(noun) in CLOTHES:
+                yield from worn(who, noun)
+                continue
+            if preposition in AT and is_place(noun):
+                yield Question("location", "where", (who.lower_,)), name(noun)
+            # "Riding a horse on the beach" is not riding on the beach.
+            if preposition in WITH and is_thing(noun) and lemma(verb) not in IDLE and not objects:
+                kind = "location" if is_place(noun) else "object"
+                yield Question(kind, "verb prep", (who.lower_, f"{doing} {preposition}")), name(noun)
+
+
+def worn(who: Token, what: Token) -> Iterator[tuple[Question, str]]:
+    """Clothes and their colour, as said of somebody."""
+    yield Question("clothing", "wearing", (who.lower_,)), name(what)
+    if name(what) in HEADGEAR and who.tag_ == "NN":
+        yield Question("clothing", "on head", (who.lower_,)), name(what)
+    if (said := colour(what)) and who.tag_ == "NN":
+        yield Question("colour", "colour", (f"{who.lower_}'s {name(what)}",)), said
+
+
+def amount(noun: Token) -> int | None:
+    """How many there are of a thing by the words before it; none if they do not say."""
+    before = [t for t in noun.children if t.dep_ in ("det", "nummod") and t.i < noun.i]
+    numbers = [NUMBERS[t.lower_] for t in before if t.lower_ in NUMBERS]
+    return numbers[-1] if numbers and (numbers[-1] == 1) == (noun.tag_ == "NN") else None
+
+
+def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
+    """The questions that the captions of one picture answer, and how many captions give each answer."""
+    facts: Facts = defaultdict(Counter)
+    for doc in docs:
+        for question, answer in dict.fromkeys(caption_facts(doc, gerunds)):
+            facts[question][answer] += 1
+    nouns = [[token for token in doc if token.pos_ == "NOUN"] for doc in docs]
+
+    def naming(wanted: Callable[[Token], bool], called: Callable[[Token], str] = name) -> Counter[str]:
+        """How many captions have each of the wanted nouns."""
+        return Counter(n for ns in nouns for n in dict.fromkeys(called(noun) for noun in ns if wanted(noun)))
+
+    for template, is_kind in (("animal", is_animal), ("vehicle", is_vehicle)):
+        said = naming(is_kind)
+        if len(said) == 1 and said.total() >= AGREED:
+            facts[Question("object", template)] = said
+    for pair in (("man", "woman"), ("boy", "girl")):
+        said = naming(lambda noun: lemma(noun) in MALE | FEMALE, lemma)
+        many = any(noun.tag_ == "NNS" for ns in nouns for noun in ns if is_person(noun))
+        if len(said) == 1 and said.total() >= AGREED and not many and set(said) <= set(pair):
+            facts[Question("man or woman", " or ".join(pair))] = said
+    shown = naming(is_thing)
+    if shown and shown.most_common(1)[0][1] >= AGREED:
+        facts[Question("object", "contents")] = shown
+    places = naming(is_scene)
+    if places and places.most_common(1)[0][1] >= AGREED:
+        facts[Question("location", "scene")] = places
+    sports = Counter(sport for doc in docs for sport in sorted(sports_of(doc)))
+    if sports and sports.most_common(1)[0][1] >= AGREED:
+        facts[Question("activity", "sport")] = sports
+    for thing in sorted({lemma(noun) for ns in nouns for noun in ns} - VAGUE | {"person"}):
+        said = Counter(str(n) for ns in nouns if (n := total(thing, ns)))
+        if said.total() >= AGREED:
+            facts[Question("number", "count", (thing,))] = said
+    sure = {"colour", "number"}
+    return {
+        question: answers
+        for question, answers in facts.items()
+        if question.kind not in sure or answers.most_common(1)[0][1] >= SURE * answers.total()
+    }
+
+
+def total(thing: str, nouns: Sequence[Token]) -> int | None:
+    """How many of a thing a caption counts; none if it does not name it or does not count all."""
+    alike = [noun for noun in nouns if lemma(noun) == thing or (thing == "person" and is_person(noun))]
+    amounts = [amount(noun) for noun in alike]
+    return sum(amounts) if alike and None not in amounts else None
+
+
+def sports_of(doc: Doc) -> set[str]:
+    said = {token.lower_ for token in doc} | {lemma(token) for token in doc}
+    return said & SPORTS | {sport for sport, words in SPORT_BY_VERB.items() if said & words}
+
+
+def said_words(docs: Sequence[Doc]) -> set[str]:
+    """The nouns, verbs, adjectives and adverbs of a picture's captions, as they stand there and in dictionary form."""
+    said: set[str] = set()
+    for token in (token for doc in docs for token in doc):
+        if token.pos_ in ("NOUN", "PROPN"):
+            said |= {token.lower_, lemma(token), name(token)}
+        elif token.pos_ in ("VERB", "ADJ", "ADV"):
+            said |= {SPELLINGS.get(token.lower_, token.lower_), lemma(token)}
+    return said
+
+
+def affirmations(facts: Facts) -> Iterator[tuple[Question, str]]:
+    """What may be asked as a yes/no question about a picture, with the answer yes; kind "yes/no"."""
+    for question, answers in facts.items():
+        answer = answers.most_common(1)[0][0]
+        if question.template in YES_NO and not (
+            (question.template == "doing" and answer in BESIDES)
+            or (question.template == "colour" and " " in answer)
+            or (question.template == "wearing" and answer not in NOTICED)
+        ):
+            yield Question("yes/no", question.template, question.slots), answer
+    for thing, captions in facts.get(Question("object", "contents"), Counter()).items():
+        if captions >= AGREED and thing not in CLOTHES:
+            yield Question("yes/no", "exists"), thing
