@@ -150,8 +150,10 @@ def test_accuracies_are_means_by_kind_and_over_all():
 
 
 def test_questions_are_suggested_for_words_that_are_often_asked_about():
-    asked = ["what color is the dog ?"] * 15 + ["how many dogs are there ?"] * 15 + ["what color is the cow ?"] * 14
+    asked = ["what color is the dog ?", "what colour is the dog ?"] * 10
+    asked += ["how many dogs do you see ?"] * 20 + ["do you see an owl ?"] * 20 + ["what color is the cow ?"] * 19
     found = suggestions([pair(question, {"a": 1}) for question in asked])
     assert found["dog"] == ["What color is the dog?", "How many dogs are there?"]
     assert found["dogs"] == ["How many dogs are there?"]
+    assert found["owl"] == ["Is there an owl in the picture?"]
     assert "cow" not in found

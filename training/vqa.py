@@ -39,16 +39,17 @@ SETS = ("captions", "vqa2", "daquar")
 SIDES = {"left", "right"}  # what a mirror image changes
 AGREEMENT = 3  # people who must give an answer for it to be fully right (Antol et al., "VQA", ICCV 2015)
 
-# What the page may ask of a picture in which it sees a thing, the most telling first.
-SUGGESTED = (
-    r"what is the (\w+) doing \?",
-    r"what color is the (\w+) \?",
-    r"what is the (\w+) wearing \?",
-    r"how many (\w+) are there \?",
-    r"where is the (\w+) \?",
-    r"is there an? (\w+) in the picture \?",
-)
-OFTEN_ASKED = 15
+# What the page may ask of a picture in which it sees a thing, the most telling first: as it was asked in training, and
+# as the page asks it.
+SUGGESTED = {
+    r"what (?:activity )?is the (?P<thing>\w+) doing": "What is the {thing} doing?",
+    r"what colou?r is the (?P<thing>\w+)": "What color is the {thing}?",
+    r"what (?:clothes )?is the (?P<thing>\w+) wearing": "What is the {thing} wearing?",
+    r"how many (?P<thing>\w+)(?: are there| are in the picture| do you see)?": "How many {thing} are there?",
+    r"(?:is there|(?:do|can) you see) (?P<a>an?) (?P<thing>\w+)(?: in .*)?": "Is there {a} {thing} in the picture?",
+    r"(?:where|what place) is the (?P<thing>\w+)(?: located| at)?": "Where is the {thing}?",
+}
+OFTEN_ASKED = 20
 OF_ANYTHING = ["What is in the picture?", "Where is this?"]
 
 Without = Literal["image", "question", ""]
@@ -119,13 +120,15 @@ def make_vocabulary(pairs: list[Pair], settings: Settings) -> Vocabulary:
 
 def suggestions(pairs: list[Pair]) -> dict[str, list[str]]:
     """Word -> questions that are often asked where it is seen; "" -> questions about anything."""
-    counts = Counter(pair.question for pair in pairs if pair.set == "captions")
     found: dict[str, list[str]] = defaultdict(list)
-    for pattern in SUGGESTED:
-        for question, count in counts.items():
-            if count >= OFTEN_ASKED and (match := re.fullmatch(pattern, question)):
-                for word in {match[1], match[1].removesuffix("s")}:
-                    found[word].append(question[0].upper() + question[1:].replace(" ?", "?"))
+    asked = [pair.question.removesuffix(" ?") for pair in pairs if pair.set == "captions"]
+    for pattern, form in SUGGESTED.items():
+        matches = [match for question in asked if (match := re.fullmatch(pattern, question))]
+        counts = Counter((form.format(**match.groupdict()), match["thing"]) for match in matches)
+        for (question, thing), count in counts.items():
+            if count >= OFTEN_ASKED:
+                for word in {thing, thing.removesuffix("s")}:
+                    found[word].append(question)
     return {"": OF_ANYTHING} | dict(sorted(found.items()))
 
 

@@ -17,6 +17,7 @@ from explainers import explain
 
 TASK: Final = "vqa"
 SUGGESTIONS = 5
+LIKELY = 0.1  # the probability of an answer that questions are suggested about
 
 
 @lru_cache(maxsize=64)
@@ -53,9 +54,12 @@ def explained(path: str, question: str, answers: tuple[str, ...], model_name: st
 
 @lru_cache(maxsize=64)
 def suggestions(path: str, model_name: str) -> list[str]:
-    """Questions about what the default classifier and captioner see in the photograph."""
-    seen = [captioning.captions(path, "")[0][0], classification.top(classification.predictions(path, ""))]
-    return load(TASK, model_name).suggest(*seen)[:SUGGESTIONS]
+    """Questions about what the default classifier and captioner, and the answerer itself, see in the photograph."""
+    model = load(TASK, model_name)
+    named = classification.top(classification.predictions(path, ""))
+    shown = predictions(path, model.suggest()[0], model_name)
+    answers = [answer for answer, probability in shown.items() if probability > LIKELY]
+    return model.suggest(named, *answers, captioning.captions(path, "")[0][0])[:SUGGESTIONS]
 
 
 def top(probability: dict[str, float]) -> str:
