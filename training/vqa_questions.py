@@ -267,9 +267,15 @@ def colour(noun: Token) -> str | None:
 def caption_facts(doc: Doc, gerunds: dict[str, str]) -> Iterator[tuple[Question, str]]:
     """The questions that one caption answers by itself."""
     nouns = [token for token in doc if token.pos_ == "NOUN"]
-    once = {lemma(noun) for noun in nouns} - {
-        lemma(b) for a in nouns for b in nouns if a.i < b.i and lemma(a) == lemma(b)
+    # What is said of one of two alike is no answer about "the" dog.
+    once = {
+        lemma(noun) for noun in nouns if not any(lemma(other) == lemma(noun) and other.i != noun.i for other in nouns)
     }
+    yield from _noun_facts(nouns, once)
+    yield from _verb_facts(doc, once, gerunds)
+
+
+def _noun_facts(nouns: Sequence[Token], once: set[str]) -> Iterator[tuple[Question, str]]:
     for noun in nouns:
         if lemma(noun) not in once:
             continue
@@ -290,6 +296,9 @@ def caption_facts(doc: Doc, gerunds: dict[str, str]) -> Iterator[tuple[Question,
             ):
                 template = "who prep" if is_person(noun) else "prep"
                 yield Question("object", template, (preposition, other.lower_)), name(noun)
+
+
+def _verb_facts(doc: Doc, once: set[str], gerunds: dict[str, str]) -> Iterator[tuple[Question, str]]:
     for verb in doc:
         if verb.pos_ != "VERB" or verb.tag_ not in ("VBG", "VBZ", "VBP"):
             continue
