@@ -1,14 +1,19 @@
 """The shipped VQA model on questions about photographs that it was not trained on.
 
-    python -m evaluation.vqa QUESTIONS CACHE QUESTION_ONLY IMAGE_ONLY
+    python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE WITHOUT_QUESTION
 
 QUESTIONS and CACHE as for `training.vqa`; the other two are folders that it wrote with `--without image` and
-`--without question`. A question from captions or of DAQUAR has one right answer, that of most captions or the
-person's; for VQA v2 an answer that n of ten people gave counts min(n / 3, 1). Answers that a model cannot give count
-as wrong. Then: how many answers change when the photograph is grey, or another one of the same set.
+`--without question`. A question from captions or of DAQUAR has one right answer, the most frequent in the captions
+(of several the first) or the person's; for VQA v2 an answer that n of ten people gave counts min(n / 3, 1). Answers
+that a model cannot give count as wrong. The gain is that over the model without the image, question by question. The
+standard errors are those of photographs, as questions about one photograph are not independent.
+
+Then: how many answers change when the photograph is grey, or another one of the same set; and of how many questions
+from captions, yes/no ones left out, the right answer is that of one caption alone.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,58 +23,81 @@ from PIL import Image
 from demo.models.classification import normalised
 from demo.models.resnet50 import MEAN, SIDE, STD, encoder, pooled
 from demo.models.vqa import WEIGHTS
-from training.vqa import accuracies, answer, make_examples, read_features, read_pairs, read_run
+from training.vqa import answer, credit, make_examples, read_features, read_pairs, read_run, require_complete
 
 GREY = (124, 117, 104)  # the mean of the encoder's training pictures
+
+
+def clustered(values: Sequence[float], clusters: Sequence[object]) -> tuple[float, float]:
+    """The mean of values and its standard error, where values of one cluster may depend on each other."""
+    mean = float(np.mean(values))
+    sums: dict[object, float] = {}
+    for value, cluster in zip(values, clusters, strict=True):
+        sums[cluster] = sums.get(cluster, 0.0) + value - mean
+    count = len(sums)
+    spread = sum(total**2 for total in sums.values()) * count / max(count - 1, 1)
+    return mean, spread**0.5 / len(values)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("questions", type=Path)
     parser.add_argument("cache", type=Path)
-    parser.add_argument("question_only", type=Path)
-    parser.add_argument("image_only", type=Path)
+    parser.add_argument("without_image", type=Path)
+    parser.add_argument("without_question", type=Path)
     args = parser.parse_args()
 
     pairs = read_pairs(args.questions)
     features, starts = read_features(args.cache, pairs)
     pairs = [pair for pair in pairs if pair.split == "test"]
+    pictures = [(pair.folder, pair.row) for pair in pairs]
 
-    said = {}
-    for name, folder in (("model", WEIGHTS.parent), ("question", args.question_only), ("image", args.image_only)):
+    runs = {"": WEIGHTS.parent, "image": args.without_image, "question": args.without_question}
+    said, credits = {}, {}
+    for blind, folder in runs.items():
         fusion, vocabulary, without = read_run(folder)
+        if without != blind:
+            raise SystemExit(f"{folder} was trained without “{without}”, not without “{blind}”.")
         examples = make_examples(pairs, starts, vocabulary)
-        said[name] = answer(fusion, features, examples, vocabulary.answers, without)
-    tables = {name: accuracies(pairs, answers) for name, answers in said.items()}
-    print(f"{'':10} {'':13} questions   model        question only  image only")
-    for key in sorted(tables["model"]):
-        accuracy, count = tables["model"][key]
-        error = 100 * (accuracy * (1 - accuracy) / count) ** 0.5
-        others = "".join(f"{100 * tables[name][key][0]:11.1f}" for name in ("question", "image"))
-        print(f"{key[0]:10} {key[1]:13} {count:9} {100 * accuracy:7.1f} ± {error:3.1f} {others}")
+        require_complete(features, examples)
+        said[blind] = answer(fusion, features, examples, vocabulary.answers, without)
+        credits[blind] = np.array([credit(pair, given) for pair, given in zip(pairs, said[blind], strict=True)])
+    print("percent    kind          questions         model   without image          gain   without question")
+    for name, kind in sorted({(pair.set, kind) for pair in pairs for kind in (pair.kind, "all")}):
+        places = [i for i, pair in enumerate(pairs) if pair.set == name and kind in (pair.kind, "all")]
+        groups = [pictures[i] for i in places]
+        model, gain = (
+            "{:5.1f} ± {:3.1f}".format(*(100 * number for number in clustered(values[places], groups)))
+            for values in (credits[""], credits[""] - credits["image"])
+        )
+        image, question = (f"{100 * credits[blind][places].mean():.1f}" for blind in ("image", "question"))
+        print(f"{name:10} {kind:13} {len(places):9}   {model} {image:>15} {gain:>13} {question:>18}")
 
     fusion, vocabulary, without = read_run(WEIGHTS.parent)
     examples = make_examples(pairs, starts, vocabulary)
     with torch.inference_mode():
         grey = pooled(encoder("cpu"), normalised(Image.new("RGB", (SIDE, SIDE), GREY), SIDE, MEAN, STD))
-    blank = torch.cat([features, grey.half()[:, None].expand(-1, 2, -1)])
+    with_grey = torch.cat([features, grey.half()[:, None].expand(-1, 2, -1)])
     generator = np.random.default_rng(0)
     print("\nanswers that change     with a grey image   with another photograph")
     for name in dict.fromkeys(pair.set for pair in pairs):
         places = [i for i, pair in enumerate(pairs) if pair.set == name]
         own = [examples[i] for i in places]
-        pictures = sorted({example.picture for example in own})
-        step = int(generator.integers(1, len(pictures)))
-        others = dict(zip(pictures, np.roll(pictures, step).tolist(), strict=True))
-        before = answer(fusion, features, own, vocabulary.answers, without)
+        shown = sorted({example.picture for example in own})
+        step = int(generator.integers(1, len(shown)))
+        others = dict(zip(shown, np.roll(shown, step).tolist(), strict=True))
         shares = []
         for changed in (
             [example._replace(picture=len(features)) for example in own],
             [example._replace(picture=others[example.picture]) for example in own],
         ):
-            after = answer(fusion, blank, changed, vocabulary.answers, without)
-            shares.append(100 * np.mean([a != b for a, b in zip(before, after, strict=True)]))
+            after = answer(fusion, with_grey, changed, vocabulary.answers, without)
+            shares.append(100 * np.mean([said[""][i] != other for i, other in zip(places, after, strict=True)]))
         print(f"{name:23} {shares[0]:17.1f} {shares[1]:25.1f}")
+
+    open_ended = [pair for pair in pairs if pair.set == "captions" and pair.kind != "yes/no"]
+    alone = sum(pair.answers[pair.answer] == 1 for pair in open_ended)
+    print(f"\n{alone} of {len(open_ended)} questions from captions with an answer of one caption alone")
 
 
 if __name__ == "__main__":

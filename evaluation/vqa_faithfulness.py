@@ -7,6 +7,9 @@ of VQA v2, the shipped model's own answer is explained. The photograph is covere
 the fall of the answer's logit compared with the mean of each map (Guided Backprop and Guided Grad-CAM: of its absolute
 value) in the same squares: Spearman's rank correlation, mean and standard error. The paper has 0.60 for Grad-CAM and
 0.42 for Guided Backprop, with another model, other questions and other squares.
+
+Beside them, what has nothing to do with the answer: a Gaussian around the centre of the photograph, Grad-CAM of an
+answer drawn at random, and Grad-CAM with its squares shuffled.
 """
 
 import argparse
@@ -23,7 +26,8 @@ from tqdm import tqdm
 from demo.images import open_photo
 from demo.models import available_device
 from demo.models.vqa import shipped_answerer
-from explainers import explain, occlusion_maps
+from evaluation.caption_localization import centred
+from explainers import explain, gradcam_maps, occlusion_maps
 from training.features import read_records
 from training.vqa import read_pairs
 
@@ -61,18 +65,24 @@ def main() -> None:
         answer = next(iter(model.predict(image, pair.question)))
         score = model.score(pair.question, answer)
         falls = occlusion_maps(score, image, patch=PATCH, stride=STRIDE)[0].cpu()
-        explanation = explain(score, image, next(iter(model.layers.values())))
+        layer = next(iter(model.layers.values()))
+        explanation = explain(score, image, layer)
+        other = gradcam_maps(model.score(pair.question, generator.choice(model.answers)), image, layer)
         heats = {
             "Guided Backprop": explanation.pixel_gradient[0].abs().mean(dim=0),
             "Grad-CAM": explanation.gradcam[0],
             "Guided Grad-CAM": explanation.guided_gradcam[0].abs().mean(dim=0),
+            "a Gaussian around the centre": centred(len(image[0, 0])),
+            "Grad-CAM of a random answer": F.interpolate(other[None], image.shape[2:], mode="bilinear")[0, 0],
         }
         maps = {name: in_squares(heat.cpu()).numpy() for name, heat in heats.items()}
         maps["Grad-CAM, its squares shuffled"] = shuffled.permutation(maps["Grad-CAM"].flatten())
         if maps["Grad-CAM"].max() == 0:
             continue  # no positive evidence: nothing to rank
         for name, values in maps.items():
-            correlations[name].append(spearmanr(values.flatten(), falls.numpy().flatten()).statistic)
+            flat = values.max() == values.min()  # ranks nothing
+            rank = 0.0 if flat else spearmanr(values.flatten(), falls.numpy().flatten()).statistic
+            correlations[name].append(rank)
     print(f"{len(correlations['Grad-CAM'])} of {len(pairs)} questions with positive evidence for the answer")
     for name, values in correlations.items():
         error = np.std(values, ddof=1) / len(values) ** 0.5

@@ -5,6 +5,9 @@ import torch
 
 from evaluation.caption_localization import centred, inside, pointed, ratio
 from evaluation.captions import variety
+from evaluation.vqa import clustered
+from evaluation.vqa_faithfulness import PATCH, STRIDE, in_squares
+from explainers import occlusion_maps
 
 
 def test_boxes_in_voc_pixels_become_a_mask_of_the_squashed_photograph():
@@ -51,3 +54,24 @@ def test_the_baseline_of_the_centre_is_highest_there_and_falls_off_alike_on_all_
 def test_variety_counts_different_captions_and_repeated_content_words():
     captions = ["a dog on a hill", "a dog on a hill", "a dog dog on a hill", "a man beside a man"]
     assert variety(captions) == {"distinct": 0.75, "repeats a word at once": 0.25, "repeats a word anywhere": 0.5}
+
+
+def test_the_error_of_a_mean_over_two_photographs_is_that_of_their_sums():
+    mean, error = clustered([1.0, 1.0, 0.0], ["one", "one", "other"])
+    assert mean == pytest.approx(2 / 3)
+    # Deviations sum to 2/3 and -2/3: sqrt(2 * (4/9 + 4/9)) / 3.
+    assert error == pytest.approx((16 / 9) ** 0.5 / 3)
+
+
+def test_the_error_of_independent_values_is_the_usual_one():
+    values = torch.rand(50, generator=torch.Generator().manual_seed(0)).tolist()
+    mean, error = clustered(values, range(50))
+    assert mean == pytest.approx(sum(values) / 50)
+    assert error == pytest.approx((torch.tensor(values).var() / 50).sqrt().item(), rel=1e-5)
+
+
+def test_maps_are_averaged_in_the_squares_that_are_covered():
+    """Of a score that sums the pixels, covering takes away what the squares hold."""
+    image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    falls = occlusion_maps(lambda x: x.sum()[None], image, patch=PATCH, stride=STRIDE)[0]
+    torch.testing.assert_close(in_squares(image[0].sum(dim=0)) * PATCH**2, falls, rtol=1e-3, atol=1)

@@ -100,15 +100,54 @@ def test_each_yes_no_question_is_answered_no_as_often_as_yes(tmp_path):
     scenes = ["A dog runs.", "A red car is parked.", "A woman in a blue coat walks.", "A man in a red coat sits."]
     write(tmp_path / "flickr8k", [{"captions": [scene, scene], "split": "train"} for scene in scenes * 5])
     write(tmp_path / "coco", [])
-    random.seed(0)
-    pairs = [pair for pair in from_captions(tmp_path) if pair.kind == "yes/no"]
-    counts = Counter((" ".join(pair.question.split()[-3:]), pair.answer) for pair in pairs)
-    assert sum(count for (_, answer), count in counts.items() if answer == "yes") == len(pairs) / 2 > 10
-    assert {pair.answer for pair in pairs} == {"yes", "no"}
+    pictures = captioned(tmp_path)[0]
+    counts = Counter((question, word, answer) for _, question, word, answer in yes_or_no(pictures, {}))
+    asked = {(question, word) for question, word, _ in counts}
+    assert {word for _, word in asked} >= {"dog", "car", "red", "woman"}
+    assert all(counts[question, word, "yes"] == counts[question, word, "no"] > 0 for question, word in asked)
+
+
+def test_an_activity_is_denied_only_where_no_caption_has_it_in_any_form(tmp_path):
+    pictures = parsed(
+        tmp_path,
+        ["A boy is playing soccer.", "A boy is playing soccer on grass."],
+        ["A boy is running.", "Kids play soccer."],
+        ["A boy is throwing a ball.", "The boys watch."],
+        ["A girl is running.", "A girl is running fast."],
+        ["A girl is jumping.", "A girl runs."],
+        ["A girl is sleeping.", "A girl is sleeping on a bed."],
+    )
+    asked = defaultdict(set)
+    for picture, question, word, answer in yes_or_no(pictures, {}):
+        if question.template == "doing":
+            asked[question.slots[0], word, answer].add(pictures.index(picture))
+    assert asked["boy", "playing soccer", "yes"] == {0}
+    assert asked["boy", "playing soccer", "no"] == {2}
+    assert asked["girl", "running", "no"] == {5}
+
+
+def test_a_photograph_with_captions_and_human_questions_has_one_split(tmp_path):
+    asked = [{"question": "is it?", "answer": "yes", "answers": ["yes"] * 10, "answer_type": "yes/no"}]
+    write(tmp_path / "flickr8k", [])
+    write(tmp_path / "coco", [{"captions": ["A dog runs.", "A dog is running."], "vqa": asked} for _ in range(900)])
+    write(tmp_path / "daquar", [])
+    splits = defaultdict(set)
+    for pair in [*from_people(tmp_path), *from_captions(tmp_path)]:
+        splits[pair.row].add(pair.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert Counter(split for found in splits.values() for split in found) == {"test": 700, "val": 150, "train": 50}
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"), [("A Dog.", "dog"), ("two", "2"), ("none", "0"), ("fire_hydrant", "fire hydrant")]
+    ("answer", "expected"),
+    [
+        ("A Dog.", "dog"),
+        ("two", "2"),
+        ("none", "0"),
+        ("fire_hydrant", "fire hydrant"),
+        ("3.5 feet.", "3.5 feet"),
+        ("A", "a"),
+    ],
 )
 def test_answers_in_one_spelling(answer, expected):
     assert tidy(answer) == expected
@@ -116,7 +155,7 @@ def test_answers_in_one_spelling(answer, expected):
 
 def test_no_photograph_is_on_two_sides(tmp_path):
     asked = [{"question": "is it?", "answer": "yes", "answers": ["yes"] * 10, "answer_type": "yes/no"}] * 2
-    write(tmp_path / "coco", [{"captions": [], "vqa": asked} for _ in range(2401)])
+    write(tmp_path / "coco", [{"vqa": asked} for _ in range(2401)])
     one = [{"question": "what is it ?", "answer": "bed"}] * 2
     write(
         tmp_path / "daquar",

@@ -24,7 +24,9 @@ from training.vqa import (
 )
 from training.vqa_data import Pair
 
-SMALL = Settings(least_count=1, width=4, hidden=4, joint=8, batch=4, epochs=3, patience=9, dropout=0.2)
+SMALL = Settings(
+    least_count=1, least_answers=1, width=4, hidden=4, joint=8, batch=4, epochs=3, patience=9, dropout=0.2
+)
 
 
 def pair(question: str, answers: dict[str, int], which: str = "captions", row: int = 0, split: str = "train") -> Pair:
@@ -92,7 +94,16 @@ def test_what_a_baseline_does_not_see_does_not_matter_to_it(data, without):
 
 def test_questions_with_pictures_are_learnt(data):
     settings = Settings(
-        least_count=1, width=8, hidden=8, joint=32, batch=4, epochs=40, patience=40, dropout=0.0, rate=1e-2
+        least_count=1,
+        least_answers=1,
+        width=8,
+        hidden=8,
+        joint=32,
+        batch=4,
+        epochs=40,
+        patience=40,
+        dropout=0.0,
+        rate=1e-2,
     )
     run(data, "run", settings)
     scores = json.loads((data / "run" / "vqa.json").read_text())["validation"]
@@ -106,8 +117,21 @@ def test_questions_with_pictures_are_learnt(data):
 
 def test_the_frequent_answers_count_human_ones_more_often():
     pairs = [pair("q", {"dog": 1})] * 3 + [pair("q", {"cat": 10}, "vqa2")] + [pair("q", {"cow": 1})]
-    vocabulary = make_vocabulary(pairs, Settings(answers=2, human=4.0, least_count=1))
+    vocabulary = make_vocabulary(pairs, Settings(answers=2, human=4.0, least_count=1, least_answers=1))
     assert vocabulary.answers == ["cat", "dog"]
+
+
+def test_an_answer_of_one_question_alone_is_not_learnt():
+    pairs = [pair("q", {"dog": 1})] * 3 + [pair("q", {"they can see it better": 10}, "vqa2")] * 2
+    assert make_vocabulary(pairs, Settings(human=4.0)).answers == ["dog"]
+
+
+def test_a_run_is_not_resumed_with_other_questions(data):
+    run(data, "run")
+    pairs = data / "pairs.jsonl"
+    pairs.write_text(pairs.read_text().replace("animal", "creature"))
+    with pytest.raises(SystemExit, match="made with other settings"):
+        run(data, "run")
 
 
 def test_targets_are_shares_of_the_known_answers_and_sides_are_not_mirrored():

@@ -26,11 +26,18 @@ def train_stage(
     epoch_of: Callable[[Callable[[Tensor], None]], None],
     validate: Callable[..., dict[str, float]],
 ) -> None:
-    """Train until the epochs of so many steps are over, or the watched score has not risen for `patience` epochs.
+    """Train until the epochs are over, or the watched score has not risen for `patience` epochs.
 
-    The learning rate rises to `rate`, then falls to zero. The model is left with the best moving average of its
-    weights, in evaluation mode. The checkpoint `path` is written after each epoch, and read at the start; one that was
-    made by another `recipe` is refused.
+    The learning rate rises to `rate`, then falls towards zero. The model is left with the best moving average of its
+    weights, in evaluation mode. The checkpoint `path` is written after each epoch, and read at the start.
+
+    Args:
+        steps: at most so many updates an epoch, by which the learning rate falls.
+        average: the share of the moving average that stays at an update.
+        watched: which of the scores of `validate` is to rise.
+        recipe: what the run is made with; a checkpoint of another recipe ends the program.
+        epoch_of: does the updates of one epoch, each by handing over its loss.
+        validate: the scores of a model.
     """
     optimiser = torch.optim.Adam(model.parameters())
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))

@@ -13,6 +13,7 @@ RUN keeps a checkpoint: a run that was stopped goes on after the last full epoch
 """
 
 import argparse
+import hashlib
 import json
 import re
 from collections import Counter, defaultdict
@@ -60,7 +61,8 @@ class Settings:
     """What a run is made with; the values are those of the shipped model."""
 
     seed: int = 0
-    least_count: int = 4
+    least_count: int = 4  # training questions that must have a word
+    least_answers: int = 3  # training questions that must have an answer
     answers: int = 1000
     width: int = 200
     hidden: int = 256
@@ -109,13 +111,15 @@ def read_features(cache: Path, pairs: list[Pair]) -> tuple[Tensor, dict[str, int
 
 
 def make_vocabulary(pairs: list[Pair], settings: Settings) -> Vocabulary:
-    """The words that are in enough training questions, and the most frequent training answers."""
-    counts = Counter(word for pair in pairs for word in set(words(pair.question)))
-    answers: Counter[str] = Counter()
-    for pair in pairs:
-        answers[pair.answer] += settings.weight(pair)
+    """The words and answers of enough training questions, of the answers the most frequent, human ones weighted."""
+    counts = Counter(word for pair in pairs for word in dict.fromkeys(words(pair.question)))
     known = [word for word, count in counts.most_common() if count >= settings.least_count]
-    return Vocabulary(known, [answer for answer, _ in answers.most_common(settings.answers)])
+    answers = Counter(pair.answer for pair in pairs)
+    weighted: Counter[str] = Counter()
+    for pair in pairs:
+        if answers[pair.answer] >= settings.least_answers:
+            weighted[pair.answer] += settings.weight(pair)
+    return Vocabulary(known, [answer for answer, _ in weighted.most_common(settings.answers)])
 
 
 def suggestions(pairs: list[Pair]) -> dict[str, list[str]]:
@@ -149,6 +153,12 @@ def make_examples(pairs: list[Pair], starts: dict[str, int], vocabulary: Vocabul
             )
         )
     return examples
+
+
+def require_complete(features: Tensor, examples: list[Example]) -> None:
+    """Ends the program if a picture of the examples has no features."""
+    if not features[[example.picture for example in examples]].isfinite().all():
+        raise SystemExit("The cache of features is not complete: run training.features to its end.")
 
 
 def batches(examples: list[Example], order: list[int], size: int) -> list[list[Example]]:
@@ -218,8 +228,7 @@ def train(questions: Path, cache: Path, run: Path, settings: Settings, without: 
     examples = make_examples(training, starts, vocabulary)
     held_out = make_examples(validation, starts, vocabulary)
     used = [i for i, example in enumerate(examples) if example.tokens and example.targets]
-    if not features[[example.picture for example in examples + held_out]].isfinite().all():
-        raise SystemExit(f"{cache} is not complete: run training.features to its end.")
+    require_complete(features, examples + held_out)
     weights = torch.tensor([settings.weight(training[i]) for i in used])
     count = int(weights.sum())
     print(f"{len(used)} questions, {len(vocabulary.words)} words, {len(vocabulary.answers)} answers", flush=True)
@@ -255,7 +264,8 @@ def train(questions: Path, cache: Path, run: Path, settings: Settings, without: 
         average=settings.average,
         patience=settings.patience,
         watched="mean",
-        recipe=asdict(settings) | {"without": without},
+        recipe=asdict(settings)
+        | {"without": without, "questions": hashlib.sha256(questions.read_bytes()).hexdigest()},
         epoch_of=epoch,
         validate=validate,
     )

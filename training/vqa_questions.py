@@ -24,8 +24,7 @@ NUMBERS = dict.fromkeys(("one", "a", "an", "1"), 1) | {
 SPELLINGS = {"grey": "gray", "tv": "television", "doggy": "dog", "doggie": "dog", "bicycle": "bike", "kid": "child"}
 LEMMAS = {"rid": "ride", "sle": "sled", "wad": "wade", "woode": "wood"}  # where spaCy is wrong
 
-MALE = {"man", "guy", "gentleman", "boy", "male", "he", "his", "him"}
-FEMALE = {"woman", "lady", "girl", "female", "she", "her"}
+GENDERED = {"man", "guy", "gentleman", "boy", "male", "woman", "lady", "girl", "female"}
 SPORTS = {
     *("tennis", "soccer", "baseball", "football", "basketball", "hockey", "volleyball", "rugby", "lacrosse", "golf"),
     *("frisbee", "softball", "cricket", "polo"),
@@ -131,7 +130,7 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
     "verb": ("what {be} the {0} {1}", "what object {be} the {0} {1}"),
     "verb prep": ("what {be} the {0} {1}", "what thing {be} the {0} {1}"),
     "who prep": ("who is {0} the {1}", "who can be seen {0} the {1}"),
-    "who": ("who is {0} the {1}", "who is {0} a {1}"),
+    "who": ("who is {0} the {1}", "which person is {0} the {1}"),
     "prep": ("what is {0} the {1}", "what can be seen {0} the {1}"),
     "animal": (
         "what animal is this",
@@ -367,7 +366,7 @@ def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
         if len(said) == 1 and said.total() >= AGREED:
             facts[Question("object", template)] = said
     for pair in (("man", "woman"), ("boy", "girl")):
-        said = naming(lambda noun: lemma(noun) in MALE | FEMALE, lemma)
+        said = naming(lambda noun: lemma(noun) in GENDERED, lemma)
         many = any(noun.tag_ == "NNS" for ns in nouns for noun in ns if is_person(noun))
         if len(said) == 1 and said.total() >= AGREED and not many and set(said) <= set(pair):
             facts[Question("man or woman", " or ".join(pair))] = said
@@ -404,14 +403,17 @@ def sports_of(doc: Doc) -> set[str]:
     return said & SPORTS | {sport for sport, words in SPORT_BY_VERB.items() if said & words}
 
 
-def said_words(docs: Sequence[Doc]) -> set[str]:
-    """The nouns, verbs, adjectives and adverbs of a picture's captions, as they stand there and in dictionary form."""
+def said_words(docs: Sequence[Doc], gerunds: dict[str, str]) -> set[str]:
+    """The nouns, verbs, adjectives and adverbs of a picture's captions.
+
+    As they stand there and in dictionary form, verbs also in -ing.
+    """
     said: set[str] = set()
     for token in (token for doc in docs for token in doc):
         if token.pos_ in ("NOUN", "PROPN"):
             said |= {token.lower_, lemma(token), name(token)}
         elif token.pos_ in ("VERB", "ADJ", "ADV"):
-            said |= {SPELLINGS.get(token.lower_, token.lower_), lemma(token)}
+            said |= {SPELLINGS.get(token.lower_, token.lower_), lemma(token), gerunds.get(lemma(token), lemma(token))}
     return said
 
 
