@@ -1,9 +1,11 @@
 """Start the demo: `python app.py`, or `python app.py --help` for the options."""
 
 import argparse
+from functools import partial
 
 from demo.errors import InputError
-from demo.models import load, use_device
+from demo.models import MAX_MODELS, keep_models, load, preload, use_device, use_own_classifier
+from demo.models.own import hub_classifier, torchvision_classifier
 from demo.page import LAUNCH, build
 
 
@@ -12,12 +14,45 @@ def main() -> None:
     parser.add_argument("--host", default=None, help="address to listen on (default: this computer only)")
     parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="also make a public link")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     parser.add_argument("--root-path", default=None, help="path under which a proxy serves the demo")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    parser.add_argument(
+        "--preload", nargs="+", default=[], metavar="MODEL", help="download these models before the page opens"
+    )
+    parser.add_argument(
+        "--max-models",
+        type=int,
+        default=MAX_MODELS,
+        metavar="N",
+        help=f"downloaded models to keep in memory, beside the shipped ones (default: {MAX_MODELS})",
+    )
+    own = parser.add_argument_group(
+        "your own classifier", "offered beside the others, and the one that the page opens with"
+    )
+    own.add_argument(
+        "--classifier",
+        metavar="FILE",
+        help="safetensors weights of a torchvision network; or without --arch a folder or name on the hub of an image "
+        "classifier of transformers",
+    )
+    own.add_argument("--arch", help="the network, as torchvision names it: resnet50")
+    own.add_argument("--labels", metavar="FILE", help="text file with the names of its classes, one a line")
+    own.add_argument("--layer", help="the module that Grad-CAM looks at by default (default: the last feature maps)")
     args = parser.parse_args()
+    if (args.arch or args.labels or args.layer) and not args.classifier:
+        parser.error("--arch, --labels and --layer describe a --classifier, and there is none.")
+    if bool(args.arch) != bool(args.labels):
+        parser.error("--arch and --labels go together: give both, or neither for a classifier of transformers.")
 
     try:
         use_device(args.device)
+        keep_models(args.max_models)
+        if args.arch:
+            use_own_classifier(partial(torchvision_classifier, args.classifier, args.arch, args.labels, args.layer))
+        elif args.classifier:
+            use_own_classifier(partial(hub_classifier, args.classifier, args.layer))
+        for name in args.preload:
+            preload(name)
     except InputError as error:
         parser.error(str(error))
     page = build()

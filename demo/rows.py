@@ -21,20 +21,22 @@ PANELS = {
 }
 
 
-SCORES = {"classification": "logit", "captioning": "log-probability", "vqa": "logit"}
-
-
 @dataclass(frozen=True, eq=False)
 class Row:
     """One explained target: what its three pictures are made of.
 
     Attributes:
         heat: (H, W), the Grad-CAM map, not normalised.
+        cells: height and width of the layer's feature maps.
+        full: the value that gets the strongest colour in the Grad-CAM picture.
         gradients: PNG files of the panels "guided_backprop" and "guided_gradcam".
-        details: task, model, layer, target, score, probability, peak, relus, seconds, image_size, as in the API.
+        details: task, model, layer, target, score, probability, peak, relus, seconds, image_size, as in the API; then
+            score_is ("logit" or "log-probability"), and what else belongs to the task.
     """
 
     heat: np.ndarray
+    cells: tuple[int, ...]
+    full: float
     gradients: dict[str, bytes]
     details: dict[str, Any]
 
@@ -45,18 +47,11 @@ class Explained:
 
     Attributes:
         photo: at panel size.
-        cells: height and width of the layer's feature maps.
-        rows: one for each target; they share the scales of their pictures.
+        rows: one for each target; those of one model share the scales of their pictures.
     """
 
     photo: Image.Image
-    cells: tuple[int, ...]
     rows: list[Row]
-
-    @property
-    def peak(self) -> float:
-        """The value that gets the strongest colour in the Grad-CAM pictures of all rows."""
-        return max(row.details["peak"] for row in self.rows)
 
 
 def make_rows(
@@ -67,12 +62,13 @@ def make_rows(
     task: str,
     model: str,
     layer: str,
+    score_is: str,
     seconds: float,
     context: dict[str, Any] | None = None,
 ) -> Explained:
     """Rows of one explanation; `targets` are the names and probabilities of its scores, in their order.
 
-    `context` is added to the details: what the score depends on besides the photograph and the target.
+    `context` is added to the details.
     """
     base = panel(photo)
     heats = explanation.gradcam.cpu().numpy()
@@ -95,32 +91,40 @@ def make_rows(
             "relus": explanation.relus,
             "seconds": round(seconds, 3),
             "image_size": list(photo.size),
+            "score_is": score_is,
         } | (context or {})
         files = {name: png(gradient_picture(gradients[name][t], limits[name], base.size)) for name in gradients}
-        rows.append(Row(heats[t], files, details))
-    return Explained(base, tuple(explanation.maps.shape[1:]), rows)
+        rows.append(Row(heats[t], tuple(explanation.maps.shape[1:]), max(peaks), files, details))
+    return Explained(base, rows)
 
 
 def row_files(result: Explained, row: Row, colours: Colours, opacity: float) -> dict[str, bytes]:
     """The PNG files of a row, by their names in PANELS and in its order."""
-    gradcam = png(overlay(result.photo, row.heat, result.peak, colours, opacity))
+    gradcam = png(overlay(result.photo, row.heat, row.full, colours, opacity))
     return {name: row.gradients.get(name, gradcam) for name in PANELS}
 
 
 def sentence(result: Explained, row: Row) -> str:
-    """One line of plain words about a row, as HTML."""
+    """Some plain words about a row, as HTML."""
     details = row.details
     target, layer, model = (html.escape(details[name]) for name in ("target", "layer", "model"))
     question = f" as the answer to “{html.escape(details['question'])}”" if "question" in details else ""
     text = (
         f"Explaining <b>{target}</b>{question}: probability {percent(details['probability'])} "
-        f"({SCORES[details['task']]} {details['score']:.2f}), "
-        f"as seen in the {' × '.join(map(str, result.cells))} cells of <b>{layer}</b> of {model}."
+        f"({details['score_is']} {details['score']:.2f}), "
+        f"as seen in the {' × '.join(map(str, row.cells))} cells of <b>{layer}</b> of {model}."
     )
     if details["peak"] == 0:
         text += f" <b>No positive evidence for {target} at this layer</b>: the highest value of its map is 0."
-    if len(result.rows) > 1:
-        share = details["peak"] / result.peak if result.peak > 0 else 0
+    if details["relus"] == 0:
+        text += " This network has no ReLU, so Guided Backprop has nothing to guide: it is the plain gradient."
+    if len({other.details["model"] for other in result.rows}) > 1:
+        own, probability = details["prediction"]
+        text += (
+            f" Its own prediction is <b>{html.escape(own)}</b>, {percent(probability)}. Each row has its own scale."
+        )
+    elif len(result.rows) > 1:
+        share = details["peak"] / row.full if row.full > 0 else 0
         text += f" Both rows share one scale; the peak of this map is {share:.0%} of the highest."
     return text
 

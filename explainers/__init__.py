@@ -6,8 +6,8 @@
 torch.Size([1, 224, 224])
 """
 
-from explainers.gradcam import Explanation, explain, gradcam_maps
+from explainers.gradcam import Explanation, explain, gradcam_maps, layer_maps
 from explainers.occlusion import occlusion_maps
 from explainers.relu_rules import Rule
 
-__all__ = ["Explanation", "Rule", "explain", "gradcam_maps", "occlusion_maps"]
+__all__ = ["Explanation", "Rule", "explain", "gradcam_maps", "layer_maps", "occlusion_maps"]

@@ -1,8 +1,8 @@
 """The shared explainer: one forward pass, then Grad-CAM, Guided Backprop and Guided Grad-CAM for every score."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -74,12 +74,12 @@ def explain(
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
 
     with torch.inference_mode(False), torch.enable_grad():
-        leaf, scores, output = _forward(score, image, layer)
-        weights, maps = _weights_and_maps(scores, output, reshape)
+        leaf, scores, outputs = _forward(score, image, [layer])
+        ((weights, maps),) = _weights_and_maps(scores, outputs, reshape)
         relus = relu_nodes(scores, leaf)
         handles = follow(rule, relus)
         try:
-            gradients = _gradients(scores, leaf, "image")
+            gradients = [gradient for (gradient,) in _gradients(scores, [leaf], "image")]
         finally:
             for handle in handles:
                 handle.remove()
@@ -106,50 +106,70 @@ def gradcam_maps(
     reshape: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """`Explanation.maps` alone, (T, h, w), without the backward passes to the pixels. As `explain` otherwise."""
+    return layer_maps(score, image, [layer], reshape=reshape)[0]
+
+
+def layer_maps(
+    score: Callable[[Tensor], Tensor],
+    image: Tensor,
+    layers: Sequence[nn.Module],
+    *,
+    reshape: Callable[[Tensor], Tensor] | None = None,
+) -> list[Tensor]:
+    """`gradcam_maps` of several layers, each (T, h, w), from one forward pass and one backward pass for each score."""
     _check_image(image)
     with torch.inference_mode(False), torch.enable_grad():
-        _, scores, output = _forward(score, image, layer)
-        return _weights_and_maps(scores, output, reshape)[1]
+        _, scores, outputs = _forward(score, image, layers)
+        return [maps for _, maps in _weights_and_maps(scores, outputs, reshape)]
 
 
-def _forward(score: Callable[[Tensor], Tensor], image: Tensor, layer: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """The image as a leaf, its scores, and what the layer returned on the way to them."""
+def _forward(
+    score: Callable[[Tensor], Tensor], image: Tensor, layers: Sequence[nn.Module]
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The image as a leaf, its scores, and what each layer returned on the way to them."""
     leaf = image.detach().clone().requires_grad_()
-    with _output_of(layer) as outputs, InPlaceOnViews():
+    with ExitStack() as stack, InPlaceOnViews():
+        collected = [stack.enter_context(_output_of(layer)) for layer in layers]
         # A copy goes in, because autograd forbids models to work in place on a leaf.
         scores = score(leaf.clone())
     _check_scores(scores)
-    if len(outputs) != 1:
-        times = "did not run" if not outputs else f"ran {len(outputs)} times"
-        raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
-    (output,) = outputs
-    if not isinstance(output, Tensor):
-        raise ValueError(f"the layer must return one tensor, got {type(output).__name__}")
-    if not output.requires_grad:
-        raise ValueError("the layer's output does not depend on the image")
-    return leaf, scores, output
+    outputs = []
+    for found in collected:
+        if len(found) != 1:
+            times = "did not run" if not found else f"ran {len(found)} times"
+            raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
+        (output,) = found
+        if not isinstance(output, Tensor):
+            raise ValueError(f"the layer must return one tensor, got {type(output).__name__}")
+        if not output.requires_grad:
+            raise ValueError("the layer's output does not depend on the image")
+        outputs.append(output)
+    return leaf, scores, outputs
 
 
-def _gradients(scores: Tensor, source: Tensor, name: str) -> list[Tensor]:
-    """The gradient of each score at `source`, in the shape of `source`."""
+def _gradients(scores: Tensor, sources: Sequence[Tensor], name: str) -> list[tuple[Tensor, ...]]:
+    """For each score its gradients at `sources`, in their shapes."""
     gradients = []
     for one_hot in torch.eye(len(scores), dtype=scores.dtype, device=scores.device):
-        (gradient,) = torch.autograd.grad(scores, source, one_hot, retain_graph=True, allow_unused=True)
-        if gradient is None:
+        found = torch.autograd.grad(scores, list(sources), one_hot, retain_graph=True, allow_unused=True)
+        if any(gradient is None for gradient in found):
             raise ValueError(f"the scores do not depend on the {name}")
-        gradients.append(gradient)
+        gradients.append(found)
     return gradients
 
 
 def _weights_and_maps(
-    scores: Tensor, output: Tensor, reshape: Callable[[Tensor], Tensor] | None
-) -> tuple[Tensor, Tensor]:
-    """Equations 1 and 2 for every score: alpha_k, (T, K), and ReLU(sum_k alpha_k A^k), (T, h, w)."""
-    features = _feature_maps(output, reshape)
-    gradients = [_feature_maps(g, reshape) for g in _gradients(scores, output, "layer's output")]
-    with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
-        weights = torch.cat(gradients).float().mean(dim=(2, 3))
-        return weights, F.relu(torch.einsum("tk,khw->thw", weights, features[0].float()))
+    scores: Tensor, outputs: Sequence[Tensor], reshape: Callable[[Tensor], Tensor] | None
+) -> list[tuple[Tensor, Tensor]]:
+    """Equations 1 and 2 for every score, at each layer: alpha_k, (T, K), and ReLU(sum_k alpha_k A^k), (T, h, w)."""
+    found = []
+    gradients = zip(*_gradients(scores, outputs, "layer's output"), strict=True)
+    for output, of_layer in zip(outputs, gradients, strict=True):
+        features = _feature_maps(output, reshape)
+        with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
+            weights = torch.cat([_feature_maps(g, reshape) for g in of_layer]).float().mean(dim=(2, 3))
+            found.append((weights, F.relu(torch.einsum("tk,khw->thw", weights, features[0].float()))))
+    return found
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """The demo as its users get it: started by its command, in a process of its own."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,13 +17,39 @@ ROOT = Path(__file__).parents[1]
 expect.set_options(timeout=30_000)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[str]:
-    """The address of a running demo."""
-    log = tmp_path_factory.mktemp("server") / "log"
+# What Python runs at its start: the demo finds no way out of this computer.
+NO_WAY_OUT = """
+import socket
+
+def refuse(function, place):
+    def call(*given, **named):
+        host = given[place][0] if isinstance(given[place], tuple) else given[place]
+        if host in (None, "", "localhost", "::1") or str(host).startswith(("127.", "0.0.0.0", "/")):
+            return function(*given, **named)
+        raise ConnectionRefusedError(f"no way out to {host}")
+    return call
+
+socket.getaddrinfo = refuse(socket.getaddrinfo, 0)
+socket.socket.connect = refuse(socket.socket.connect, 1)
+socket.socket.connect_ex = refuse(socket.socket.connect_ex, 1)
+"""
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[str]:
+    """The address of a demo that runs with the models in `folder` and without any connection to elsewhere."""
+    (folder / "site").mkdir(exist_ok=True)
+    (folder / "site" / "sitecustomize.py").write_text(NO_WAY_OUT)
+    homes = {"HF_HOME": folder / "hf", "TORCH_HOME": folder / "torch", "PYTHONPATH": folder / "site"}
+    log = folder / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-u", ROOT / "app.py"], cwd=log.parent, stdout=subprocess.PIPE, stderr=output, text=True
+            [sys.executable, "-u", ROOT / "app.py", *arguments],
+            cwd=folder,
+            env=os.environ | {name: str(path) for name, path in homes.items()},
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
         )
         try:
             for line in process.stdout:
@@ -34,6 +62,13 @@ def server(tmp_path_factory) -> Iterator[str]:
             process.terminate()
             process.wait()
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[str]:
+    """The address of a demo with the shipped models alone."""
+    with started(tmp_path_factory.mktemp("server")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

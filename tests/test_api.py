@@ -45,10 +45,12 @@ def test_explain_class(client):
     )
     assert [pixels(path).shape for path in paths] == [(480, 640, 3)] * 3
     assert list(details) == [
-        "task", "model", "layer", "target", "score", "probability", "peak", "relus", "seconds", "image_size"
+        "task", "model", "layer", "target", "score", "probability", "peak", "relus", "seconds", "image_size",
+        "score_is", "prediction"
     ]  # fmt: skip
     assert (details["task"], details["layer"], details["target"]) == ("classification", "layer3", "African elephant")
-    assert (details["relus"], details["image_size"]) == (49, [640, 480])
+    assert (details["relus"], details["image_size"], details["score_is"]) == (49, [640, 480], "logit")
+    assert details["prediction"][0] == "zebra"
     assert details["peak"] > 0
 
 

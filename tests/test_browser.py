@@ -114,7 +114,7 @@ def test_colours_and_opacity_change_the_map_alone(page):
 
 def set_layer(page: Page, name: str) -> None:
     page.get_by_text("Model and layer").click()
-    page.get_by_label("Layer").click()
+    page.get_by_role("combobox", name="Layer").click()
     page.get_by_role("option", name=name, exact=True).click()
 
 

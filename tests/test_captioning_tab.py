@@ -126,7 +126,7 @@ def test_the_highlighted_word_is_the_explained_one(tab):
     says(tab, f"Explaining {spoken[1]}: ")
 
     tab.get_by_text("Model and layer").locator("visible=true").click()
-    tab.get_by_label("Layer").locator("visible=true").click()
+    tab.get_by_role("combobox", name="Layer").locator("visible=true").click()
     tab.get_by_role("option", name="layer3", exact=True).click()
     says(tab, "layer3")
     says(tab, f"Explaining {spoken[1]}: ")

@@ -22,7 +22,7 @@ def test_the_default_model_is_shipped_and_first():
 
 
 def test_threads_that_ask_at_the_same_time_get_one_model():
-    models._load.cache_clear()
+    models._loaded.clear()
     with ThreadPoolExecutor(8) as pool:
         assert len({id(model) for model in pool.map(lambda _: load("classification"), range(8))}) == 1
 

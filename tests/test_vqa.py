@@ -116,7 +116,7 @@ def test_an_image_without_effect_gets_an_empty_map_or_an_error_and_never_a_rando
 
 
 def test_suggested_questions_are_about_what_is_seen_and_understood(model):
-    suggested = model.suggest("a dog is running in the grass", "German shepherd")
+    suggested = model.suggest("a dog is running in the grass beside two dogs", "German shepherd")
     assert "What is the dog doing?" in suggested
     assert len(set(suggested)) == len(suggested) >= 5
     assert not any(model.ignored(question) for question in suggested)

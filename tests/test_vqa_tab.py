@@ -149,9 +149,12 @@ def test_of_quick_clicks_the_last_one_stays(tab):
 
 
 def test_a_typed_question_is_asked_of_the_next_photograph_and_a_suggested_one_is_not(tab):
+    tab.locator("#suggested label").nth(1).click()
+    says(tab, "as the answer to “Is there a zebra in the picture?”")
     tab.locator("#examples button", has=tab.get_by_alt_text("coffee")).click()
     expect(tab.locator("#photo img")).to_have_attribute("src", re.compile("coffee"))
     says(tab, "as the answer to “What is in the picture?”")
+    expect(tab.locator("#suggested")).not_to_contain_text("zebra")
     ask(tab, "What color is it?")
     says(tab, "“What color is it?”")
     tab.locator("#examples button", has=tab.get_by_alt_text("cat", exact=True)).click()

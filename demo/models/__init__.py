@@ -3,17 +3,24 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, overload
 
 import torch
 
 from demo.errors import InputError
+from demo.models import imagenet
 from demo.models.captioning import Captioner, shipped_captioner
 from demo.models.classification import Classifier, shipped_resnet50
+from demo.models.downloads import Repository, Source, fetch, join
+from demo.models.hub_captioning import HubCaptioner, blip_captioner, git_captioner, vit_gpt2_captioner
+from demo.models.hub_vqa import BlipAnswerer, Vilt, blip_answerer, vilt
 from demo.models.vqa import Answerer, shipped_answerer
 
-Model = Classifier | Captioner | Answerer
+AnyCaptioner = Captioner | HubCaptioner
+AnyAnswerer = Answerer | Vilt | BlipAnswerer
+Model = Classifier | AnyCaptioner | AnyAnswerer
+
+MAX_MODELS = 3
 
 
 @dataclass(frozen=True)
@@ -22,19 +29,50 @@ class Entry:
 
     Attributes:
         name: what `load` takes, and what people read.
-        megabytes: the size of its weights.
-        shipped: whether it comes with the project; the others are downloaded when picked.
+        megabytes: the size of its weights, in millions of bytes.
+        open: makes it from its name and a device, once its weights are here.
+        source: where its weights are downloaded from; none if it comes with the project or is the user's own.
     """
 
     name: str
     megabytes: float
-    shipped: bool
+    open: Callable[[str, str], Model]
+    source: Source | None = None
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it is here without a download."""
+        return self.source is None
+
+    def is_here(self) -> bool:
+        """Whether it need not be downloaded, or has been."""
+        return self.source is None or self.source.is_here()
 
 
-_LOADERS: dict[str, dict[Entry, Callable[[str, str], Model]]] = {
-    "classification": {Entry("ResNet-50 (ImageNet)", 51.5, shipped=True): shipped_resnet50},
-    "captioning": {Entry("ResNet-50 + LSTM (Flickr8k)", 7.6, shipped=True): shipped_captioner},
-    "vqa": {Entry("ResNet-50 + LSTM (questions)", 11.1, shipped=True): shipped_answerer},
+def _hub(name: str, megabytes: float, opener: Callable[[str, str, str], Model], repository: str) -> Entry:
+    return Entry(name, megabytes, lambda title, device: opener(title, repository, device), Repository(repository))
+
+
+_ENTRIES: dict[str, list[Entry]] = {
+    "classification": [
+        Entry("ResNet-50 (ImageNet)", 51.5, shipped_resnet50),
+        *(
+            Entry(name, imagenet.megabytes(kind), imagenet.pretrained, imagenet.weights_file(kind))
+            for name, kind in imagenet.ARCHITECTURES.items()
+        ),
+    ],
+    "captioning": [
+        Entry("ResNet-50 + LSTM (Flickr8k)", 7.6, shipped_captioner),
+        _hub("BLIP base", 990, blip_captioner, "Salesforce/blip-image-captioning-base"),
+        _hub("BLIP large", 1879, blip_captioner, "Salesforce/blip-image-captioning-large"),
+        _hub("GIT base", 707, git_captioner, "microsoft/git-base-coco"),
+        _hub("ViT-GPT2", 957, vit_gpt2_captioner, "nlpconnect/vit-gpt2-image-captioning"),
+    ],
+    "vqa": [
+        Entry("ResNet-50 + LSTM (questions)", 11.1, shipped_answerer),
+        _hub("BLIP VQA", 1539, blip_answerer, "Salesforce/blip-vqa-base"),
+        _hub("ViLT", 470, vilt, "dandelin/vilt-b32-finetuned-vqa"),
+    ],
 }
 
 
@@ -44,27 +82,13 @@ def catalog(task: str) -> list[Entry]:
     Raises:
         InputError: no such task.
     """
-    if task not in _LOADERS:
-        raise InputError(f"No task “{task}”. Tasks: {', '.join(_LOADERS)}.")
-    return list(_LOADERS[task])
+    if task not in _ENTRIES:
+        raise InputError(f"No task “{task}”. Tasks: {', '.join(_ENTRIES)}.")
+    return list(_ENTRIES[task])
 
 
-@overload
-def load(task: Literal["classification"], name: str | None = None) -> Classifier: ...
-
-
-@overload
-def load(task: Literal["captioning"], name: str | None = None) -> Captioner: ...
-
-
-@overload
-def load(task: Literal["vqa"], name: str | None = None) -> Answerer: ...
-
-
-def load(task: str, name: str | None = None) -> Model:
-    """The model of that name, or the task's default one, frozen and in evaluation mode.
-
-    It is loaded on first use, once per process; threads that ask meanwhile wait for it.
+def find(task: str, name: str | None = None) -> Entry:
+    """The model of that name, or the task's default one.
 
     Raises:
         InputError: no such task or model.
@@ -73,9 +97,86 @@ def load(task: str, name: str | None = None) -> Model:
     entry = entries.get(name) if name else next(iter(entries.values()))
     if entry is None:
         raise InputError(f"No model “{str(name)[:80]}” for {task}. Models: {', '.join(entries)}.")
+    return entry
+
+
+@overload
+def load(task: Literal["classification"], name: str | None = None) -> Classifier: ...
+
+
+@overload
+def load(task: Literal["captioning"], name: str | None = None) -> AnyCaptioner: ...
+
+
+@overload
+def load(task: Literal["vqa"], name: str | None = None) -> AnyAnswerer: ...
+
+
+def load(task: str, name: str | None = None) -> Model:
+    """The model of that name, or the task's default one, frozen and in evaluation mode.
+
+    It is downloaded and loaded on first use; threads that ask meanwhile wait for it. Of the models that were
+    downloaded, those that were not used for the longest time are dropped when there are more than `keep_models` says.
+
+    Raises:
+        InputError: no such task or model, or its files cannot be had or read.
+    """
+    entry = find(task, name)
+    if entry.source is not None:
+        fetch(entry.source)
+    with _loading:
+        key = (task, entry.name, _device)
+        model = _loaded.pop(key, None) or _open(entry)
+        _loaded[key] = model  # the last one is the last used one
+        downloaded = [key for key in _loaded if not find(*key[:2]).shipped]
+        for old in downloaded[: max(len(downloaded) - _most, 0)]:
+            del _loaded[old]
+        return model
+
+
+def _open(entry: Entry) -> Model:
     # Tensors made under a caller's inference mode could never be explained.
-    with _loading, torch.inference_mode(False):
-        return _load(task, entry, _device)
+    with torch.inference_mode(False):
+        try:
+            return entry.open(entry.name, _device)
+        except InputError:
+            raise
+        except Exception as error:
+            if entry.shipped:
+                raise
+            said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise InputError(
+                f"{entry.name} cannot be opened ({said[:200]}): delete its files and pick it anew."
+            ) from error
+
+
+def require(task: str, name: str | None = None) -> None:
+    """Make sure that a model is here, without waiting: if it is not, its download begins.
+
+    Raises:
+        InputError: it is not here, or there is no such model.
+    """
+    entry = find(task, name)
+    if entry.source is not None and (download := join(entry.source)):
+
+        def wait() -> None:
+            download.ended.wait()
+            download.leave()
+
+        threading.Thread(target=wait, daemon=True).start()
+        raise InputError(f"{entry.name} is being downloaded ({entry.megabytes:.0f} MB): ask again in a few minutes.")
+
+
+def use_own_classifier(open_classifier: Callable[[str], Classifier]) -> None:
+    """Offer the user's own classifier, behind the default one; it is opened at once, with a device.
+
+    Raises:
+        InputError: it cannot be opened, or there is another model of that name.
+    """
+    model = open_classifier(_device)
+    if any(entry.name == model.name for entry in _ENTRIES["classification"]):
+        raise InputError(f"There is a model called “{model.name}” already: rename the file or folder.")
+    _ENTRIES["classification"].insert(1, Entry(model.name, 0.0, lambda _name, _device: model))
 
 
 def available_device(name: str) -> str:
@@ -101,10 +202,32 @@ def use_device(name: str) -> None:
     _device = available_device(name)
 
 
+def keep_models(most: int) -> None:
+    """Keep at most so many downloaded models in memory.
+
+    Raises:
+        InputError: fewer than one.
+    """
+    global _most
+    if most < 1:
+        raise InputError("At least one model must be kept in memory.")
+    _most = most
+
+
+def preload(name: str) -> None:
+    """Download the model of that name, whatever its task, unless it is here.
+
+    Raises:
+        InputError: there is no such model, or it cannot be had.
+    """
+    entries = {entry.name: entry for task in _ENTRIES for entry in catalog(task)}
+    if name not in entries:
+        raise InputError(f"No model “{name[:80]}”. Models: {', '.join(entries)}.")
+    if (source := entries[name].source) is not None:
+        fetch(source)
+
+
 _device = "cpu"
+_most = MAX_MODELS
+_loaded: dict[tuple[str, str, str], Model] = {}
 _loading = threading.Lock()
-
-
-@cache
-def _load(task: str, entry: Entry, device: str) -> Model:
-    return _LOADERS[task][entry](entry.name, device)

@@ -17,6 +17,7 @@ from torchvision.models import ResNet
 
 from demo.errors import InputError, nearest
 from demo.models.classification import normalised
+from demo.models.layers import feature_maps
 from demo.models.resnet50 import FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
@@ -27,6 +28,7 @@ UNKNOWN = -1
 WHOLE = -1
 MOST_WORDS = 50
 NAMED = 3  # unknown words in an error
+NO_WORDS = "The caption has no words: write what might be in the picture, in English."
 
 # Between spaces and punctuation: letters and digits, joined by hyphens and inner apostrophes; a possessive 's, which
 # is a word of its own in the field's tokenizer; and runs of anything else (emoji), which no vocabulary has.
@@ -37,6 +39,16 @@ def words(text: str) -> list[str]:
     """The words of a text in lower case, without punctuation: "A dog's T-shirt!" is a, dog, 's, t-shirt."""
     found = _WORD.findall(unicodedata.normalize("NFKC", text).replace("’", "'").lower())
     return [word for word in found if not all(unicodedata.category(sign).startswith("P") for sign in word)]
+
+
+def joined(spoken: Sequence[str]) -> str:
+    """The caption that consists of these words."""
+    return " ".join(spoken).replace(" 's", "'s")
+
+
+def too_long(count: int) -> str:
+    """The sentence that a caption of so many words is refused with."""
+    return f"The caption has {count} words, more than {MOST_WORDS}: shorten it."
 
 
 class Decoder(nn.Module):
@@ -151,9 +163,14 @@ class Captioner:
 
     Attributes:
         name: as in the catalogue.
+        score_is: what a score is.
         vocabulary: the V words it knows.
         layers: names to modules that Grad-CAM may look at; the first is the default.
+        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
     """
+
+    score_is = "log-probability"
+    reshape = staticmethod(feature_maps)
 
     def __init__(
         self, name: str, network: ResNet, decoder: Decoder, vocabulary: Sequence[str], beam: int, limit: int
@@ -215,14 +232,14 @@ class Captioner:
 
     def spell(self, tokens: Sequence[int]) -> str:
         """The caption that consists of these tokens."""
-        return " ".join(self.vocabulary[token - END - 1] for token in tokens).replace(" 's", "'s")
+        return joined([self.vocabulary[token - END - 1] for token in tokens])
 
     def _read(self, caption: str) -> list[int]:
         spoken = words(caption)
         if not spoken:
-            raise InputError("The caption has no words: write what might be in the picture, in English.")
+            raise InputError(NO_WORDS)
         if len(spoken) > MOST_WORDS:
-            raise InputError(f"The caption has {len(spoken)} words, more than {MOST_WORDS}: shorten it.")
+            raise InputError(too_long(len(spoken)))
         if unknown := [word for word in dict.fromkeys(spoken) if word not in self._tokens]:
             others = f" and {len(unknown) - NAMED} more words" if len(unknown) > NAMED else ""
             raise InputError(

@@ -9,6 +9,7 @@ from torchvision.models import ResNet50_Weights
 from torchvision.transforms.v2 import functional as TF
 
 from demo.errors import InputError, unknown
+from demo.models.layers import feature_maps
 from demo.models.resnet50 import MEAN, SIDE, STD, encoder, stages
 
 
@@ -28,9 +29,15 @@ class Classifier:
 
     Attributes:
         name: as in the catalogue.
+        score_is: what a score is.
         classes: the C class names, each different.
         layers: names to modules that Grad-CAM may look at; the first is the default.
+        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+        side: of the square that photographs are squashed to, in pixels.
     """
+
+    score_is = "logit"
+    reshape = staticmethod(feature_maps)
 
     def __init__(
         self,
@@ -46,14 +53,18 @@ class Classifier:
         self.classes = list(classes)
         self.layers = layers
         self._network = network
-        self._mean, self._std, self._side = mean, std, side
+        self.side = side
+        self._mean, self._std = mean, std
         self._indices = {name: index for index, name in enumerate(self.classes)}
-        self._spellings = {name.casefold(): name for name in self.classes}
+        # ImageNet's classes are "tabby" for some and "tabby, tabby cat" for others.
+        self._short = [name.split(",")[0] for name in self.classes]
+        self._spellings = {short.casefold(): name for short, name in zip(self._short, self.classes, strict=True)}
+        self._spellings |= {name.casefold(): name for name in self.classes}
 
     def prepare(self, photo: Image.Image) -> Tensor:
         """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
         device = next(self._network.parameters()).device
-        return normalised(photo, self._side, self._mean, self._std).to(device)
+        return normalised(photo, self.side, self._mean, self._std).to(device)
 
     @torch.inference_mode()
     def predict(self, image: Tensor) -> dict[str, float]:
@@ -71,7 +82,7 @@ class Classifier:
             return name
         if name.casefold() in self._spellings:
             return self._spellings[name.casefold()]
-        raise InputError(unknown(name, self.name, "class", self.classes))
+        raise InputError(unknown(name, self.name, "class", self._short))
 
     def score(self, *names: str) -> Callable[[Tensor], Tensor]:
         """The logits y^c of the named classes, (1, 3, H, W) -> (T,), in the order of the names.

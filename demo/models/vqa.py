@@ -5,7 +5,7 @@ The "deeper LSTM + normalised CNN" of Lu et al. (2015), which the paper's sectio
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import torch
@@ -17,20 +17,30 @@ from torchvision.models import ResNet
 from demo.errors import InputError, unknown
 from demo.models.captioning import words
 from demo.models.classification import normalised
+from demo.models.layers import feature_maps
 from demo.models.resnet50 import FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
 
 MOST_WORDS = 50
+NO_QUESTION = "There is no question: ask something about the photograph, in English."
+
+
+def too_long(count: int) -> str:
+    """The sentence that a question of so many words is refused with."""
+    return f"The question has {count} words, more than {MOST_WORDS}: shorten it."
 
 
 class Fusion(nn.Module):
-    """A question read by an LSTM of two layers, multiplied number by number with an image, decides the answer."""
+    """A question read by an LSTM of two layers, multiplied number by number with an image, decides the answer.
 
-    def __init__(self, words: int, answers: int, width: int, hidden: int, joint: int) -> None:
+    The sizes: words and answers that it knows, the vector of a word, a state of the LSTM, the product.
+    """
+
+    def __init__(self, known_words: int, answers: int, width: int, hidden: int, joint: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(words, width)
+        self.embedding = nn.Embedding(known_words, width)
         self.lstm = nn.LSTM(width, hidden, num_layers=2, batch_first=True)
         self.question = nn.Linear(4 * hidden, joint)
         self.image = nn.Linear(FEATURES, joint)
@@ -49,7 +59,7 @@ class Fusion(nn.Module):
 
     def decide(self, features: Tensor, read: Tensor) -> Tensor:
         """Logits (N, answers) for pooled features (N, 2048) and questions from `read`."""
-        # Times the square root of the width, so that the numbers are about 1 and the usual initial weights fit.
+        # Times the square root of its length, so that the numbers are about 1 and the usual initial weights fit.
         seen = nn.functional.normalize(features) * FEATURES**0.5
         joint = self.question(self.dropout(read)).tanh() * self.image(self.feature_dropout(seen)).tanh()
         return self.answer(self.dropout(joint))
@@ -60,9 +70,14 @@ class Answerer:
 
     Attributes:
         name: as in the catalogue.
+        score_is: what a score is.
         answers: all that it can say.
         layers: names to modules that Grad-CAM may look at; the first is the default.
+        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
     """
+
+    score_is = "logit"
+    reshape = staticmethod(feature_maps)
 
     def __init__(
         self,
@@ -112,7 +127,7 @@ class Answerer:
     def suggest(self, *texts: str) -> list[str]:
         """Questions that suit a picture of which these texts are true: first one about each word, then others."""
         about = [self._questions.get(word, []) for word in ["", *dict.fromkeys(words(" ".join(texts)))]]
-        return [question for rank in zip_longest(*about) for question in dict.fromkeys(rank) if question]
+        return [question for question in dict.fromkeys(chain.from_iterable(zip_longest(*about))) if question]
 
     def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
         """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
@@ -131,9 +146,9 @@ class Answerer:
     def _read(self, question: str) -> list[int]:
         asked = words(question)
         if not asked:
-            raise InputError("There is no question: ask something about the photograph, in English.")
+            raise InputError(NO_QUESTION)
         if len(asked) > MOST_WORDS:
-            raise InputError(f"The question has {len(asked)} words, more than {MOST_WORDS}: shorten it.")
+            raise InputError(too_long(len(asked)))
         if not (tokens := [self._tokens[word] for word in asked if word in self._tokens]):
             raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
         return tokens

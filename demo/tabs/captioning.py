@@ -10,7 +10,7 @@ import gradio as gr
 
 from demo.errors import InputError
 from demo.images import open_photo
-from demo.models import load
+from demo.models import load, require
 from demo.models.captioning import WHOLE, words
 from demo.rows import Explained, make_rows, png, thumbnails
 from demo.tabs import frame
@@ -36,7 +36,7 @@ def explained(path: str, caption: str, word: int, model_name: str, layer: str) -
     photo = open_photo(path)
     image = model.prepare(photo)
     started = time.perf_counter()
-    explanation = explain(score, image, model.layers[layer])
+    explanation = explain(score, image, model.layers[layer], reshape=model.reshape)
     seconds = time.perf_counter() - started
     target = caption if word == WHOLE else words(caption)[word]
     targets = {target: math.exp(explanation.scores[0])}
@@ -47,6 +47,7 @@ def explained(path: str, caption: str, word: int, model_name: str, layer: str) -
         task=TASK,
         model=model.name,
         layer=layer,
+        score_is=model.score_is,
         seconds=seconds,
         context={"caption": caption, "word": word},
     )
@@ -60,13 +61,14 @@ def strip(path: str, caption: str, model_name: str, layer: str) -> list[tuple[by
     spoken = words(caption)
     score = model.score(caption, WHOLE, *range(len(spoken)))
     photo = open_photo(path)
-    maps = gradcam_maps(score, model.prepare(photo), model.layers[layer])
+    maps = gradcam_maps(score, model.prepare(photo), model.layers[layer], reshape=model.reshape)
     pictures = thumbnails(photo, maps[:1], maps[0].max().item()) + thumbnails(photo, maps[1:], maps[1:].max().item())
     return list(zip(map(png, pictures), [ALL, *spoken], strict=True))
 
 
 def caption(image: str, model: str) -> str:
     """Endpoint `/caption`: the best caption."""
+    require(TASK, model)
     return captions(image, model)[0][0]
 
 
@@ -76,6 +78,7 @@ def explain_caption(image: str, caption: str, word: str, model: str, layer: str)
         index = int(word or WHOLE)
     except ValueError:
         raise InputError(f"“{word[:80]}” is not the index of a word: give 0 for the first, -1 for all.") from None
+    require(TASK, model)
     caption = load(TASK, model).known(caption) if caption else captions(image, model)[0][0]
     return explained(image, caption, index, model, layer)
 
@@ -107,11 +110,14 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         interactive=False,
         buttons=[],
         elem_id="words",
+        elem_classes="strip",
     )
-    panels = frame.panels(shared)
+    panels = frame.panels(shared, lambda model, details: model.score(details["caption"], details["word"]))
     seen = gr.State("no photograph yet")  # the one that the widgets are about
     shown = gr.State(("", WHOLE))  # the sentence that the strip is about, and the word of it in the panels
-    model, layer = frame.model_and_layer(TASK)
+    with gr.Accordion("Model and layer", open=False), gr.Row():
+        model = frame.models(page, TASK, "Model").using
+        layer = frame.layers()
 
     def explain_shown(
         upload: frame.Upload, asked: tuple[str, int], model_name: str, layer_name: str
@@ -185,12 +191,15 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     for event in (
         shared.photo.change(**say, trigger_mode="always_last"),
         opened.then(**say, trigger_mode="multiple"),
-        model.input(layers, model, layer, **listen)
+        model.change(layers, model, layer, **listen)
         .then(lambda: None, None, seen, **listen)
         .then(**say, trigger_mode="multiple"),
         text.submit(explain_sentence, [shared.photo, text, model, layer], outputs, **last),
         beam.input(explain_sentence, [shared.photo, beam, model, layer], outputs, **last),
         layer.input(explain_shown, asked, [gallery, shown, panels.state], **last),
+        panels.layers.select(frame.layer_name, None, layer, trigger_mode="multiple", **frame.QUIET).then(
+            explain_shown, asked, [gallery, shown, panels.state], **last | {"trigger_mode": "multiple"}
+        ),
         # Not the last click alone: for that Gradio sends the first one's word again.
         gallery.select(explain_word, asked, [shown, panels.state], trigger_mode="multiple", **busy),
     ):

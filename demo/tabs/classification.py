@@ -9,7 +9,7 @@ import gradio as gr
 
 from demo.errors import InputError
 from demo.images import open_photo
-from demo.models import load
+from demo.models import load, require
 from demo.rows import Explained, make_rows
 from demo.tabs import frame
 from explainers import explain
@@ -36,11 +36,28 @@ def explained(path: str, names: tuple[str, ...], model_name: str, layer: str) ->
     photo = open_photo(path)
     image = model.prepare(photo)
     started = time.perf_counter()
-    explanation = explain(model.score(*names), image, model.layers[layer])
+    explanation = explain(model.score(*names), image, model.layers[layer], reshape=model.reshape)
     seconds = time.perf_counter() - started
     probability = predictions(path, model_name)
     targets = {name: probability[name] for name in names}
-    return make_rows(photo, explanation, targets, task=TASK, model=model.name, layer=layer, seconds=seconds)
+    best = top(probability)
+    return make_rows(
+        photo,
+        explanation,
+        targets,
+        task=TASK,
+        model=model.name,
+        layer=layer,
+        score_is=model.score_is,
+        seconds=seconds,
+        context={"prediction": [best, probability[best]]},
+    )
+
+
+def compared(path: str, names: tuple[str, ...], model_names: tuple[str, str], layer: str) -> Explained:
+    """The row of the first class by the first model, and that of the last class by the second one."""
+    first = explained(path, names[:1], model_names[0], layer)
+    return Explained(first.photo, first.rows + explained(path, names[-1:], model_names[1], "").rows)
 
 
 def top(probability: dict[str, float]) -> str:
@@ -50,33 +67,45 @@ def top(probability: dict[str, float]) -> str:
 
 def classify(image: str, model: str) -> dict[str, float]:
     """Endpoint `/classify`: class probabilities, of which the label shows the top 5."""
+    require(TASK, model)
     return predictions(image, model)
 
 
 def explain_class(image: str, class_name: str, model: str, layer: str) -> Explained:
     """Endpoint `/explain_class`: one class, or with an empty name the top one."""
+    require(TASK, model)
     return explained(image, (class_name or top(predictions(image, model)),), model, layer)
 
 
 def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
     label, chosen, other = widgets = frame.targets("What the network sees: click a class to explain it", "class", TASK)
-    panels = frame.panels(shared)
+    panels = frame.panels(shared, lambda model, details: model.score(details["target"]))
     seen = gr.State(OPENING)  # the photograph that the widgets are about
-    model, layer = frame.model_and_layer(TASK)
+    with gr.Accordion("Model and layer", open=False), gr.Row():
+        model = frame.models(page, TASK, "Model")
+        layer = frame.layers()
+        rival = frame.models(page, TASK, "Compare it with the model", frame.NOTHING)
 
     def explain_choice(
-        upload: frame.Upload, chosen_name: str | None, other_name: str, model_name: str, layer_name: str
+        upload: frame.Upload,
+        chosen_name: str | None,
+        other_name: str,
+        model_name: str,
+        layer_name: str,
+        rival_name: str,
     ) -> Explained | str:
         try:
             path = frame.photo_path(upload)
-            chosen_name = chosen_name or top(predictions(path, model_name))
-            return explained(path, frame.pair(chosen_name, other_name), model_name, layer_name)
+            names = frame.pair(chosen_name or top(predictions(path, model_name)), other_name)
+            if rival_name not in ("", model_name):
+                return compared(path, names, (model_name, rival_name), layer_name)
+            return explained(path, names, model_name, layer_name)
         except InputError as error:
             return str(error)
 
     def predict_and_explain(
-        upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str
+        upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str, rival_name: str
     ) -> Iterator[dict[Any, Any]]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
         # Gradio turns to the first tab when the page opens, and `open_page` fills it then.
@@ -91,7 +120,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
             return
         first = top(probability)
         yield {label: probability, chosen: first, other: ""}
-        yield {panels.state: explain_choice(upload, first, "", model_name, layer_name)}
+        yield {panels.state: explain_choice(upload, first, "", model_name, layer_name, rival_name)}
 
     def choices(model_name: str) -> dict[Any, Any]:
         network = load(TASK, model_name)
@@ -105,33 +134,39 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     def open_page(upload: frame.Upload, model_name: str) -> dict[Any, Any]:
         if not frame.is_first_example(upload):  # somebody was quicker; their photograph has a request of its own
             return {label: gr.skip()}
-        path, (first, second) = str(frame.FIRST_EXAMPLE), FIRST_CLASSES
+        path = str(frame.FIRST_EXAMPLE)
+        probability = predictions(path, model_name)
+        # The user's own model may have other classes.
+        first, second = FIRST_CLASSES if probability.keys() >= set(FIRST_CLASSES) else (top(probability), "")
         return {
-            label: predictions(path, model_name),
+            label: probability,
             chosen: first,
             other: second,
-            panels.state: explained(path, FIRST_CLASSES, model_name, ""),
+            panels.state: explained(path, frame.pair(first, second), model_name, ""),
             seen: upload,
         }
 
     listen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
-    choice = [shared.photo, chosen, other, model, layer]
+    choice = [shared.photo, chosen, other, model.using, layer, rival.using]
     prediction = [label, chosen, other, panels.state, seen]
     predict: dict[str, Any] = {
         "fn": predict_and_explain,
-        "inputs": [shared.photo, shared.task, seen, model, layer],
+        "inputs": [shared.photo, shared.task, seen, model.using, layer, rival.using],
         "outputs": prediction,
         "show_progress_on": [label, *panels.pictures],
     } | listen
     offered = [chosen, other, layer]
-    loaded = page.load(choices, model, offered, **listen)
+    loaded = page.load(choices, model.using, offered, **listen)
     for event in (
-        loaded.then(open_page, [shared.photo, model], prediction, **listen),
+        loaded.then(open_page, [shared.photo, model.using], prediction, **listen),
         shared.photo.change(**predict, trigger_mode="always_last"),
         opened.then(**predict, trigger_mode="multiple"),
-        model.input(choices, model, offered, **listen)
+        model.using.change(choices, model.using, offered, **listen)
         .then(lambda: None, None, seen, **listen)
         .then(**predict, trigger_mode="multiple"),
+        rival.using.change(
+            explain_choice, choice, panels.state, trigger_mode="multiple", show_progress_on=panels.pictures, **listen
+        ),
     ):
         panels.refresh(event)
     frame.on_choice(widgets, layer, panels, choice, explain_choice)

@@ -1,22 +1,26 @@
 """What all tabs share: the photograph, the examples, the settings, and the rows of panels."""
 
+import asyncio
 import functools
 import html
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio import processing_utils, utils
+from torch import Tensor
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES, open_photo
-from demo.models import Model, catalog
+from demo.models import Model, catalog, find, load
+from demo.models.downloads import join
 from demo.rendering import COLOURS, OPACITY, Colours
-from demo.rows import PANELS, Explained, archive, png, row_files, sentence
+from demo.rows import PANELS, Explained, archive, png, row_files, sentence, thumbnails
+from explainers import layer_maps
 
 EXAMPLES_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 FIRST_EXAMPLE = EXAMPLES_FOLDER / "zebra_elephant.jpg"
@@ -26,6 +30,8 @@ EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"), key=lambda path: (path != FIRST
 # Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
 NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "preprocess": False}
 
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
 CAPTIONS = {
     "guided_backprop": "Fine detail that the score reacts to. Close to an edge detector: much the same outlines "
     "whatever is explained, only stronger or weaker, so it does not tell classes apart.",
@@ -34,11 +40,12 @@ CAPTIONS = {
     "guided_gradcam": "The two multiplied: the fine detail of the first, only where the second finds evidence.",
 }
 
-LAYER_INFO = "layer4 is the last: its cells are the coarsest, and stand for whole things rather than textures."
+LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 
 NOTHING = ("nothing", "")  # to compare with
 
 Upload = dict[str, Any] | None
+Score = Callable[[Tensor], Tensor]
 
 
 def photo_path(upload: Upload) -> str:
@@ -124,9 +131,8 @@ def shared_column() -> Shared:
     def take_example(event: gr.SelectData) -> Path:
         return EXAMPLES[event.index]
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    examples.select(take_example, None, photo, **quiet)
-    photo.upload(displayable, photo, photo, preprocess=False, **quiet)
+    examples.select(take_example, None, photo, **QUIET)
+    photo.upload(displayable, photo, photo, preprocess=False, **QUIET)
     with gr.Accordion("Colours", open=False):
         colours = gr.Radio(
             [("even, safe for colour-blind readers (viridis)", COLOURS[0]), ("as in the paper (jet)", COLOURS[1])],
@@ -161,19 +167,35 @@ class Panels(NamedTuple):
 
     `state` is what they show: an `Explained`, or a sentence that says why there is nothing to show. A tab's
     handlers write the state and nothing else of the panels; after them, `refresh` is called with the event.
+    `layers` is the strip of all layers, where a click chooses one; see `layer_name`.
     """
 
     state: gr.State
     pictures: list[gr.Image]
     refresh: Callable[[Any], None]
+    layers: gr.Gallery
 
 
-def panels(shared: Shared) -> Panels:
-    """Build two rows of panels, the second hidden, and the download."""
+def panels(shared: Shared, rescore: Callable[[Any, dict[str, Any]], Score]) -> Panels:
+    """Build two rows of panels, the second hidden, the download, and the strip of all layers.
+
+    `rescore` gives a model's score for the details of a row.
+    """
     state = gr.State(time_to_live=3600)
     rows = (_panel_row(True), _panel_row(False))
     download = gr.DownloadButton("Download all panels and their numbers (zip)", interactive=False, size="sm")
     pictures = [picture for row in rows for picture in row.pictures]
+    all_layers = gr.Checkbox(False, label="Show Grad-CAM at all layers of the network", container=False)
+    strip = gr.Gallery(
+        label="From shallow to deep, each with its own scale: click one",
+        visible=False,
+        columns=8,
+        height="auto",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_classes="strip",
+    )
 
     def show(result: Explained | str | None, colours: Colours, opacity: float | None) -> dict[Any, Any]:
         opacity = min(max(opacity or 0, 0), 1)  # the box beside the slider takes any number, or none
@@ -201,6 +223,29 @@ def panels(shared: Shared) -> Panels:
             zipped = save(archive(result, files), file_name(f"{names}.zip"))
         return shown | {download: gr.DownloadButton(value=zipped, interactive=zipped is not None)}
 
+    def show_layers(wanted: bool, upload: Upload, result: Explained | str | None) -> gr.Gallery:
+        if not wanted or not isinstance(result, Explained):
+            return gr.Gallery(value=None, visible=False)
+        details = result.rows[0].details
+        try:
+            path = photo_path(upload)
+            model = load(details["task"], details["model"])
+        except InputError:
+            return gr.Gallery(value=None, visible=False)  # said where the panels are
+        photo = open_photo(path)
+        names = list(reversed(model.layers))
+        maps = layer_maps(
+            rescore(model, details),
+            model.prepare(photo),
+            [model.layers[name] for name in names],
+            reshape=model.reshape,
+        )
+        small = [thumbnails(photo, heat, heat.max().item())[0] for heat in maps]
+        files = [
+            (save(png(picture), f"{file_name(name)}.png"), name) for name, picture in zip(names, small, strict=True)
+        ]
+        return gr.Gallery(files, visible=True, selected_index=names.index(details["layer"]))
+
     # The same function and queue for all: an older state is then never drawn over a newer one.
     drawing: dict[str, Any] = {
         "fn": show,
@@ -217,10 +262,27 @@ def panels(shared: Shared) -> Panels:
         show_progress="hidden",
         trigger_mode="always_last",
     )
+    layering: dict[str, Any] = {
+        "fn": show_layers,
+        "inputs": [all_layers, shared.photo, state],
+        "outputs": strip,
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "trigger_mode": "multiple",
+    } | NETWORK
+    all_layers.input(**layering)
     # "multiple": a result that comes while the one before is being drawn is drawn too.
     return Panels(
-        state, pictures, lambda event: event.then(**drawing, show_progress="minimal", trigger_mode="multiple")
+        state,
+        pictures,
+        lambda event: event.then(**drawing, show_progress="minimal", trigger_mode="multiple").then(**layering),
+        strip,
     )
+
+
+def layer_name(event: gr.SelectData) -> str:
+    """The layer that was clicked in the strip of all layers."""
+    return event.value["caption"]
 
 
 def _panel_row(first: bool) -> PanelRow:
@@ -243,12 +305,96 @@ def _panel_row(first: bool) -> PanelRow:
     return PanelRow(group, said, pictures)
 
 
-def model_and_layer(task: str) -> tuple[gr.Dropdown, gr.Dropdown]:
-    """Build the choice of a model for a task and of a layer of it, which the tab fills."""
-    with gr.Accordion("Model and layer", open=False), gr.Row():
-        model = gr.Dropdown([entry.name for entry in catalog(task)], label="Model")
-        layer = gr.Dropdown([], label="Layer", info=LAYER_INFO)
-    return model, layer
+class Models(NamedTuple):
+    """The choice of a model for a tab: its name in the list, and the name of the one that is in use.
+
+    They differ while a model is being downloaded. `using` changes only to a model that is here.
+    """
+
+    listed: gr.Dropdown
+    using: gr.State
+
+
+def offered(task: str) -> list[tuple[str, str]]:
+    """The models for a task, with their sizes and whether they are here, and the names that they are loaded by."""
+    return [
+        (
+            entry.name
+            if entry.shipped
+            else f"{entry.name} ({'is here' if entry.is_here() else 'to download'}, {entry.megabytes:.0f} MB)",
+            entry.name,
+        )
+        for entry in catalog(task)
+    ]
+
+
+def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | None = None) -> Models:
+    """Build the choice of a model, with its download; `nothing` is a first choice that is none."""
+    first = [nothing] if nothing else []
+    start = nothing[1] if nothing else initial_model(task)
+    with gr.Column(min_width=260):
+        listed = gr.Dropdown(
+            [*first, *offered(task)], value=start, label=label, elem_id=f"{task}-{label}".replace(" ", "-")
+        )
+        said = gr.HTML(visible=False, elem_classes="download")
+        stop = gr.Button("Stop the download", visible=False, size="sm")
+    using = gr.State(start)
+    waiting: dict[str, object] = {}  # session -> what it waits for, which is replaced by another choice
+
+    async def pick(name: str, before: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
+        session = str(request.session_hash)
+        mine = waiting[session] = object()
+        entry = find(task, name) if name != NOTHING[1] else None
+        download = join(entry.source) if entry and entry.source else None
+        quiet = {said: gr.HTML(visible=False), stop: gr.Button(visible=False)}
+        try:
+            while download and not download.ended.is_set() and waiting.get(session) is mine:
+                arrived, total = (f"{size / 1e6:.0f}" for size in (download.done, download.total))
+                progress = f"Downloading {name}: {arrived} of {total} MB" if download.total else f"Asking for {name}"
+                yield {said: gr.HTML(f"<p role='status'>{progress}</p>", visible=True), stop: gr.Button(visible=True)}
+                await asyncio.sleep(0.3)
+            if waiting.get(session, mine) is not mine:
+                return  # something else was chosen meanwhile, and shows itself
+            if session not in waiting:
+                raise InputError("The download was stopped.")
+            if download:
+                download.check()
+        except InputError as error:
+            text = html.escape(f"{error} The demo goes on with {before or 'one model'}.")
+            yield quiet | {listed: before, said: gr.HTML(f"<p role='alert'>{text}</p>", visible=True)}
+            return
+        finally:
+            if download:
+                download.leave()
+            if waiting.get(session) is mine:
+                del waiting[session]
+        yield quiet | {using: name, listed: gr.Dropdown([*first, *offered(task)], value=name)}
+
+    def give_up(request: gr.Request) -> None:
+        waiting.pop(str(request.session_hash), None)
+
+    listed.input(
+        pick,
+        [listed, using],
+        [listed, using, said, stop],
+        concurrency_limit=None,
+        trigger_mode="multiple",
+        **QUIET,
+    )
+    stop.click(give_up, queue=False, **QUIET)
+    page.load(lambda: gr.Dropdown([*first, *offered(task)]), None, listed, **QUIET)
+    return Models(listed, using)
+
+
+def layers() -> gr.Dropdown:
+    """Build the choice of a layer, which the tab fills."""
+    return gr.Dropdown([], label="Layer", info=LAYER_INFO, min_width=260)
+
+
+def initial_model(task: str) -> str:
+    """The name of the model that a tab opens with: the user's own, if there is one, else the default one."""
+    shipped = [entry for entry in catalog(task) if entry.shipped]
+    return shipped[-1].name
 
 
 class Targets(NamedTuple):
@@ -292,29 +438,25 @@ def on_choice(
 ) -> None:
     """Explain what is chosen or clicked.
 
-    `explain_choice` takes the values of `inputs`, the last four of which are what is chosen, what it is compared with,
-    the model and the layer.
+    `explain_choice` takes the values of `inputs`, among them those of the chosen and the other target.
     """
+    places = [inputs.index(widgets.chosen), inputs.index(widgets.other)]
 
     def explain_clicked(event: gr.SelectData, *given: Any) -> dict[Any, Any]:
-        *before, _, other, model_name, layer_name = given
-        other = "" if other == event.value else other
-        result = explain_choice(*before, event.value, other, model_name, layer_name)
-        return {widgets.chosen: event.value, widgets.other: other, panels.state: result}
+        values = list(given)
+        other = "" if values[places[1]] == event.value else values[places[1]]
+        values[places[0]], values[places[1]] = event.value, other
+        return {widgets.chosen: event.value, widgets.other: other, panels.state: explain_choice(*values)}
 
     busy: dict[str, Any] = {
         "api_visibility": "private",
         "show_progress": "minimal",
         "show_progress_on": panels.pictures,
     } | NETWORK
-    changed = gr.on(
-        [widgets.chosen.input, widgets.other.input, layer.input],
-        explain_choice,
-        inputs,
-        panels.state,
-        trigger_mode="always_last",
-        **busy,
-    )
+    explaining: dict[str, Any] = {"fn": explain_choice, "inputs": inputs, "outputs": panels.state} | busy
+    changed = gr.on([widgets.chosen.input, widgets.other.input, layer.input], trigger_mode="always_last", **explaining)
+    picked = panels.layers.select(layer_name, None, layer, trigger_mode="multiple", **QUIET)
+    panels.refresh(picked.then(**explaining, trigger_mode="multiple"))
     # Not the last click alone: for that Gradio sends the first one's target again.
     clicked = widgets.label.select(
         explain_clicked, inputs, [widgets.chosen, widgets.other, panels.state], trigger_mode="multiple", **busy

@@ -10,7 +10,8 @@ import gradio as gr
 
 from demo.errors import InputError
 from demo.images import open_photo
-from demo.models import load
+from demo.models import catalog, load, require
+from demo.models.vqa import Answerer
 from demo.rows import Explained, make_rows
 from demo.tabs import captioning, classification, frame
 from explainers import explain
@@ -18,6 +19,7 @@ from explainers import explain
 TASK: Final = "vqa"
 SUGGESTIONS = 5
 LIKELY = 0.1  # the probability of an answer that questions are suggested about
+ANY = "What is in the picture?"  # can be asked of any photograph, and is the first question suggested
 
 
 @lru_cache(maxsize=64)
@@ -36,10 +38,13 @@ def explained(path: str, question: str, answers: tuple[str, ...], model_name: st
     photo = open_photo(path)
     image = model.prepare(photo)
     started = time.perf_counter()
-    explanation = explain(model.score(question, *answers), image, model.layers[layer])
+    explanation = explain(model.score(question, *answers), image, model.layers[layer], reshape=model.reshape)
     seconds = time.perf_counter() - started
-    probability = predictions(path, question, model_name)
-    targets = {answer: probability[answer] for answer in answers}
+    if model.score_is == "log-probability":
+        targets = dict(zip(answers, explanation.scores.exp().tolist(), strict=True))
+    else:
+        probability = predictions(path, question, model_name)
+        targets = {answer: probability[answer] for answer in answers}
     return make_rows(
         photo,
         explanation,
@@ -47,19 +52,22 @@ def explained(path: str, question: str, answers: tuple[str, ...], model_name: st
         task=TASK,
         model=model.name,
         layer=layer,
+        score_is=model.score_is,
         seconds=seconds,
         context={"question": question, "ignored": model.ignored(question)},
     )
 
 
 @lru_cache(maxsize=64)
-def suggestions(path: str, model_name: str) -> list[str]:
-    """Questions about what the default classifier and captioner, and the answerer itself, see in the photograph."""
-    model = load(TASK, model_name)
-    named = classification.top(classification.predictions(path, ""))
-    shown = predictions(path, model.suggest()[0], model_name)
+def suggestions(path: str) -> list[str]:
+    """Questions about what the default classifier, captioner and answerer see in the photograph."""
+    classifier, captioner, answerer = (catalog(task)[0].name for task in ("classification", "captioning", TASK))
+    model = load(TASK)
+    assert isinstance(model, Answerer)
+    named = classification.top(classification.predictions(path, classifier))
+    shown = predictions(path, ANY, answerer)
     answers = [answer for answer, probability in shown.items() if probability > LIKELY]
-    return model.suggest(named, *answers, captioning.captions(path, "")[0][0])[:SUGGESTIONS]
+    return model.suggest(named, *answers, captioning.captions(path, captioner)[0][0])[:SUGGESTIONS]
 
 
 def top(probability: dict[str, float]) -> str:
@@ -69,11 +77,13 @@ def top(probability: dict[str, float]) -> str:
 
 def answer(image: str, question: str, model: str) -> dict[str, float]:
     """Endpoint `/answer`: answers with their probabilities, of which the label shows the top 5."""
+    require(TASK, model)
     return predictions(image, question, model)
 
 
 def explain_answer(image: str, question: str, answer: str, model: str, layer: str) -> Explained:
     """Endpoint `/explain_answer`: one answer, or with an empty one the network's own."""
+    require(TASK, model)
     return explained(image, question, (answer or top(predictions(image, question, model)),), model, layer)
 
 
@@ -91,11 +101,13 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         suggested = gr.Radio([], label="Or take one of these", scale=2, min_width=260, elem_id="suggested")
     note = gr.HTML(elem_id="ignored", elem_classes="sentence", visible=False)
     label, chosen, other = widgets = frame.targets("What the network answers: click one to explain it", "answer", TASK)
-    panels = frame.panels(shared)
+    panels = frame.panels(shared, lambda model, details: model.score(details["question"], details["target"]))
     seen = gr.State("no photograph yet")  # the one that the widgets are about
     offered = gr.State([])  # the suggested questions
     asked = gr.State("")  # the question that the answers belong to
-    model, layer = frame.model_and_layer(TASK)
+    with gr.Accordion("Model and layer", open=False), gr.Row():
+        model = frame.models(page, TASK, "Model").using
+        layer = frame.layers()
 
     def explain_choice(
         upload: frame.Upload, question: str, chosen_name: str, other_name: str, model_name: str, layer_name: str
@@ -116,9 +128,17 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         except InputError as error:
             yield known | {label: None, chosen: None, note: gr.HTML(visible=False), panels.state: str(error)}
             return
-        ignored = ", ".join(f"“{html.escape(word[:80])}”" for word in load(TASK, model_name).ignored(question))
+        network = load(TASK, model_name)
+        ignored = ", ".join(f"“{html.escape(word[:80])}”" for word in network.ignored(question))
         said = gr.HTML(f"<p>Ignored, because the network does not know it: {ignored}.</p>", visible=bool(ignored))
-        yield known | {label: probability, chosen: top(probability), note: said}
+        found = list(probability)
+        if not network.answers:  # it has no list of them: offer what it says
+            known |= {other: gr.Dropdown(choices=[frame.NOTHING, *found], value="")}
+        yield known | {
+            label: probability,
+            chosen: found[0] if network.answers else gr.Dropdown(choices=found, value=found[0]),
+            note: said,
+        }
         yield {panels.state: explain_choice(upload, question, "", "", model_name, layer_name)}
 
     def look(
@@ -130,18 +150,18 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         model_name: str,
         layer_name: str,
     ) -> Iterator[dict[Any, Any]]:
-        """Ask a new photograph what somebody typed for the one before, else the first of its own suggestions."""
+        """Ask a new photograph what somebody typed for the one before, else what can be asked of any."""
         if task != TASK or upload == before:
             yield {seen: before}
             return
         yield {seen: upload}
-        try:
-            found = suggestions(frame.photo_path(upload), model_name)
-        except InputError:
-            found = []  # `ask` says why
-        question = question if question and question not in suggested_before else next(iter(found), "")
-        yield {offered: found, suggested: gr.Radio(choices=found)}
+        question = question if question and question not in suggested_before else ANY
         yield from ask(upload, question, model_name, layer_name)
+        try:
+            found = suggestions(frame.photo_path(upload))
+        except InputError:
+            found = []  # `ask` has said why
+        yield {offered: found, suggested: gr.Radio(choices=found, value=question if found else None)}
 
     def choices(model_name: str) -> dict[Any, Any]:
         network = load(TASK, model_name)
@@ -170,7 +190,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     for event in (
         shared.photo.change(**looking, trigger_mode="always_last"),
         opened.then(**looking, trigger_mode="multiple"),
-        model.input(choices, model, [chosen, other, layer], **listen)
+        model.change(choices, model, [chosen, other, layer], **listen)
         .then(lambda: None, None, seen, **listen)
         .then(**looking, trigger_mode="multiple"),
         text.submit(ask, [shared.photo, text, model, layer], **asking),

@@ -1,0 +1,187 @@
+"""Weights that are on a hub: whether they are here already, and fetching them once for all who wait for them."""
+
+import hashlib
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import torch
+from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+from torch.hub import HASH_REGEX
+
+from demo.errors import InputError
+
+CHUNK = 2**20
+PATIENCE = 20  # seconds without an answer
+
+# Never a pickle. The weights last: where they are, the rest is.
+_FILES = ("*.json", "*.txt", "model.safetensors")
+
+Count = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of torchvision's, kept where torchvision itself would keep it (see `TORCH_HOME`).
+
+    Attributes:
+        url: its name ends with the first digits of its SHA-256, as torch.hub has them.
+    """
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.url).name
+
+    @property
+    def path(self) -> Path:
+        return Path(torch.hub.get_dir(), "checkpoints", self.name)
+
+    def is_here(self) -> bool:
+        return self.path.is_file()
+
+    def download(self, expect: Count, count: Count) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with TemporaryDirectory(dir=self.path.parent) as folder:
+            partial = Path(folder, self.name)
+            with urllib.request.urlopen(self.url, timeout=PATIENCE) as answer, partial.open("wb") as file:
+                expect(int(answer.headers["Content-Length"] or 0))
+                while chunk := answer.read(CHUNK):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    count(len(chunk))
+            found = HASH_REGEX.search(self.name)
+            if found is None or not digest.hexdigest().startswith(found[1]):
+                raise OSError("the file arrived damaged")
+            partial.replace(self.path)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A model of the Hugging Face hub, in the hub's own cache (see `HF_HOME`, `HF_HUB_OFFLINE`, `HF_ENDPOINT`)."""
+
+    name: str
+
+    def is_here(self) -> bool:
+        return isinstance(try_to_load_from_cache(self.name, "model.safetensors"), str)
+
+    def download(self, expect: Count, count: Count) -> None:
+        class Bar:
+            """What huggingface_hub uses of a tqdm bar."""
+
+            def __init__(self, *_args: object, **_kwargs: object) -> None: ...
+
+            def __enter__(self) -> "Bar":
+                return self
+
+            def __exit__(self, *_args: object) -> None: ...
+
+            def update(self, size: int = 1) -> None:
+                count(size)
+
+        siblings = HfApi().model_info(self.name, files_metadata=True, timeout=PATIENCE).siblings or []
+        files = [file for pattern in _FILES for file in siblings if fnmatch(file.rfilename, pattern)]
+        if not files or not files[-1].rfilename.endswith(".safetensors"):
+            raise OSError(f"{self.name} has no model.safetensors")
+        expect(sum(file.size or 0 for file in files))
+        for file in files:
+            hf_hub_download(self.name, file.rfilename, tqdm_class=Bar)
+
+
+Source = File | Repository
+
+
+class _NobodyWaitsError(Exception): ...
+
+
+@dataclass(eq=False)
+class Download:
+    """One that is going on, for all who wait for it.
+
+    Attributes:
+        total: how many bytes there are, or 0 if not known yet.
+        done: how many have arrived.
+        ended: set when nothing more will arrive.
+    """
+
+    source: Source
+    total: int = 0
+    done: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+    _waiting: int = 0
+    _error: Exception | None = None
+
+    def leave(self) -> None:
+        """Whoever has joined leaves once, at the end or before it. With the last of them the download stops."""
+        with _lock:
+            self._waiting -= 1
+            if self._waiting == 0 and _running.get(self.source) is self:
+                del _running[self.source]  # who comes now starts anew
+
+    def check(self) -> None:
+        """After the end.
+
+        Raises:
+            InputError: the files could not be had.
+        """
+        if self._error is not None:
+            error = self._error.reason if type(self._error) is urllib.error.URLError else self._error
+            said = (next(iter(str(error).strip().splitlines()), "") or type(error).__name__).rstrip(".:")[:200]
+            raise InputError(f"{self.source.name} cannot be downloaded ({said}): try again when there is a network.")
+
+    def _run(self) -> None:
+        try:
+            self.source.download(self._expect, self._count)
+        except Exception as error:  # a hub can fail in any way; whoever waits is told
+            self._error = error
+        with _lock:
+            if _running.get(self.source) is self:
+                del _running[self.source]
+        self.ended.set()
+
+    def _expect(self, size: int) -> None:
+        self.total = size
+
+    def _count(self, size: int) -> None:
+        self.done += size
+        with _lock:
+            if self._waiting == 0:
+                raise _NobodyWaitsError
+
+
+_running: dict[Source, Download] = {}
+_lock = threading.Lock()
+
+
+def join(source: Source) -> Download | None:
+    """The download of a model's files, which is started if nobody waits for it yet; none if they are here."""
+    with _lock:
+        download = _running.get(source)
+        if download is None:
+            if source.is_here():
+                return None
+            download = _running[source] = Download(source)
+            threading.Thread(target=download._run, daemon=True).start()
+        download._waiting += 1  # before anything is counted, which takes the lock
+        return download
+
+
+def fetch(source: Source) -> None:
+    """Wait until a model's files are here.
+
+    Raises:
+        InputError: they cannot be had.
+    """
+    if download := join(source):
+        try:
+            download.ended.wait()
+        finally:
+            download.leave()
+        download.check()

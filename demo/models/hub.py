@@ -1,0 +1,57 @@
+"""What the models of the Hugging Face hub have in common: opening one that is here, and its geometry."""
+
+from typing import Any, NamedTuple
+
+from PIL import Image
+from torch import Tensor, nn
+
+from demo.models.classification import normalised
+
+
+class Geometry(NamedTuple):
+    """How a network takes a photograph: the side of its square in pixels, and mean and deviation of rgb in 0..1."""
+
+    side: int
+    mean: list[float]
+    std: list[float]
+
+    def prepare(self, photo: Image.Image, device: str) -> Tensor:
+        """The whole photograph, squashed and normalised, float32 (1, 3, side, side)."""
+        return normalised(photo, self.side, self.mean, self.std).to(device)
+
+
+# Safe tensors alone, float32, no code from the hub, and no network: what is opened is here already. Attention is
+# computed step by step, because the fused kernels have no gradient everywhere.
+_OPTIONS: dict[str, Any] = {
+    "use_safetensors": True,
+    "trust_remote_code": False,
+    "local_files_only": True,
+    "dtype": "float32",
+    "attn_implementation": "eager",
+}
+
+
+def open_network(model_class: Any, name: str, device: str) -> Any:
+    """A network of transformers, frozen and in evaluation mode, from the hub's cache or a folder."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    network: nn.Module = model_class.from_pretrained(name, **_OPTIONS)
+    return network.to(device).eval().requires_grad_(False)
+
+
+def open_tokenizer(name: str) -> Any:
+    """The tokenizer of a model that is here; one that says where in the text its tokens are."""
+    from transformers import AutoTokenizer  # takes seconds, and most who start the demo need none of it
+
+    return AutoTokenizer.from_pretrained(name, local_files_only=True, use_fast=True, trust_remote_code=False)
+
+
+def open_geometry(name: str) -> Geometry:
+    """The geometry of a model that is here."""
+    from transformers import AutoImageProcessor
+
+    processor = AutoImageProcessor.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+    size = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", False) else None
+    size = size or processor.size
+    return Geometry(size.get("height") or size["shortest_edge"], list(processor.image_mean), list(processor.image_std))

@@ -1,0 +1,167 @@
+"""Captioners of the Hugging Face hub: BLIP, GIT and ViT-GPT2, vision transformers with a decoder of word pieces."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from demo.errors import InputError
+from demo.models.captioning import MOST_WORDS, NO_WORDS, WHOLE, joined, too_long, words
+from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer
+from demo.models.layers import feature_maps, numbered
+
+BEAM = 3
+MOST_TOKENS = 30  # of a caption that is generated
+MOST_PIECES = 200  # of a caption that is written; GPT-2 has places for 1024, BERT for 512
+
+
+class HubCaptioner:
+    """A network that gives a log-probability to each word piece of any caption.
+
+    Attributes:
+        name: as in the catalogue.
+        score_is: what a score is.
+        layers: names to the blocks of its vision transformer; the first is the default, the last block.
+        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+    """
+
+    score_is = "log-probability"
+    reshape = staticmethod(feature_maps)
+
+    def __init__(
+        self,
+        name: str,
+        network: Any,
+        tokenizer: Any,
+        geometry: Geometry,
+        blocks: Sequence[nn.Module],
+        text_argument: str,
+        start: int,
+    ) -> None:
+        self.name = name
+        self.layers = numbered(blocks)
+        self._network, self._tokenizer, self._geometry = network, tokenizer, geometry
+        self._text_argument, self._start = text_argument, start
+
+    def prepare(self, photo: Image.Image) -> Tensor:
+        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
+        return self._geometry.prepare(photo, self._network.device)
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor) -> list[tuple[str, float]]:
+        """The captions of a beam search for a prepared image, best first, each with its score (see `score`).
+
+        Raises:
+            InputError: the network says no word.
+        """
+        said = self._network.generate(
+            pixel_values=image, num_beams=BEAM, num_return_sequences=BEAM, max_new_tokens=MOST_TOKENS, do_sample=False
+        )
+        captions: dict[str, float] = {}
+        for text in self._tokenizer.batch_decode(said, skip_special_tokens=True):
+            with suppress(InputError):  # signs that are no words
+                caption = self.known(text)
+                captions[caption] = self.score(caption, WHOLE)(image).item()
+        if not captions:
+            raise InputError(f"{self.name} says nothing about this photograph: write a caption yourself.")
+        return list(captions.items())
+
+    def known(self, caption: str) -> str:
+        """The caption's words alone, in lower case.
+
+        Raises:
+            InputError: it cannot be scored; see `score`.
+        """
+        spoken = words(caption)
+        self._pieces(spoken)
+        return joined(spoken)
+
+    def score(self, caption: str, *targets: int) -> Callable[[Tensor], Tensor]:
+        """The scores of a caption's parts, (1, 3, H, W) -> (T,), in the order of the targets, from one forward pass.
+
+        The score of a word is the sum over its pieces of log p(piece | the pieces before it, image). That of the
+        caption is the sum over its words, the end token left out.
+
+        Args:
+            caption: 1 to 50 words; case and punctuation do not matter.
+            targets: positions in `words(caption)`, or `WHOLE` for the caption.
+
+        Raises:
+            InputError: the caption has no word, too many, or one with signs that the network cannot read; or it has
+                no word at a position.
+        """
+        pieces, owners = self._pieces(words(caption))
+        count = owners[-1] + 1
+        for target in targets:
+            if not (target == WHOLE or 0 <= target < count):
+                raise InputError(f"The caption has {count} words, counted from 0: there is no word {target}.")
+
+        def scores(image: Tensor) -> Tensor:
+            said = torch.tensor([self._start, *pieces], device=image.device)
+            output = self._network(pixel_values=image, **{self._text_argument: said[None, :-1]})
+            # The last ones: GIT has logits at the places of the image, too.
+            each = output.logits[0, -len(pieces) :].log_softmax(dim=1).gather(1, said[1:, None])[:, 0]
+            owner = torch.tensor(owners, device=image.device)
+            return torch.stack([(each if target == WHOLE else each[owner == target]).sum() for target in targets])
+
+        return scores
+
+    def _pieces(self, spoken: list[str]) -> tuple[list[int], list[int]]:
+        """The word pieces of a caption, and for each the position of its word."""
+        if not spoken:
+            raise InputError(NO_WORDS)
+        if len(spoken) > MOST_WORDS:
+            raise InputError(too_long(len(spoken)))
+        caption = joined(spoken)
+        starts, at = [], 0
+        for word in spoken:
+            starts.append(caption.index(word, at))
+            at = starts[-1] + len(word)
+        split = self._tokenizer(caption, add_special_tokens=False, return_offsets_mapping=True)
+        if len(split["input_ids"]) > MOST_PIECES:
+            raise InputError(f"The caption has {len(split['input_ids'])} word pieces: shorten it to {MOST_PIECES}.")
+        owners = [bisect_right(starts, end - 1) - 1 for _, end in split["offset_mapping"]]
+        for piece, owner in zip(split["input_ids"], owners, strict=True):
+            if piece == self._tokenizer.unk_token_id:
+                raise InputError(f"{self.name} cannot read “{spoken[owner][:80]}”: write the caption in plain words.")
+        return split["input_ids"], owners
+
+
+def blip_captioner(name: str, repository: str, device: str) -> HubCaptioner:
+    """Li et al., "BLIP", 2022."""
+    from transformers import BlipForConditionalGeneration
+
+    network = open_network(BlipForConditionalGeneration, repository, device)
+    blocks = network.vision_model.encoder.layers
+    start = network.config.text_config.bos_token_id
+    return _captioner(name, repository, network, blocks, "input_ids", start)
+
+
+def git_captioner(name: str, repository: str, device: str) -> HubCaptioner:
+    """Wang et al., "GIT: A Generative Image-to-text Transformer", 2022."""
+    from transformers import GitForCausalLM
+
+    network = open_network(GitForCausalLM, repository, device)
+    blocks = network.git.image_encoder.vision_model.encoder.layers
+    return _captioner(name, repository, network, blocks, "input_ids", network.config.bos_token_id)
+
+
+def vit_gpt2_captioner(name: str, repository: str, device: str) -> HubCaptioner:
+    """A ViT whose tokens a GPT-2 attends to; both trained before, joined and trained on COCO."""
+    from transformers import VisionEncoderDecoderModel
+
+    network = open_network(VisionEncoderDecoderModel, repository, device)
+    start = network.generation_config.decoder_start_token_id
+    return _captioner(name, repository, network, network.encoder.layers, "decoder_input_ids", start)
+
+
+def _captioner(
+    name: str, repository: str, network: Any, blocks: Sequence[nn.Module], text_argument: str, start: int
+) -> HubCaptioner:
+    return HubCaptioner(
+        name, network, open_tokenizer(repository), open_geometry(repository), blocks, text_argument, start
+    )

@@ -1,0 +1,224 @@
+"""Question answering by models of the Hugging Face hub: ViLT, which chooses an answer, and BLIP, which writes one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from demo.errors import InputError, unknown
+from demo.models.captioning import words
+from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer
+from demo.models.layers import feature_maps, numbered, token_grid
+from demo.models.vqa import MOST_WORDS, NO_QUESTION, too_long
+
+BEAM = 5
+MOST_TOKENS = 10  # of an answer that is generated
+
+
+class _HubAnswerer:
+    """What both do alike: they read a photograph and the word pieces of a question."""
+
+    def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
+        self.name = name
+        self._network, self._tokenizer, self._geometry = network, tokenizer, geometry
+
+    def prepare(self, photo: Image.Image) -> Tensor:
+        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
+        return self._geometry.prepare(photo, self._network.device)
+
+    def ignored(self, question: str) -> list[str]:
+        """The words of a question in which the network cannot read a piece."""
+        return [word for word in dict.fromkeys(words(question)) if not self._readable(word)]
+
+    def _readable(self, text: str) -> bool:
+        pieces = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return bool(pieces) and self._tokenizer.unk_token_id not in pieces
+
+    def _question(self, question: str, most: int) -> Tensor:
+        """The word pieces of a question, int64 (1, L)."""
+        asked = words(question)
+        if not asked:
+            raise InputError(NO_QUESTION)
+        if len(asked) > MOST_WORDS:
+            raise InputError(too_long(len(asked)))
+        if not any(map(self._readable, asked)):
+            raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
+        pieces = self._tokenizer(" ".join(question.split()), return_tensors="pt")["input_ids"]
+        if pieces.shape[1] > most:
+            raise InputError(f"{self.name} reads at most {most} word pieces, the question has {pieces.shape[1]}.")
+        return pieces.to(self._network.device)
+
+
+class Vilt(_HubAnswerer):
+    """Kim et al., "ViLT", 2021: one transformer over word pieces and image patches, and a logit for each answer.
+
+    Attributes:
+        name: as in the catalogue.
+        score_is: what a score is.
+        answers: all that it can say.
+        layers: names to its blocks; the first, the default, is the last but one. After the last one only the first
+            token is read, so that there its image tokens have no influence.
+        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+    """
+
+    score_is = "logit"
+
+    def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
+        super().__init__(name, network, tokenizer, geometry)
+        labels = network.config.id2label
+        self.answers = [labels[index] for index in range(len(labels))]
+        # A block returns a tuple; what it returns is the output of its last part.
+        self.layers = numbered([block.output for block in network.vilt.encoder.layer[:-1]])
+        self._indices = {answer.casefold(): index for index, answer in enumerate(self.answers)}
+
+    def reshape(self, tokens: Tensor) -> Tensor:
+        """Tokens (1, N, K), those of the image last, to feature maps (1, K, h, w)."""
+        return token_grid(tokens, self._geometry.side // self._network.config.patch_size)
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor, question: str) -> dict[str, float]:
+        """The probability of each answer for a prepared image, the most probable first.
+
+        Each for itself, as the network was trained: they do not sum to 1.
+
+        Raises:
+            InputError: the question cannot be read; see `score`.
+        """
+        pieces = self._question(question, self._network.config.max_position_embeddings)
+        probabilities, order = self._logits(image, pieces).sigmoid().sort(descending=True)
+        return {self.answers[i]: p for i, p in zip(order.tolist(), probabilities.tolist(), strict=True)}
+
+    def known(self, answer: str) -> str:
+        """The answer in the network's spelling.
+
+        Raises:
+            InputError: it cannot give that answer; the message offers the nearest ones.
+        """
+        spelled = " ".join(answer.casefold().split())
+        if spelled not in self._indices:
+            raise InputError(unknown(answer, self.name, "answer", self.answers))
+        return self.answers[self._indices[spelled]]
+
+    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
+        """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
+
+        Raises:
+            InputError: the question has no word that the network can read, or too many; or an answer is not known,
+                see `known`.
+        """
+        pieces = self._question(question, self._network.config.max_position_embeddings)
+        indices = [self._indices[self.known(answer).casefold()] for answer in answers]
+        return lambda image: self._logits(image, pieces)[indices]
+
+    def _logits(self, image: Tensor, pieces: Tensor) -> Tensor:
+        patches = self._patches(image)
+        mask = torch.ones(patches.shape[:2], device=image.device)
+        return self._network(input_ids=pieces, image_embeds=patches, pixel_mask=mask).logits[0]
+
+    def _patches(self, image: Tensor) -> Tensor:
+        """The class token and the patches in reading order, (1, 1 + h * w, K).
+
+        The network's own function gives them in an order drawn anew each time, which it makes no difference to the
+        answer but would scatter the map.
+        """
+        embeddings = self._network.vilt.embeddings
+        patches = embeddings.patch_embeddings(image).flatten(2).transpose(1, 2)
+        return torch.cat([embeddings.cls_token, patches], dim=1) + embeddings.position_embeddings
+
+
+class BlipAnswerer(_HubAnswerer):
+    """Li et al., "BLIP", 2022: a decoder writes the answer word piece by word piece, so that any text can be one.
+
+    Attributes:
+        name: as in the catalogue.
+        score_is: what a score is.
+        answers: none, as there is no list of what it can say.
+        layers: names to the blocks of its vision transformer; the first is the default, the last block.
+        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+    """
+
+    score_is = "log-probability"
+    answers: tuple[str, ...] = ()
+    reshape = staticmethod(feature_maps)
+
+    def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
+        super().__init__(name, network, tokenizer, geometry)
+        self.layers = numbered(network.vision_model.encoder.layers)
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor, question: str) -> dict[str, float]:
+        """The answers of a beam search for a prepared image and their probabilities, the most probable first.
+
+        Raises:
+            InputError: the question cannot be read, see `score`; or the network says no word.
+        """
+        pieces = self._question(question, self._network.config.text_config.max_position_embeddings)
+        said = self._network.generate(
+            input_ids=pieces,
+            pixel_values=image,
+            num_beams=BEAM,
+            num_return_sequences=BEAM,
+            max_new_tokens=MOST_TOKENS,
+            do_sample=False,
+        )
+        texts = self._tokenizer.batch_decode(said, skip_special_tokens=True)
+        answers = [text for text in dict.fromkeys(" ".join(text.split()) for text in texts) if self._readable(text)]
+        if not answers:
+            raise InputError(f"{self.name} says nothing: ask something else, or type an answer yourself.")
+        probabilities = self.score(question, *answers)(image).exp().tolist()
+        return dict(sorted(zip(answers, probabilities, strict=True), key=lambda pair: -pair[1]))
+
+    def known(self, answer: str) -> str:
+        """The answer without needless spaces, in lower case.
+
+        Raises:
+            InputError: it has signs that the network cannot write.
+        """
+        spelled = " ".join(answer.casefold().split())
+        if not self._readable(spelled):
+            raise InputError(f"{self.name} cannot say “{answer[:80]}”: type an answer in plain words.")
+        if len(words(spelled)) > MOST_WORDS:
+            raise InputError("The answer is too long: shorten it.")
+        return spelled
+
+    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
+        """The scores of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
+
+        The score of an answer is the sum over its word pieces of log p(piece | the pieces before it, question, image),
+        the end token left out.
+
+        Raises:
+            InputError: the question has no word that the network can read, or too many; or an answer cannot be said,
+                see `known`.
+        """
+        text = self._network.config.text_config
+        pieces = self._question(question, text.max_position_embeddings)
+        said = [self._tokenizer(self.known(answer), add_special_tokens=False)["input_ids"] for answer in answers]
+
+        def scores(image: Tensor) -> Tensor:
+            seen = self._network.vision_model(pixel_values=image)[0]
+            asked = self._network.text_encoder(input_ids=pieces, encoder_hidden_states=seen)[0]
+            totals = []
+            for answer in said:
+                given = torch.tensor([text.bos_token_id, *answer], device=image.device)
+                output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=asked)
+                totals.append(output.logits[0].log_softmax(dim=1).gather(1, given[1:, None]).sum())
+            return torch.stack(totals)
+
+        return scores
+
+
+def vilt(name: str, repository: str, device: str) -> Vilt:
+    from transformers import ViltForQuestionAnswering
+
+    network = open_network(ViltForQuestionAnswering, repository, device)
+    return Vilt(name, network, open_tokenizer(repository), open_geometry(repository))
+
+
+def blip_answerer(name: str, repository: str, device: str) -> BlipAnswerer:
+    from transformers import BlipForQuestionAnswering
+
+    network = open_network(BlipForQuestionAnswering, repository, device)
+    return BlipAnswerer(name, network, open_tokenizer(repository), open_geometry(repository))

@@ -1,0 +1,199 @@
+"""Downloads from a hub on this computer that is slow, damaged, or does not answer."""
+
+import hashlib
+import http.server
+import random
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+import pytest
+import torch
+
+from demo import models
+from demo.errors import InputError
+from demo.models import Entry, catalog, downloads, find, keep_models, load, preload, require
+from demo.models.downloads import File, fetch, join
+
+CONTENT = random.Random(0).randbytes(4 * 2**20)  # several chunks
+HASH = hashlib.sha256(CONTENT).hexdigest()[:8]
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Gives out CONTENT; what is asked for decides what goes wrong."""
+
+    asked: ClassVar[list[str]] = []
+    go_on = threading.Event()
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if "missing" in self.path:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        half = len(CONTENT) // 2
+        self.wfile.write(CONTENT[:half])
+        if "slow" in self.path:
+            self.go_on.wait(20)
+        if "cut" not in self.path:
+            self.wfile.write(CONTENT[half:] if "damaged" not in self.path else CONTENT[:half])
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    Hub.asked, Hub.go_on = [], threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        Hub.go_on.set()
+        server.shutdown()
+
+
+def held(file: File) -> list:
+    """The files in the folder of a download."""
+    return [path for path in file.path.parent.rglob("*") if path.is_file()]
+
+
+def test_a_file_is_downloaded_once_to_where_torch_looks_for_it(hub, tmp_path):
+    file = File(f"{hub}/net-{HASH}.pth")
+    assert not file.is_here()
+    fetch(file)
+    fetch(file)
+    assert file.path == tmp_path / "torch" / "hub" / "checkpoints" / f"net-{HASH}.pth"
+    assert file.path.read_bytes() == CONTENT
+    assert held(file) == [file.path]
+    assert len(Hub.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("damaged", "the file arrived damaged"), ("cut", "damaged|IncompleteRead"), ("missing", "HTTP Error 404")],
+)
+def test_nothing_is_left_of_a_file_that_did_not_arrive_whole(hub, name, reason):
+    file = File(f"{hub}/{name}-{HASH}.pth")
+    with pytest.raises(InputError, match=rf"{name}-{HASH}.pth cannot be downloaded \(.*({reason})"):
+        fetch(file)
+    assert not file.is_here()
+    assert held(file) == []
+
+
+def test_a_hub_that_is_not_there_is_one_sentence(hub):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(InputError, match=r"Connection refused\): try again when there is a network."):
+            fetch(File(f"http://127.0.0.1:{closed.getsockname()[1]}/net-{HASH}.pth"))
+
+
+def test_eight_who_want_the_same_wait_for_one_download(hub):
+    file = File(f"{hub}/slow-{HASH}.pth")
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(fetch, file) for _ in range(8)]
+        time.sleep(0.5)
+        assert not any(one.done() for one in waiting)
+        Hub.go_on.set()
+        for one in waiting:
+            one.result(timeout=10)
+    assert len(Hub.asked) == 1
+
+
+def test_it_goes_on_while_somebody_waits_and_stops_with_the_last(hub):
+    file = File(f"{hub}/slow-{HASH}.pth")
+    first, second = join(file), join(file)
+    assert first is second
+    deadline = time.monotonic() + 10
+    while first.done < len(CONTENT) // 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (first.done, first.total) == (len(CONTENT) // 2, len(CONTENT))
+    first.leave()
+    assert not first.ended.is_set()
+    second.leave()
+    Hub.go_on.set()
+    assert first.ended.wait(10)
+    assert not file.is_here()
+    assert held(file) == []
+    fetch(file)  # and can be had again
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_a_request_of_the_api_does_not_wait(hub, monkeypatch):
+    slow = Entry("Slow", 4.0, lambda *_: None, File(f"{hub}/slow-{HASH}.pth"))
+    monkeypatch.setitem(models._ENTRIES, "classification", [*catalog("classification"), slow])
+    with pytest.raises(InputError, match=r"Slow is being downloaded \(4 MB\): ask again"):
+        require("classification", "Slow")
+    Hub.go_on.set()
+    fetch(slow.source)
+    require("classification", "Slow")
+    require("classification")
+
+
+def test_preloading_by_name(hub, monkeypatch):
+    entry = Entry("Net", 4.0, lambda *_: None, File(f"{hub}/net-{HASH}.pth"))
+    monkeypatch.setitem(models._ENTRIES, "vqa", [*catalog("vqa"), entry])
+    preload("Net")
+    assert entry.is_here()
+    preload("ResNet-50 (ImageNet)")
+    with pytest.raises(InputError, match=r"No model “Nut”. Models: ResNet-50"):
+        preload("Nut")
+
+
+def test_the_least_recently_used_downloaded_models_are_dropped_and_shipped_ones_stay(hub, monkeypatch):
+    source = File(f"{hub}/net-{HASH}.pth")
+    opened = []
+
+    def opener(name, _device):
+        opened.append(name)
+        return object()
+
+    entries = [Entry(name, 4.0, opener, source) for name in "ABC"]
+    monkeypatch.setitem(models._ENTRIES, "classification", [*catalog("classification"), *entries])
+    monkeypatch.setattr(models, "_loaded", {})
+    monkeypatch.setattr(models, "_most", 2)
+    shipped = load("classification")
+    for name in "ABACAB":
+        load("classification", name)
+    assert "".join(opened) == "ABCB"  # C put B out, as A had been used since
+    assert load("classification") is shipped
+    with pytest.raises(InputError, match="At least one"):
+        keep_models(0)
+
+
+def test_a_damaged_file_on_disk_is_one_sentence(hub, monkeypatch):
+    entry = find("classification", "AlexNet")
+    entry.source.path.parent.mkdir(parents=True)
+    entry.source.path.write_bytes(b"not weights")
+    with pytest.raises(InputError, match=r"AlexNet cannot be opened .*delete its files and pick it anew"):
+        load("classification", "AlexNet")
+
+
+def test_weights_that_torch_downloaded_itself_are_found_and_used(hub):
+    entry = find("classification", "SqueezeNet 1.1")
+    assert not entry.is_here()
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    network = squeezenet1_1()
+    entry.source.path.parent.mkdir(parents=True)
+    torch.save(network.state_dict(), entry.source.path)
+    assert entry.is_here()
+    model = load("classification", "SqueezeNet 1.1")
+    image = torch.rand(1, 3, 224, 224)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.score("zebra")(image)[0], network.eval()(image)[0, 340])
+    del models._loaded["classification", "SqueezeNet 1.1", "cpu"]
+
+
+def test_sizes_are_those_of_the_files():
+    """As torchvision gives them, and no model is in the catalogue twice."""
+    sizes = {entry.name: entry.megabytes for entry in catalog("classification")}
+    assert sizes["VGG-16"] == pytest.approx(553.4, abs=0.1)
+    names = [entry.name for task in ("classification", "captioning", "vqa") for entry in catalog(task)]
+    assert len(set(names)) == len(names)
+    assert all(downloads.HASH_REGEX.search(entry.source.name) for entry in catalog("classification")[1:])
+    assert not find("vqa", "ViLT").shipped

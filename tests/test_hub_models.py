@@ -1,0 +1,323 @@
+"""BLIP, GIT, ViT-GPT2 and ViLT: tiny ones with random weights, opened from the published format."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import transformers as hf
+from PIL import Image
+from safetensors.torch import load_file
+
+from demo.errors import InputError
+from demo.models.captioning import WHOLE
+from demo.models.hub_captioning import blip_captioner, git_captioner, vit_gpt2_captioner
+from demo.models.hub_vqa import blip_answerer, vilt
+from explainers import explain
+
+PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
+CAPTIONERS = {"BLIP": blip_captioner, "GIT": git_captioner, "ViT-GPT2": vit_gpt2_captioner}
+ANSWERERS = {"BLIP VQA": blip_answerer, "ViLT": vilt}
+CAPTION = "a dog's running on grass"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("hub")
+    return {
+        "BLIP": tiny.blip(root / "blip", hf.BlipForConditionalGeneration),
+        "GIT": tiny.git(root / "git"),
+        "ViT-GPT2": tiny.vit_gpt2(root / "vit_gpt2"),
+        "BLIP VQA": tiny.blip(root / "blip_vqa", hf.BlipForQuestionAnswering),
+        "ViLT": tiny.vilt(root / "vilt"),
+    }
+
+
+@pytest.fixture(scope="module")
+def models(folders):
+    openers = CAPTIONERS | ANSWERERS
+    return {name: openers[name](name, str(folder), "cpu") for name, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def image(models):
+    return models["BLIP"].prepare(Image.open(PHOTO))
+
+
+def half_grey(image, *, left: bool):
+    changed = image.clone()
+    changed[..., : image.shape[-1] // 2 if left else None] = 0
+    return changed
+
+
+@pytest.mark.parametrize("name", CAPTIONERS)
+def test_the_score_of_a_caption_is_what_the_network_gives_its_pieces_one_by_one(models, image, name):
+    model = models[name]
+    tokens = model._tokenizer(CAPTION, add_special_tokens=False)["input_ids"]
+    total, said = 0.0, [model._start]
+    with torch.inference_mode():
+        for token in tokens:
+            logits = model._network(pixel_values=image, **{model._text_argument: torch.tensor([said])}).logits
+            total += logits[0, -1].log_softmax(dim=0)[token].item()
+            said.append(token)
+        scores = model.score(CAPTION, WHOLE, *range(6))(image)
+    assert scores[0].item() == pytest.approx(total, rel=1e-4)
+    assert scores[1:].sum().item() == pytest.approx(total, rel=1e-4)
+    assert len(tokens) > 6  # "running" has two pieces
+
+
+@pytest.mark.parametrize("name", CAPTIONERS)
+def test_a_word_gets_the_pieces_that_it_consists_of(models, name):
+    pieces, owners = models[name]._pieces(["a", "dog", "'s", "running", "on", "grass"])
+    spelled: dict[int, str] = {}
+    for piece, owner in zip(pieces, owners, strict=True):
+        spelled[owner] = spelled.get(owner, "") + models[name]._tokenizer.decode([piece]).strip().removeprefix("##")
+    assert list(spelled.values()) == ["a", "dog", "'s", "running", "on", "grass"]
+
+
+@pytest.mark.parametrize("name", CAPTIONERS)
+def test_its_own_captions_are_those_of_its_beam_search_and_can_be_explained(models, image, name):
+    model = models[name]
+    captions = model.predict(image)
+    assert captions == model.predict(image)
+    caption, score = captions[0]
+    assert model.known(caption) == caption
+    assert score == pytest.approx(model.score(caption, WHOLE)(image).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", CAPTIONERS)
+def test_captions_are_explained_at_the_blocks_of_the_vision_transformer(models, image, name):
+    model = models[name]
+    assert list(model.layers) == ["block 2", "block 1"]
+    explanation = explain(model.score(CAPTION, WHOLE, 1, 5), image, model.layers["block 2"], reshape=model.reshape)
+    assert explanation.maps.shape == (3, 4, 4)
+    assert explanation.relus == 0
+    assert explanation.pixel_gradient.abs().amax(dim=(1, 2, 3)).gt(0).all()
+    assert not torch.allclose(explanation.maps[1] / explanation.maps[1].max(), explanation.maps[2])
+
+
+@pytest.mark.parametrize("name", CAPTIONERS)
+@pytest.mark.parametrize(
+    ("caption", "message"),
+    [
+        ("", "no words"),
+        ("!?", "no words"),
+        (" ".join(["dog"] * 51), "51 words, more than 50"),
+        ("a dog", "there is no word 2"),
+        (" ".join(["q" * 400] * 50), "shorten it|cannot read"),
+    ],
+)
+def test_captions_that_cannot_be_explained(models, name, caption, message):
+    with pytest.raises(InputError, match=message):
+        models[name].score(caption, 2)
+
+
+@pytest.mark.parametrize("name", ["BLIP", "GIT"])
+def test_signs_that_are_no_pieces_are_refused_by_name(models, name):
+    with pytest.raises(InputError, match=f"{name} cannot read “🦓”"):
+        models[name].known("a 🦓 on grass")
+
+
+@pytest.mark.parametrize("name", CAPTIONERS)
+def test_captions_are_spelled_in_one_way(models, name):
+    assert models[name].known("  A DOG’s running, on grass! ") == CAPTION
+
+
+def test_the_answer_of_blip_is_what_the_network_gives_its_pieces_one_by_one(models, image):
+    model = models["BLIP VQA"]
+    question, answer = "what color is the zebra?", "black white"
+    pieces = model._tokenizer(question, return_tensors="pt")["input_ids"]
+    said = [model._network.decoder_start_token_id]
+    total = 0.0
+    for token in model._tokenizer(answer, add_special_tokens=False)["input_ids"]:
+        generated = model._network.generate(
+            input_ids=pieces,
+            pixel_values=image,
+            max_new_tokens=len(said),
+            prefix_allowed_tokens_fn=lambda _, now, said=tuple(said), token=token: (
+                [[*said, token][len(now)]] if len(now) <= len(said) else None
+            ),
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        total += generated.logits[-1][0].log_softmax(dim=0)[token].item()
+        said.append(token)
+    assert model.score(question, answer)(image).item() == pytest.approx(total, rel=1e-4)
+
+
+def test_the_logits_of_vilt_are_those_of_the_network_however_it_shuffles_its_patches(models, image):
+    model = models["ViLT"]
+    question = "is the zebra on grass?"
+    encoded = model._tokenizer(question, return_tensors="pt")
+    with torch.inference_mode():
+        expected = model._network(**encoded, pixel_values=image).logits[0]
+        torch.testing.assert_close(model.score(question, *model.answers)(image), expected, rtol=1e-4, atol=1e-5)
+        assert list(model.predict(image, question).values()) == pytest.approx(
+            sorted(expected.sigmoid().tolist(), reverse=True), rel=1e-4
+        )
+
+
+def test_the_map_of_vilt_is_in_the_order_of_the_image(models, image):
+    """The token grid of the first block follows the picture: covering a corner changes that corner most."""
+    model = models["ViLT"]
+    outputs = []
+    handle = model.layers["block 1"].register_forward_hook(lambda _m, _i, output: outputs.append(output))
+    changed = image.clone()
+    changed[..., 48:, :16] = 3
+    with torch.inference_mode():
+        for picture in (image, changed):
+            model.score("is the zebra on grass?", "yes")(picture)
+    handle.remove()
+    before, after = (model.reshape(output) for output in outputs)
+    assert before.shape[2:] == (4, 4)
+    assert (after - before).abs().mean(dim=1)[0].flatten().argmax() == 12  # the lowest row's first
+
+
+@pytest.mark.parametrize("name", ANSWERERS)
+def test_answers_are_explained_at_the_blocks(models, image, name):
+    model = models[name]
+    layer = next(iter(model.layers))
+    assert layer == {"BLIP VQA": "block 2", "ViLT": "block 1"}[name]
+    explanation = explain(
+        model.score("what is the zebra on?", "yes", "no"), image, model.layers[layer], reshape=model.reshape
+    )
+    assert explanation.maps.shape == (2, 4, 4)
+    assert not torch.equal(explanation.maps[0], explanation.maps[1])
+    assert explanation.maps.amax(dim=(1, 2)).gt(0).any()
+    best = next(iter(model.predict(image, "what is the zebra on?")))
+    assert model.known(best.upper()) == best
+
+
+@pytest.mark.parametrize("name", ANSWERERS)
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ("", "There is no question"),
+        ("🦓 🦓", "knows no word of this question"),
+        ("is " * 51, "51 words, more than 50"),
+    ],
+)
+def test_questions_that_cannot_be_answered(models, image, name, question, message):
+    with pytest.raises(InputError, match=message):
+        models[name].predict(image, question)
+
+
+def test_a_question_that_is_too_long_for_vilt_is_refused(models, image):
+    with pytest.raises(InputError, match="ViLT reads at most 12 word pieces, the question has 15"):
+        models["ViLT"].predict(image, "is " * 13)
+
+
+@pytest.mark.parametrize("name", ANSWERERS)
+def test_words_in_which_nothing_can_be_read_are_ignored(models, name):
+    assert models[name].ignored("what 🦓 color is the qqq zebra?") == ["🦓", "qqq"]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "message"),
+    [("ViLT", "gras", "has no answer “gras”. Did you mean Grass"), ("BLIP VQA", "🦓", "cannot say “🦓”")],
+)
+def test_answers_that_cannot_be_given(models, name, answer, message):
+    with pytest.raises(InputError, match=message):
+        models[name].score("what is it?", answer)
+
+
+def test_a_pickle_is_not_opened(folders, tmp_path):
+    shutil.copytree(folders["BLIP"], tmp_path / "blip")
+    (weights,) = (tmp_path / "blip").glob("*.safetensors")
+    torch.save(load_file(weights), tmp_path / "blip" / "pytorch_model.bin")
+    weights.unlink()
+    with pytest.raises(OSError, match=r"safetensors"):
+        blip_captioner("", str(tmp_path / "blip"), "cpu")
+
+
+class Hub(http.server.SimpleHTTPRequestHandler):
+    """What the hub answers to those who want one model, from a folder with its files."""
+
+    def do_GET(self) -> None:
+        files = [file for file in Path(self.directory).iterdir() if file.is_file()]
+        if self.path.startswith("/api/models/"):
+            listed = ", ".join(f'{{"rfilename": "{file.name}", "size": {file.stat().st_size}}}' for file in files)
+            body = f'{{"id": "me/tiny", "sha": "{"1" * 40}", "siblings": [{listed}]}}'.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        else:
+            self.path = "/" + self.path.rpartition("/")[2]
+            super().do_GET()
+
+    def do_HEAD(self) -> None:
+        self.path = "/" + self.path.rpartition("/")[2]
+        super().do_HEAD()
+
+    def end_headers(self) -> None:
+        self.send_header("X-Repo-Commit", "1" * 40)
+        self.send_header("ETag", f'"{abs(hash(self.path))}"')
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+PROGRAM = """
+from demo.errors import InputError
+from demo.models.downloads import Repository, fetch, join
+from demo.models.hub_captioning import blip_captioner
+source = Repository("me/tiny")
+print(source.is_here())
+try:
+    download = join(source)
+    download.ended.wait()
+    download.leave()
+    download.check()
+    fetch(source)
+    print(source.is_here(), download.done == download.total > 0)
+    print(blip_captioner("tiny", "me/tiny", "cpu").known("A dog."))
+except InputError as error:
+    print(error)
+"""
+
+
+def run(home: Path, address: str, **environment: str) -> list[str]:
+    """What the program above prints, in a process of its own: the library reads its variables once."""
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"HF_HOME": str(home), "HF_ENDPOINT": address} | environment,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+def test_a_model_is_downloaded_from_the_hub_without_its_code_and_pickles(folders, tmp_path):
+    served = tmp_path / "served"
+    shutil.copytree(folders["BLIP"], served)
+    (served / "malware.py").write_text("1 / 0")
+    (served / "pytorch_model.bin").write_bytes(b"pickle")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Hub, directory=str(served))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert run(tmp_path / "home", address) == ["False", "True True", "a dog"]
+        server.shutdown()
+    (snapshot,) = (tmp_path / "home" / "hub" / "models--me--tiny" / "snapshots").iterdir()
+    assert {file.name for file in snapshot.iterdir()} == {
+        file.name for file in served.iterdir() if file.suffix in (".json", ".txt", ".safetensors")
+    }
+
+
+def test_without_a_network_a_model_of_the_hub_is_one_sentence(tmp_path):
+    here, said = run(tmp_path, "http://127.0.0.1:9")
+    assert here == "False"
+    assert re.fullmatch(r"me/tiny cannot be downloaded \(.+\): try again when there is a network\.", said)
+    assert "offline" in run(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")[1]

@@ -1,0 +1,125 @@
+"""torchvision's classifiers: each is built with random weights and explains a photograph."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torchvision import models
+
+from demo.errors import InputError
+from demo.models import catalog, imagenet
+from demo.models.layers import feature_maps, find_layers
+from explainers import explain, gradcam_maps, layer_maps
+
+PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
+
+# The last feature maps, which the literature takes, their cells, and how many ReLUs there are by the papers: behind
+# each convolution and hidden layer (AlexNet, VGG), three in each block and one at the start (ResNet), and so on.
+EXPECTED = {
+    "alexnet": ("features.11", 13, 7),
+    "vgg16": ("features.29", 14, 15),
+    "vgg19": ("features.35", 14, 18),
+    "googlenet": ("inception5b", 7, 57),
+    "inception_v3": ("Mixed_7c", 8, 94),
+    "resnet18": ("layer4", 7, 17),
+    "resnet50": ("layer4", 7, 49),
+    "resnet101": ("layer4", 7, 100),
+    "resnet152": ("layer4", 7, 151),
+    "densenet121": ("features.norm5", 7, 121),
+    "squeezenet1_1": ("classifier.2", 13, 26),
+    "mobilenet_v2": ("features.18", 7, 35),
+    "mobilenet_v3_large": ("features.16", 7, 19),
+    "efficientnet_b0": ("features.8", 7, 0),
+    "convnext_tiny": ("features.7", 7, 0),
+    "vit_b_16": ("block 11", 14, 0),
+    "swin_t": ("norm", 7, 0),
+}
+
+
+def built(architecture: str) -> nn.Module:
+    torch.manual_seed(0)
+    options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
+    network = models.get_model(architecture, **options)
+    if architecture == "vit_b_16":
+        nn.init.normal_(network.heads.head.weight, std=0.05)  # zero in a new one, so that nothing had influence
+    return network
+
+
+def test_all_of_the_catalogue_is_tested():
+    assert set(imagenet.ARCHITECTURES.values()) == EXPECTED.keys()
+    assert {entry.name for entry in catalog("classification")[1:]} == imagenet.ARCHITECTURES.keys()
+
+
+@pytest.mark.parametrize("architecture", EXPECTED)
+def test_each_explains_a_photograph_at_its_last_feature_maps(architecture):
+    layer, cells, relus = EXPECTED[architecture]
+    classes = imagenet.weights(architecture).meta["categories"]
+    model = imagenet.classifier(architecture, architecture, built(architecture), classes)
+    assert next(iter(model.layers)) == layer
+    image = model.prepare(Image.open(PHOTO))
+    side = 299 if architecture == "inception_v3" else 224
+    assert image.shape == (1, 3, side, side)
+    best, probability = next(iter(model.predict(image).items()))
+    explanation = explain(model.score(best), image, model.layers[layer], reshape=model.reshape)
+    assert explanation.maps.shape == (1, cells, cells)
+    assert explanation.relus == relus
+    assert explanation.pixel_gradient.abs().max() > 0
+    assert probability == pytest.approx(model.score(*model.classes)(image).softmax(0).max().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "swin_t", "vit_b_16"])
+def test_all_layers_from_one_pass_are_the_layers_one_by_one(architecture):
+    model = imagenet.classifier(architecture, architecture, built(architecture), ["a", *map(str, range(999))])
+    assert len(model.layers) >= 4
+    image = model.prepare(Image.open(PHOTO))
+    runs = []
+    first = list(model.layers.values())[-1]
+    handle = first.register_forward_hook(lambda *_: runs.append(1))
+    together = layer_maps(model.score("a", "7"), image, list(model.layers.values()), reshape=model.reshape)
+    handle.remove()
+    assert len(runs) == 1
+    sizes = [len(maps[0]) for maps in together]
+    assert sizes == sorted(sizes)  # the last layer has the fewest cells
+    for maps, layer in zip(together, model.layers.values(), strict=True):
+        torch.testing.assert_close(maps, gradcam_maps(model.score("a", "7"), image, layer, reshape=model.reshape))
+
+
+def test_layouts_of_feature_maps():
+    channels_last = torch.arange(2 * 2 * 3).view(1, 2, 2, 3)
+    assert feature_maps(channels_last)[0, :, 1, 0].tolist() == [6, 7, 8]
+    tokens = torch.arange(1 + 2 + 9).view(1, 12, 1)  # a class token and two registers before nine patches
+    assert feature_maps(tokens)[0, 0].tolist() == [[3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    first = torch.rand(1, 5, 4, 4)
+    assert feature_maps(first) is first
+    with pytest.raises(ValueError, match=r"shape \(1, 10\)"):
+        feature_maps(torch.zeros(1, 10))
+
+
+def test_a_network_without_feature_maps_has_no_layers():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    image = torch.rand(1, 3, 8, 8, requires_grad=True)
+    assert find_layers(network, lambda: network(image)[0]) == {}
+
+
+def test_labels_with_synonyms_are_known_by_the_first():
+    classes = ["tabby, tabby cat", "tiger cat", "tiger, Panthera tigris"]
+    model = imagenet.classifier("", "resnet18", models.resnet18(num_classes=3), classes)
+    assert (model.known("tabby"), model.known("Tiger"), model.known("tiger cat")) == (
+        classes[0],
+        classes[2],
+        classes[1],
+    )
+    with pytest.raises(InputError, match="Did you mean"):
+        model.known("tabbi")
+
+
+def test_the_photograph_is_normalised_as_the_weights_were_trained():
+    classes = imagenet.weights("alexnet").meta["categories"]
+    image = imagenet.classifier("", "alexnet", built("alexnet"), classes).prepare(
+        Image.fromarray(np.full((50, 80, 3), 255, np.uint8))
+    )
+    expected = (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(image[0, :, 100, 100], expected)

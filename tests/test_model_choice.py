@@ -1,0 +1,188 @@
+"""The choice of models and layers, as somebody with a mouse gets it; tiny models stand where downloads would be."""
+
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import transformers as hf
+from conftest import started
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from playwright.sync_api import Page, expect
+from safetensors.torch import save_file
+from torch import nn
+from torchvision import models
+
+from demo.models import find
+
+PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "dog.jpg"
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory):
+    """A demo with some models here already, and somebody's own classifier."""
+    folder = tmp_path_factory.mktemp("stocked")
+    for repository, made in (
+        ("Salesforce/blip-image-captioning-base", tiny.blip(folder / "1", hf.BlipForConditionalGeneration)),
+        ("Salesforce/blip-vqa-base", tiny.blip(folder / "2", hf.BlipForQuestionAnswering)),
+        ("dandelin/vilt-b32-finetuned-vqa", tiny.vilt(folder / "3")),
+    ):
+        tiny.publish(folder / "hf", repository, made)
+    checkpoints = folder / "torch" / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    torch.manual_seed(0)
+    for name, architecture in (("SqueezeNet 1.1", "squeezenet1_1"), ("ViT-B/16", "vit_b_16")):
+        network = models.get_model(architecture)
+        if architecture == "vit_b_16":
+            nn.init.normal_(network.heads.head.weight, std=0.05)
+        torch.save(network.state_dict(), checkpoints / find("classification", name).source.name)
+    save_file(models.resnet18(num_classes=3).state_dict(), folder / "mine.safetensors")
+    (folder / "labels.txt").write_text("cat\ndog\nzebra")
+    own = ("--classifier", "mine.safetensors", "--arch", "resnet18", "--labels", "labels.txt", "--layer", "layer3")
+    with started(folder, *own, "--max-models", "1") as address:
+        yield address
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def page(browser, stocked):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(stocked)
+    says(page, "Explaining")
+    page.locator("button:has-text('Model and layer'):visible").click()
+    yield page
+    page.close()
+    assert not problems
+
+
+def says(page: Page, text: str, row: int = 0) -> None:
+    expect(page.locator(".panel-row .sentence p:visible").nth(row)).to_contain_text(text)
+
+
+def pick(page: Page, label: str, name: str) -> None:
+    box = page.locator(f"input[role=combobox][aria-label='{label}']:visible")
+    box.click()
+    box.press_sequentially(name)
+    page.get_by_role("option").filter(has_text=name).first.click()
+
+
+def opened(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+    says(page, "Explaining")
+    page.locator("button:has-text('Model and layer'):visible").click()
+
+
+def test_the_page_opens_with_somebodys_own_classifier_at_their_layer(page):
+    says(page, "cells of layer3 of mine")
+    expect(page.locator("#classification-top button")).to_have_count(3)
+    pick(page, "Model", "ResNet-50 (ImageNet)")
+    says(page, "cells of layer4 of ResNet-50 (ImageNet)")
+
+
+def test_the_list_says_what_is_here_and_how_large_it_is(page):
+    page.locator("input[role=combobox][aria-label='Model']:visible").click()
+    offered = page.get_by_role("option")
+    expect(offered.filter(has_text="SqueezeNet")).to_have_text(re.compile(r"SqueezeNet 1\.1 \(is here, 5 MB\)"))
+    expect(offered.filter(has_text="VGG-16")).to_have_text(re.compile(r"VGG-16 \(to download, 553 MB\)"))
+    expect(offered.filter(has_text="ResNet-50 (ImageNet)")).not_to_contain_text("MB")
+
+
+def test_a_model_that_cannot_be_had_changes_nothing(page):
+    pick(page, "Model", "SqueezeNet")
+    says(page, "of SqueezeNet 1.1")
+    page.locator("#classification-top button").nth(1).click()
+    label = page.locator("#classification-top button").nth(1).inner_text().split("\n")[0].strip()
+    says(page, f"Explaining {label}")
+    pick(page, "Model", "VGG-19")
+    alert = page.locator(".download [role=alert]:visible")
+    expect(alert).to_have_text(
+        re.compile(
+            r"vgg19-dcbb9e9d\.pth cannot be downloaded \(.+\): try again .* The demo goes on with SqueezeNet 1\.1\."
+        )
+    )
+    expect(page.locator("input[aria-label='Model']:visible")).to_have_value(re.compile("SqueezeNet"))
+    says(page, f"Explaining {label}")
+    page.locator("#classification-top button").nth(2).click()
+    says(page, "of SqueezeNet 1.1")
+
+
+def test_two_models_on_one_photograph_and_class(page):
+    pick(page, "Model", "ResNet-50 (ImageNet)")
+    says(page, "of ResNet-50 (ImageNet)")
+    pick(page, "Compare it with the model", "mine")
+    says(page, "of ResNet-50 (ImageNet). Its own prediction is zebra")
+    says(page, "Explaining zebra: ", row=1)
+    says(page, "cells of layer3 of mine. Its own prediction is ", row=1)
+    says(page, "Each row has its own scale", row=1)
+    # A class that only one of them knows.
+    page.locator("#classification-top button").nth(1).click()
+    says(page, "mine has no class “African elephant”. It knows 3")
+    pick(page, "Compare it with the model", "nothing")
+    says(page, "Explaining African elephant")
+    expect(page.locator(".panel-row .sentence p:visible")).to_have_count(1)
+
+
+def test_all_layers_in_a_strip_and_a_click_on_one(page):
+    pick(page, "Model", "ViT-B/16")
+    says(page, "of block 11 of ViT-B/16. This network has no ReLU, so Guided Backprop has nothing to guide")
+    page.get_by_text("Show Grad-CAM at all layers").locator("visible=true").click()
+    strip = page.locator(".strip:visible")
+    expect(strip.locator(".caption-label")).to_have_text([f"block {number}" for number in range(1, 12)])
+    strip.locator("button", has_text="block 4").click()
+    says(page, "cells of block 4 of ViT-B/16")
+    expect(page.locator("input[aria-label='Layer']:visible")).to_have_value("block 4")
+    page.get_by_text("Show Grad-CAM at all layers").locator("visible=true").click()
+    expect(strip).to_have_count(0)
+
+
+def test_a_captioner_of_the_hub(page):
+    opened(page, "Captioning")
+    pick(page, "Model", "BLIP base")
+    says(page, "4 × 4 cells of block 2 of BLIP base")
+    box = page.locator("#caption textarea")
+    box.fill("A dog's running on grass")
+    box.press("Enter")
+    says(page, "Explaining a dog's running on grass")
+    words = page.locator("#words .caption-label")
+    expect(words).to_have_text(["(all)", "a", "dog", "'s", "running", "on", "grass"])
+    page.locator("#words button", has_text="running").click()
+    says(page, "Explaining running: ")
+    box.fill("a 🦓")
+    box.press("Enter")
+    says(page, "BLIP base cannot read “🦓”")
+
+
+def test_answerers_of_the_hub(page):
+    opened(page, "Question answering")
+    pick(page, "Model", "ViLT")
+    says(page, "4 × 4 cells of block 1 of ViLT")
+    expect(page.locator("#vqa-top button")).to_have_count(5)
+    pick(page, "Model", "BLIP VQA")
+    says(page, "cells of block 2 of BLIP VQA")
+    box = page.locator("#vqa-chosen input")
+    box.fill("black white dog")
+    box.press("Enter")
+    says(page, "Explaining black white dog as the answer to “What is in the picture?”: probability")
+    says(page, "(log-probability -")
+
+
+def test_the_endpoints_take_models_that_are_here_and_do_not_wait_for_others(stocked):
+    client = Client(stocked, verbose=False)
+    photo = handle_file(PHOTO)
+    *_, details = client.predict(photo, "", "ViT-B/16", "block 3", api_name="/explain_class")
+    assert (details["model"], details["layer"], details["relus"]) == ("ViT-B/16", "block 3", 0)
+    *_, details = client.predict(photo, "a dog", "1", "BLIP base", "", api_name="/explain_caption")
+    assert (details["target"], details["score_is"], details["layer"]) == ("dog", "log-probability", "block 2")
+    *_, details = client.predict(photo, "is the dog on grass?", "yes", "ViLT", "", api_name="/explain_answer")
+    assert (details["target"], details["score_is"]) == ("yes", "logit")
+    started_at = time.monotonic()
+    with pytest.raises(AppError, match=r"ConvNeXt-Tiny is being downloaded \(114 MB\): ask again in a few minutes"):
+        client.predict(photo, "ConvNeXt-Tiny", api_name="/classify")
+    assert time.monotonic() - started_at < 20
+    client.close()

@@ -1,0 +1,129 @@
+"""Somebody's own classifier, from files that fit and from files that do not."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torchvision.models import get_model
+
+from demo import models
+from demo.errors import InputError
+from demo.models import catalog, load, use_own_classifier
+from demo.models.own import hub_classifier, torchvision_classifier
+from explainers import explain
+
+PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
+CLASSES = ["cat", "dog", "zebra crossing"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "labels.txt").write_text("cat\ndog\nzebra crossing\n\n", encoding="utf-8")
+    (tmp_path / "four.txt").write_text("cat\ndog\ncow\nox")
+    (tmp_path / "twice.txt").write_text("cat\ncat\ncow")
+    (tmp_path / "gap.txt").write_text("cat\n\ncow")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\xff")
+    torch.manual_seed(0)
+    state = get_model("resnet18", num_classes=3).state_dict()
+    save_file(state, tmp_path / "mine.safetensors")
+    torch.save(state, tmp_path / "mine.pth")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layer", "expected"),
+    [("resnet18", None, "layer4"), ("resnet18", "layer3.1", "layer3.1"), ("mobilenet_v3_small", None, "features.12")],
+)
+def test_weights_of_any_number_of_classes(folder, architecture, layer, expected):
+    torch.manual_seed(1)
+    network = get_model(architecture, num_classes=3)
+    save_file(network.state_dict(), folder / "net.safetensors")
+    model = torchvision_classifier(
+        str(folder / "net.safetensors"), architecture, str(folder / "labels.txt"), layer, "cpu"
+    )
+    assert (model.name, model.classes) == ("net", CLASSES)
+    assert next(iter(model.layers)) == expected
+    image = model.prepare(Image.open(PHOTO))
+    explanation = explain(model.score("Zebra Crossing", "cat"), image, model.layers[expected], reshape=model.reshape)
+    torch.testing.assert_close(explanation.scores, network.eval()(image)[0, [2, 0]].detach())
+
+
+@pytest.mark.parametrize("auxiliary", [True, False])
+def test_googlenet_with_and_without_what_is_for_training_only(folder, auxiliary):
+    network = get_model("googlenet", num_classes=3, init_weights=False, aux_logits=auxiliary)
+    save_file(network.state_dict(), folder / "net.safetensors")
+    model = torchvision_classifier(
+        str(folder / "net.safetensors"), "googlenet", str(folder / "labels.txt"), None, "cpu"
+    )
+    assert next(iter(model.layers)) == "inception5b"
+
+
+@pytest.mark.parametrize(
+    ("weights", "architecture", "labels", "layer", "message"),
+    [
+        ("none.safetensors", "resnet18", "labels.txt", None, "There is no file “.*none.safetensors”"),
+        ("mine.pth", "resnet18", "labels.txt", None, "is not a safetensors file: save the state dict with"),
+        ("mine.safetensors", "resnet50", "labels.txt", None, "is not a resnet50: it lacks “layer1.0.bn3.bias”"),
+        ("mine.safetensors", "vgg11", "labels.txt", None, "is not a vgg11"),
+        ("mine.safetensors", "renset18", "labels.txt", None, "no classifier “renset18”. It has resnet18"),
+        ("mine.safetensors", "resnet18", "four.txt", None, "is for 3 classes, but “.*four.txt” names 4"),
+        ("mine.safetensors", "resnet18", "twice.txt", None, "Two classes of “.*twice.txt” are called “cat”"),
+        ("mine.safetensors", "resnet18", "gap.txt", None, "at least two lines and no empty one"),
+        ("mine.safetensors", "resnet18", "none.txt", None, "The labels “.*none.txt” cannot be read"),
+        ("mine.safetensors", "resnet18", "binary.txt", None, "The labels “.*binary.txt” cannot be read"),
+        ("mine.safetensors", "resnet18", "labels.txt", "leyer4", "no layer “leyer4”. It has layer4"),
+        ("mine.safetensors", "resnet18", "labels.txt", "fc", r"The layer “fc” cannot be used: .*shape \(1, 3\)"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(folder, weights, architecture, labels, layer, message):
+    with pytest.raises(InputError, match=message):
+        torchvision_classifier(str(folder / weights), architecture, str(folder / labels), layer, "cpu")
+
+
+def test_a_classifier_of_transformers_from_a_folder(tmp_path):
+    folder = tiny.vit_classifier(tmp_path / "my-vit", CLASSES)
+    model = hub_classifier(str(folder), None, "cpu")
+    assert (model.name, model.classes, list(model.layers)) == ("my-vit", CLASSES, ["block 1"])
+    image = model.prepare(Image.open(PHOTO))
+    assert image.shape == (1, 3, 64, 64)
+    assert image.min() >= -1  # mean and deviation are those of the folder
+    explanation = explain(model.score("dog"), image, model.layers["block 1"], reshape=model.reshape)
+    assert (explanation.maps.shape, explanation.relus) == ((1, 4, 4), 0)
+    assert next(iter(hub_classifier(str(folder), "vit.layers.0", "cpu").layers)) == "vit.layers.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty", "cannot be opened as an image classifier of transformers"),
+        ("mine.safetensors", "is a file: give --arch and --labels"),
+        ("not/a/name/at all", "cannot be opened as an image classifier of transformers: Repo id"),
+    ],
+)
+def test_what_is_no_classifier_of_transformers(folder, name, message):
+    (folder / "empty").mkdir()
+    path = str(folder / name) if (folder / name).exists() else name
+    with pytest.raises(InputError, match=message):
+        hub_classifier(path, None, "cpu")
+
+
+def test_it_is_offered_behind_the_shipped_one_and_not_opened_twice(folder, monkeypatch):
+    monkeypatch.setitem(models._ENTRIES, "classification", catalog("classification"))
+    monkeypatch.setattr(models, "_loaded", dict(models._loaded))
+    opened = []
+
+    def mine(device):
+        opened.append(device)
+        return torchvision_classifier(
+            str(folder / "mine.safetensors"), "resnet18", str(folder / "labels.txt"), None, device
+        )
+
+    use_own_classifier(mine)
+    assert [entry.name for entry in catalog("classification")[:2]] == ["ResNet-50 (ImageNet)", "mine"]
+    assert load("classification", "mine").classes == CLASSES
+    assert opened == ["cpu"]
+    with pytest.raises(InputError, match="a model called “mine” already"):
+        use_own_classifier(mine)

@@ -1,0 +1,129 @@
+"""Tiny models of the hub's architectures with random weights, saved in the format that the hub's are published in."""
+
+from pathlib import Path
+
+import torch
+import transformers as hf
+from tokenizers import ByteLevelBPETokenizer
+
+WORDS = (
+    "a the dog cat zebra elephant is in on grass two run ##ning stand what color of photo ? . yes no ' s black white"
+)
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
+
+TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+VISION = {**TEXT, "image_size": 64, "patch_size": 16}
+
+
+def bert_tokenizer(folder: Path) -> hf.BertTokenizerFast:
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = [*SPECIAL, *WORDS.split()]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    tokenizer = hf.BertTokenizerFast(vocab=str(folder / "vocab.txt"), bos_token="[DEC]")
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def save(folder: Path, model: hf.PreTrainedModel, processor: hf.BaseImageProcessor) -> Path:
+    """Weights large enough that words and places make a difference."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(6)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def blip(folder: Path, model_class: type) -> Path:
+    tokenizer = bert_tokenizer(folder)
+    text = {
+        **TEXT,
+        "vocab_size": len(tokenizer),
+        "encoder_hidden_size": 32,
+        "projection_dim": 32,
+        "bos_token_id": tokenizer.convert_tokens_to_ids("[DEC]"),
+        "sep_token_id": tokenizer.sep_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "is_decoder": True,
+        "max_position_embeddings": 256,
+    }
+    torch.manual_seed(0)
+    config = hf.BlipConfig(text_config=text, vision_config=VISION, projection_dim=32, image_text_hidden_size=32)
+    return save(folder, model_class(config), hf.BlipImageProcessor(size={"height": 64, "width": 64}))
+
+
+def git(folder: Path) -> Path:
+    tokenizer = bert_tokenizer(folder)
+    torch.manual_seed(0)
+    config = hf.GitConfig(
+        vision_config=VISION,
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        max_position_embeddings=256,
+        **TEXT,
+    )
+    processor = hf.CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    return save(folder, hf.GitForCausalLM(config), processor)
+
+
+def vit_gpt2(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator(
+        ["a dog is running on grass", "two cats stand in a photo"] * 9, 300, special_tokens=["<|endoftext|>"]
+    )
+    trained.save_model(str(folder))
+    tokenizer = hf.GPT2TokenizerFast(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"))
+    tokenizer.save_pretrained(folder)
+    end = tokenizer.eos_token_id
+    torch.manual_seed(0)
+    decoder = hf.GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_positions=256,
+        bos_token_id=end,
+        eos_token_id=end,
+    )
+    config = hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        hf.ViTConfig(**VISION), decoder, decoder_start_token_id=end, pad_token_id=end, eos_token_id=end
+    )
+    model = hf.VisionEncoderDecoderModel(config)
+    processor = hf.ViTImageProcessor(size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    return save(folder, model, processor)
+
+
+def vilt(folder: Path) -> Path:
+    tokenizer = bert_tokenizer(folder)
+    answers = ["yes", "no", "2", "Grass", "black and white"]
+    torch.manual_seed(0)
+    config = hf.ViltConfig(
+        **VISION,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=12,
+        max_image_length=-1,
+        id2label=dict(enumerate(answers)),
+    )
+    processor = hf.ViltImageProcessor(size={"shortest_edge": 64}, size_divisor=16)
+    return save(folder, hf.ViltForQuestionAnswering(config), processor)
+
+
+def vit_classifier(folder: Path, classes: list[str]) -> Path:
+    torch.manual_seed(0)
+    config = hf.ViTConfig(**VISION, id2label=dict(enumerate(classes)))
+    processor = hf.ViTImageProcessor(size={"height": 64, "width": 64}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    return save(folder, hf.ViTForImageClassification(config), processor)
+
+
+def publish(home: Path, repository: str, folder: Path) -> None:
+    """Move a saved model to where the hub's cache in `home` keeps what was downloaded."""
+    cached = home / "hub" / f"models--{repository.replace('/', '--')}"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    (cached / "snapshots").mkdir()
+    folder.rename(cached / "snapshots" / ("0" * 40))
