@@ -36,7 +36,7 @@ socket.socket.connect_ex = refuse(socket.socket.connect_ex, 1)
 
 
 @contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[str]:
+def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
     """The address of a demo that runs with the models in `folder` and without any connection to elsewhere."""
     (folder / "site").mkdir(exist_ok=True)
     (folder / "site" / "sitecustomize.py").write_text(NO_WAY_OUT)
@@ -46,7 +46,7 @@ def started(folder: Path, *arguments: str) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, "-u", ROOT / "app.py", *arguments],
             cwd=folder,
-            env=os.environ | {name: str(path) for name, path in homes.items()},
+            env=os.environ | {name: str(path) for name, path in homes.items()} | environment,
             stdout=subprocess.PIPE,
             stderr=output,
             text=True,

@@ -1,13 +1,10 @@
 """BLIP, GIT, ViT-GPT2 and ViLT: tiny ones with random weights, opened from the published format."""
 
-import functools
-import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -238,35 +235,6 @@ def test_a_pickle_is_not_opened(folders, tmp_path):
         blip_captioner("", str(tmp_path / "blip"), "cpu")
 
 
-class Hub(http.server.SimpleHTTPRequestHandler):
-    """What the hub answers to those who want one model, from a folder with its files."""
-
-    def do_GET(self) -> None:
-        files = [file for file in Path(self.directory).iterdir() if file.is_file()]
-        if self.path.startswith("/api/models/"):
-            listed = ", ".join(f'{{"rfilename": "{file.name}", "size": {file.stat().st_size}}}' for file in files)
-            body = f'{{"id": "me/tiny", "sha": "{"1" * 40}", "siblings": [{listed}]}}'.encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-        else:
-            self.path = "/" + self.path.rpartition("/")[2]
-            super().do_GET()
-
-    def do_HEAD(self) -> None:
-        self.path = "/" + self.path.rpartition("/")[2]
-        super().do_HEAD()
-
-    def end_headers(self) -> None:
-        self.send_header("X-Repo-Commit", "1" * 40)
-        self.send_header("ETag", f'"{abs(hash(self.path))}"')
-        super().end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
 PROGRAM = """
 from demo.errors import InputError
 from demo.models.downloads import Repository, fetch, join
@@ -305,11 +273,8 @@ def test_a_model_is_downloaded_from_the_hub_without_its_code_and_pickles(folders
     shutil.copytree(folders["BLIP"], served)
     (served / "malware.py").write_text("1 / 0")
     (served / "pytorch_model.bin").write_bytes(b"pickle")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Hub, directory=str(served))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
+    with tiny.hub(served) as address:
         assert run(tmp_path / "home", address) == ["False", "True True", "a dog"]
-        server.shutdown()
     (snapshot,) = (tmp_path / "home" / "hub" / "models--me--tiny" / "snapshots").iterdir()
     assert {file.name for file in snapshot.iterdir()} == {
         file.name for file in served.iterdir() if file.suffix in (".json", ".txt", ".safetensors")

@@ -1,7 +1,9 @@
 """The choice of models and layers, as somebody with a mouse gets it; tiny models stand where downloads would be."""
 
+import contextlib
 import re
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -186,3 +188,34 @@ def test_the_endpoints_take_models_that_are_here_and_do_not_wait_for_others(stoc
         client.predict(photo, "ConvNeXt-Tiny", api_name="/classify")
     assert time.monotonic() - started_at < 20
     client.close()
+
+
+def test_a_download_shows_itself_can_be_stopped_and_is_shared(browser, tmp_path):
+    go_on = threading.Event()
+    served = tiny.vilt(tmp_path / "vilt")
+    with (
+        tiny.hub(served, go_on) as hub,
+        started(tmp_path, HF_ENDPOINT=hub) as address,
+        contextlib.closing(browser.new_page()) as first,
+        contextlib.closing(browser.new_page()) as second,
+    ):
+        for page in (first, second):
+            page.goto(address)
+            opened(page, "Question answering")
+            pick(page, "Model", "ViLT")
+            expect(page.locator(".download [role=status]:visible")).to_have_text(
+                re.compile(r"Downloading ViLT: \d+ of \d+ MB")
+            )
+        first.get_by_role("button", name="Stop the download").click()
+        expect(first.locator(".download [role=alert]:visible")).to_have_text(
+            "The download was stopped. The demo goes on with ResNet-50 + LSTM (questions)."
+        )
+        expect(first.locator("input[aria-label='Model']:visible")).to_have_value("ResNet-50 + LSTM (questions)")
+        # Meanwhile everything else works, and the other one still waits.
+        first.locator("#vqa-top button").nth(1).click()
+        says(first, "of ResNet-50 + LSTM (questions)")
+        expect(second.get_by_role("button", name="Stop the download")).to_be_visible()
+        go_on.set()
+        says(second, "of block 1 of ViLT")
+        expect(second.locator(".download p:visible")).to_have_count(0)
+        expect(second.locator("input[aria-label='Model']:visible")).to_have_value(re.compile("ViLT .is here"))

@@ -1,5 +1,11 @@
 """Tiny models of the hub's architectures with random weights, saved in the format that the hub's are published in."""
 
+import functools
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -127,3 +133,57 @@ def publish(home: Path, repository: str, folder: Path) -> None:
     (cached / "refs" / "main").write_text("0" * 40)
     (cached / "snapshots").mkdir()
     folder.rename(cached / "snapshots" / ("0" * 40))
+
+
+class Hub(http.server.SimpleHTTPRequestHandler):
+    """What the hub answers about any model: the files of one folder. Weights wait half-way until they may go on."""
+
+    def __init__(self, *given: object, go_on: threading.Event, **named: object) -> None:
+        self.go_on = go_on
+        super().__init__(*given, **named)
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/api/models/"):
+            files = [file for file in Path(self.directory).iterdir() if file.is_file()]
+            siblings = [{"rfilename": file.name, "size": file.stat().st_size} for file in files]
+            body = json.dumps({"id": "me/tiny", "sha": "1" * 40, "siblings": siblings}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        else:
+            self.path = "/" + self.path.rpartition("/")[2]
+            super().do_GET()
+
+    def do_HEAD(self) -> None:
+        self.path = "/" + self.path.rpartition("/")[2]
+        super().do_HEAD()
+
+    def copyfile(self, source: object, outputfile: object) -> None:
+        data = source.read()
+        outputfile.write(data[: len(data) // 2])
+        if self.path.endswith(".safetensors"):
+            self.go_on.wait(60)
+        outputfile.write(data[len(data) // 2 :])
+
+    def end_headers(self) -> None:
+        self.send_header("X-Repo-Commit", "1" * 40)
+        self.send_header("ETag", f'"{self.path.strip("/").replace("/", "-")}"')
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def hub(folder: Path, go_on: threading.Event | None = None) -> Iterator[str]:
+    """The address of a hub whose every model is the one in a folder; its weights arrive when `go_on` is set."""
+    if go_on is None:
+        go_on = threading.Event()
+        go_on.set()
+    handler = functools.partial(Hub, directory=str(folder), go_on=go_on)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        go_on.set()
+        server.shutdown()
