@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,11 @@ def test_two_models_on_one_photograph_and_class(page):
     says(page, "Explaining zebra: ", row=1)
     says(page, "cells of layer3 of mine. Its own prediction is ", row=1)
     says(page, "Each row has its own scale", row=1)
+    with page.expect_download() as download:
+        page.locator("button:has-text('Download all panels'):visible").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert len(set(archive.namelist())) == 7
+        assert "zebra_by_mine_gradcam.png" in archive.namelist()
     # A class that only one of them knows.
     page.locator("#classification-top button").nth(1).click()
     says(page, "mine has no class “African elephant”. It knows 3")

@@ -13,7 +13,7 @@ from demo.images import open_photo
 from demo.models import load, require
 from demo.models.captioning import WHOLE, words
 from demo.rows import Explained, make_rows, png, thumbnails
-from demo.tabs import frame
+from demo.tabs import choices, endpoints, frame, panel_rows
 from explainers import explain, gradcam_maps
 
 TASK: Final = "captioning"
@@ -112,12 +112,12 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         elem_id="words",
         elem_classes="strip",
     )
-    panels = frame.panels(shared, lambda model, details: model.score(details["caption"], details["word"]))
+    panels = panel_rows.panels(shared, lambda model, details: model.score(details["caption"], details["word"]))
     seen = gr.State("no photograph yet")  # the one that the widgets are about
     shown = gr.State(("", WHOLE))  # the sentence that the strip is about, and the word of it in the panels
     with gr.Accordion("Model and layer", open=False), gr.Row():
-        model = frame.models(page, TASK, "Model").using
-        layer = frame.layers()
+        model = choices.models(page, TASK, "Model").using
+        layer = choices.layers()
 
     def explain_shown(
         upload: frame.Upload, asked: tuple[str, int], model_name: str, layer_name: str
@@ -197,7 +197,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         text.submit(explain_sentence, [shared.photo, text, model, layer], outputs, **last),
         beam.input(explain_sentence, [shared.photo, beam, model, layer], outputs, **last),
         layer.input(explain_shown, asked, [gallery, shown, panels.state], **last),
-        panels.layers.select(frame.layer_name, None, layer, trigger_mode="multiple", **frame.QUIET).then(
+        panels.layers.select(panel_rows.layer_name, None, layer, trigger_mode="multiple", **frame.QUIET).then(
             explain_shown, asked, [gallery, shown, panels.state], **last | {"trigger_mode": "multiple"}
         ),
         # Not the last click alone: for that Gradio sends the first one's word again.
@@ -205,6 +205,6 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     ):
         panels.refresh(event)
 
-    frame.endpoint("caption", caption, [frame.text("model")], [gr.Textbox(visible=False, label="caption")])
+    endpoints.endpoint("caption", caption, [endpoints.text("model")], [gr.Textbox(visible=False, label="caption")])
     names = ("caption", "word", "model", "layer")
-    frame.explanation_endpoint("explain_caption", explain_caption, [frame.text(name) for name in names])
+    endpoints.explanation_endpoint("explain_caption", explain_caption, [endpoints.text(name) for name in names])

@@ -11,7 +11,7 @@ from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import load, require
 from demo.rows import Explained, make_rows
-from demo.tabs import frame
+from demo.tabs import choices, endpoints, frame, panel_rows
 from explainers import explain
 
 TASK: Final = "classification"
@@ -79,13 +79,15 @@ def explain_class(image: str, class_name: str, model: str, layer: str) -> Explai
 
 def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
-    label, chosen, other = widgets = frame.targets("What the network sees: click a class to explain it", "class", TASK)
-    panels = frame.panels(shared, lambda model, details: model.score(details["target"]))
+    label, chosen, other = widgets = choices.targets(
+        "What the network sees: click a class to explain it", "class", TASK
+    )
+    panels = panel_rows.panels(shared, lambda model, details: model.score(details["target"]))
     seen = gr.State(OPENING)  # the photograph that the widgets are about
     with gr.Accordion("Model and layer", open=False), gr.Row():
-        model = frame.models(page, TASK, "Model")
-        layer = frame.layers()
-        rival = frame.models(page, TASK, "Compare it with the model", frame.NOTHING)
+        model = choices.models(page, TASK, "Model")
+        layer = choices.layers()
+        rival = choices.models(page, TASK, "Compare it with the model", frame.NOTHING)
 
     def explain_choice(
         upload: frame.Upload,
@@ -97,7 +99,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     ) -> Explained | str:
         try:
             path = frame.photo_path(upload)
-            names = frame.pair(chosen_name or top(predictions(path, model_name)), other_name)
+            names = choices.pair(chosen_name or top(predictions(path, model_name)), other_name)
             if rival_name not in ("", model_name):
                 return compared(path, names, (model_name, rival_name), layer_name)
             return explained(path, names, model_name, layer_name)
@@ -122,7 +124,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         yield {label: probability, chosen: first, other: ""}
         yield {panels.state: explain_choice(upload, first, "", model_name, layer_name, rival_name)}
 
-    def choices(model_name: str) -> dict[Any, Any]:
+    def offers(model_name: str) -> dict[Any, Any]:
         network = load(TASK, model_name)
         names, layers = sorted(network.classes, key=str.casefold), list(network.layers)
         return {
@@ -142,7 +144,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
             label: probability,
             chosen: first,
             other: second,
-            panels.state: explained(path, frame.pair(first, second), model_name, ""),
+            panels.state: explained(path, choices.pair(first, second), model_name, ""),
             seen: upload,
         }
 
@@ -156,12 +158,12 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         "show_progress_on": [label, *panels.pictures],
     } | listen
     offered = [chosen, other, layer]
-    loaded = page.load(choices, model.using, offered, **listen)
+    loaded = page.load(offers, model.using, offered, **listen)
     for event in (
         loaded.then(open_page, [shared.photo, model.using], prediction, **listen),
         shared.photo.change(**predict, trigger_mode="always_last"),
         opened.then(**predict, trigger_mode="multiple"),
-        model.using.change(choices, model.using, offered, **listen)
+        model.using.change(offers, model.using, offered, **listen)
         .then(lambda: None, None, seen, **listen)
         .then(**predict, trigger_mode="multiple"),
         rival.using.change(
@@ -169,10 +171,10 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         ),
     ):
         panels.refresh(event)
-    frame.on_choice(widgets, layer, panels, choice, explain_choice)
+    choices.on_choice(widgets, layer, panels, choice, explain_choice)
 
-    frame.endpoint(
-        "classify", classify, [frame.text("model")], [gr.Label(visible=False, num_top_classes=5, label="label")]
+    endpoints.endpoint(
+        "classify", classify, [endpoints.text("model")], [gr.Label(visible=False, num_top_classes=5, label="label")]
     )
     names = ("class_name", "model", "layer")
-    frame.explanation_endpoint("explain_class", explain_class, [frame.text(name) for name in names])
+    endpoints.explanation_endpoint("explain_class", explain_class, [endpoints.text(name) for name in names])

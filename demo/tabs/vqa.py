@@ -13,7 +13,7 @@ from demo.images import open_photo
 from demo.models import catalog, load, require
 from demo.models.vqa import Answerer
 from demo.rows import Explained, make_rows
-from demo.tabs import captioning, classification, frame
+from demo.tabs import captioning, choices, classification, endpoints, frame, panel_rows
 from explainers import explain
 
 TASK: Final = "vqa"
@@ -100,14 +100,16 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         )
         suggested = gr.Radio([], label="Or take one of these", scale=2, min_width=260, elem_id="suggested")
     note = gr.HTML(elem_id="ignored", elem_classes="sentence", visible=False)
-    label, chosen, other = widgets = frame.targets("What the network answers: click one to explain it", "answer", TASK)
-    panels = frame.panels(shared, lambda model, details: model.score(details["question"], details["target"]))
+    label, chosen, other = widgets = choices.targets(
+        "What the network answers: click one to explain it", "answer", TASK
+    )
+    panels = panel_rows.panels(shared, lambda model, details: model.score(details["question"], details["target"]))
     seen = gr.State("no photograph yet")  # the one that the widgets are about
     offered = gr.State([])  # the suggested questions
     asked = gr.State("")  # the question that the answers belong to
     with gr.Accordion("Model and layer", open=False), gr.Row():
-        model = frame.models(page, TASK, "Model").using
-        layer = frame.layers()
+        model = choices.models(page, TASK, "Model").using
+        layer = choices.layers()
 
     def explain_choice(
         upload: frame.Upload, question: str, chosen_name: str, other_name: str, model_name: str, layer_name: str
@@ -115,7 +117,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         try:
             path = frame.photo_path(upload)
             chosen_name = chosen_name or top(predictions(path, question, model_name))
-            return explained(path, question, frame.pair(chosen_name, other_name), model_name, layer_name)
+            return explained(path, question, choices.pair(chosen_name, other_name), model_name, layer_name)
         except InputError as error:
             return str(error)
 
@@ -163,7 +165,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
             found = []  # `ask` has said why
         yield {offered: found, suggested: gr.Radio(choices=found, value=question if found else None)}
 
-    def choices(model_name: str) -> dict[Any, Any]:
+    def offers(model_name: str) -> dict[Any, Any]:
         network = load(TASK, model_name)
         names, layers = sorted(network.answers), list(network.layers)
         return {
@@ -186,20 +188,20 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         "trigger_mode": "always_last",
     } | listen
     choice = [shared.photo, asked, chosen, other, model, layer]
-    page.load(choices, model, [chosen, other, layer], **listen)
+    page.load(offers, model, [chosen, other, layer], **listen)
     for event in (
         shared.photo.change(**looking, trigger_mode="always_last"),
         opened.then(**looking, trigger_mode="multiple"),
-        model.change(choices, model, [chosen, other, layer], **listen)
+        model.change(offers, model, [chosen, other, layer], **listen)
         .then(lambda: None, None, seen, **listen)
         .then(**looking, trigger_mode="multiple"),
         text.submit(ask, [shared.photo, text, model, layer], **asking),
         suggested.input(ask, [shared.photo, suggested, model, layer], **asking),
     ):
         panels.refresh(event)
-    frame.on_choice(widgets, layer, panels, choice, explain_choice)
+    choices.on_choice(widgets, layer, panels, choice, explain_choice)
 
     top_answers = gr.Label(visible=False, num_top_classes=5, label="label")
-    frame.endpoint("answer", answer, [frame.text("question"), frame.text("model")], [top_answers])
+    endpoints.endpoint("answer", answer, [endpoints.text("question"), endpoints.text("model")], [top_answers])
     names = ("question", "answer", "model", "layer")
-    frame.explanation_endpoint("explain_answer", explain_answer, [frame.text(name) for name in names])
+    endpoints.explanation_endpoint("explain_answer", explain_answer, [endpoints.text(name) for name in names])

@@ -1,0 +1,182 @@
+"""The choice of a model, with its download, of a layer, and of what is explained."""
+
+import asyncio
+import html
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from demo.errors import InputError
+from demo.models import catalog, find
+from demo.models.downloads import join
+from demo.rows import Explained
+from demo.tabs.frame import NETWORK, NOTHING, QUIET
+from demo.tabs.panel_rows import Panels, layer_name
+
+LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
+
+
+class Models(NamedTuple):
+    """The choice of a model for a tab: its name in the list, and the name of the one that is in use.
+
+    They differ while a model is being downloaded. `using` changes only to a model that is here.
+    """
+
+    listed: gr.Dropdown
+    using: gr.State
+
+
+def offered(task: str) -> list[tuple[str, str]]:
+    """The models for a task, with their sizes and whether they are here, and the names that they are loaded by."""
+    return [
+        (
+            entry.name
+            if entry.shipped
+            else f"{entry.name} ({'is here' if entry.is_here() else 'to download'}, {entry.megabytes:.0f} MB)",
+            entry.name,
+        )
+        for entry in catalog(task)
+    ]
+
+
+def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | None = None) -> Models:
+    """Build the choice of a model, with its download; `nothing` is a first choice that is none."""
+    first = [nothing] if nothing else []
+    start = nothing[1] if nothing else initial_model(task)
+    with gr.Column(min_width=260):
+        listed = gr.Dropdown(
+            [*first, *offered(task)], value=start, label=label, elem_id=f"{task}-{label}".replace(" ", "-")
+        )
+        said = gr.HTML(visible=False, elem_classes="download")
+        stop = gr.Button("Stop the download", visible=False, size="sm")
+    using = gr.State(start)
+    waiting: dict[str, object] = {}  # session -> what it waits for, which is replaced by another choice
+
+    async def pick(name: str, before: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
+        session = str(request.session_hash)
+        mine = waiting[session] = object()
+        entry = find(task, name) if name != NOTHING[1] else None
+        download = join(entry.source) if entry and entry.source else None
+        quiet = {said: gr.HTML(visible=False), stop: gr.Button(visible=False)}
+        try:
+            while download and not download.ended.is_set() and waiting.get(session) is mine:
+                arrived, total = (f"{size / 1e6:.0f}" for size in (download.done, download.total))
+                progress = f"Downloading {name}: {arrived} of {total} MB" if download.total else f"Asking for {name}"
+                yield {said: gr.HTML(f"<p role='status'>{progress}</p>", visible=True), stop: gr.Button(visible=True)}
+                await asyncio.sleep(0.3)
+            if waiting.get(session, mine) is not mine:
+                return  # something else was chosen meanwhile, and shows itself
+            if session not in waiting:
+                raise InputError("The download was stopped.")
+            if download:
+                download.check()
+        except InputError as error:
+            text = html.escape(f"{error} The demo goes on with {before or 'one model'}.")
+            yield quiet | {listed: before, said: gr.HTML(f"<p role='alert'>{text}</p>", visible=True)}
+            return
+        finally:
+            if download:
+                download.leave()
+            if waiting.get(session) is mine:
+                del waiting[session]
+        yield quiet | {using: name, listed: gr.Dropdown([*first, *offered(task)], value=name)}
+
+    def give_up(request: gr.Request) -> None:
+        waiting.pop(str(request.session_hash), None)
+
+    listed.input(
+        pick,
+        [listed, using],
+        [listed, using, said, stop],
+        concurrency_limit=None,
+        trigger_mode="multiple",
+        **QUIET,
+    )
+    stop.click(give_up, queue=False, **QUIET)
+    page.load(lambda: gr.Dropdown([*first, *offered(task)]), None, listed, **QUIET)
+    return Models(listed, using)
+
+
+def layers() -> gr.Dropdown:
+    """Build the choice of a layer, which the tab fills."""
+    return gr.Dropdown([], label="Layer", info=LAYER_INFO, min_width=260)
+
+
+def initial_model(task: str) -> str:
+    """The name of the model that a tab opens with: the user's own, if there is one, else the default one."""
+    shipped = [entry for entry in catalog(task) if entry.shipped]
+    return shipped[-1].name
+
+
+class Targets(NamedTuple):
+    """The widgets that offer what can be explained: the five most probable, all, and all again to compare with."""
+
+    label: gr.Label
+    chosen: gr.Dropdown
+    other: gr.Dropdown
+
+
+def targets(title: str, kind: str, prefix: str) -> Targets:
+    """Build the widgets for targets of a kind ("class", "answer"); the tab fills them."""
+    with gr.Row():
+        label = gr.Label(
+            label=title,
+            num_top_classes=5,
+            show_heading=False,
+            scale=3,
+            min_width=300,
+            elem_id=f"{prefix}-top",
+            elem_classes="top",
+        )
+        with gr.Column(scale=2, min_width=260):
+            chosen = gr.Dropdown(
+                [],
+                label=f"Explain this {kind}",
+                info="Type to search all that the network knows.",
+                allow_custom_value=True,
+                elem_id=f"{prefix}-chosen",
+            )
+            other = gr.Dropdown([NOTHING], value="", label="Compare it with", elem_id=f"{prefix}-other")
+    return Targets(label, chosen, other)
+
+
+def on_choice(
+    widgets: Targets,
+    layer: gr.Dropdown,
+    panels: Panels,
+    inputs: list[Any],
+    explain_choice: Callable[..., Explained | str],
+) -> None:
+    """Explain what is chosen or clicked.
+
+    `explain_choice` takes the values of `inputs`, among them those of the chosen and the other target.
+    """
+    places = [inputs.index(widgets.chosen), inputs.index(widgets.other)]
+
+    def explain_clicked(event: gr.SelectData, *given: Any) -> dict[Any, Any]:
+        values = list(given)
+        other = "" if values[places[1]] == event.value else values[places[1]]
+        values[places[0]], values[places[1]] = event.value, other
+        return {widgets.chosen: event.value, widgets.other: other, panels.state: explain_choice(*values)}
+
+    busy: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "show_progress_on": panels.pictures,
+    } | NETWORK
+    explaining: dict[str, Any] = {"fn": explain_choice, "inputs": inputs, "outputs": panels.state} | busy
+    changed = gr.on([widgets.chosen.input, widgets.other.input, layer.input], trigger_mode="always_last", **explaining)
+    picked = panels.layers.select(layer_name, None, layer, trigger_mode="multiple", **QUIET)
+    panels.refresh(picked.then(**explaining, trigger_mode="multiple"))
+    # Not the last click alone: for that Gradio sends the first one's target again.
+    clicked = widgets.label.select(
+        explain_clicked, inputs, [widgets.chosen, widgets.other, panels.state], trigger_mode="multiple", **busy
+    )
+    panels.refresh(changed)
+    panels.refresh(clicked)
+
+
+def pair(chosen: str, other: str) -> tuple[str, ...]:
+    """The targets to explain: one, or two different ones."""
+    return (chosen, other) if other not in ("", chosen) else (chosen,)
