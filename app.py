@@ -3,7 +3,7 @@
 import argparse
 from functools import partial
 
-from demo.errors import InputError
+from demo.errors import InputError, first_line
 from demo.models import MAX_MODELS, keep_models, load, preload, use_device, use_own_classifier
 from demo.models.own import hub_classifier, torchvision_classifier
 from demo.page import LAUNCH, build
@@ -39,7 +39,7 @@ def main() -> None:
     own.add_argument("--labels", metavar="FILE", help="text file with the names of its classes, one a line")
     own.add_argument("--layer", help="the module that Grad-CAM looks at by default (default: the last feature maps)")
     args = parser.parse_args()
-    if (args.arch or args.labels or args.layer) and not args.classifier:
+    if (args.arch or args.labels or args.layer) and args.classifier is None:
         parser.error("--arch, --labels and --layer describe a --classifier, and there is none.")
     if bool(args.arch) != bool(args.labels):
         parser.error("--arch and --labels go together: give both, or neither for a classifier of transformers.")
@@ -49,21 +49,24 @@ def main() -> None:
         keep_models(args.max_models)
         if args.arch:
             use_own_classifier(partial(torchvision_classifier, args.classifier, args.arch, args.labels, args.layer))
-        elif args.classifier:
+        elif args.classifier is not None:
             use_own_classifier(partial(hub_classifier, args.classifier, args.layer))
         for name in args.preload:
             preload(name)
     except InputError as error:
         parser.error(str(error))
     page = build()
-    page.launch(
-        server_name=args.host,
-        server_port=args.port,
-        share=args.share,
-        root_path=args.root_path,
-        prevent_thread_lock=True,
-        **LAUNCH,
-    )
+    try:
+        page.launch(
+            server_name=args.host,
+            server_port=args.port,
+            share=args.share,
+            root_path=args.root_path,
+            prevent_thread_lock=True,
+            **LAUNCH,
+        )
+    except (OSError, OverflowError) as error:
+        parser.error(f"The demo cannot listen there: {first_line(error)}.")
     load("classification")  # while the first visitor's browser still opens the page
     page.block_thread()
 

@@ -19,3 +19,9 @@ def unknown(name: str, model: str, kind: str, known: Sequence[str]) -> str:
     close = " or ".join(spellings[spelling] for spelling in nearest(name.casefold(), spellings))
     hint = f"Did you mean {close}?" if close else f"It knows {len(known)}, such as {known[0]}."
     return f"{model} has no {kind} “{name[:80]}”. {hint}"
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says first, shortened, without a stop."""
+    said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return said.rstrip(".:") if len(said) <= 200 else f"{said[:200]}…"

@@ -48,10 +48,12 @@ class Explained:
     Attributes:
         photo: at panel size.
         rows: one for each target; those of one model share the scales of their pictures.
+        note: why there is no further row, if there was to be one.
     """
 
     photo: Image.Image
     rows: list[Row]
+    note: str = ""
 
 
 def make_rows(

@@ -64,8 +64,8 @@ def held(file: File) -> list:
 def test_a_file_is_downloaded_once_to_where_torch_looks_for_it(hub, tmp_path):
     file = File(f"{hub}/net-{HASH}.pth")
     assert not file.is_here()
-    fetch(file)
-    fetch(file)
+    fetch(file, "Net")
+    fetch(file, "Net")
     assert file.path == tmp_path / "torch" / "hub" / "checkpoints" / f"net-{HASH}.pth"
     assert file.path.read_bytes() == CONTENT
     assert held(file) == [file.path]
@@ -78,8 +78,8 @@ def test_a_file_is_downloaded_once_to_where_torch_looks_for_it(hub, tmp_path):
 )
 def test_nothing_is_left_of_a_file_that_did_not_arrive_whole(hub, name, reason):
     file = File(f"{hub}/{name}-{HASH}.pth")
-    with pytest.raises(InputError, match=rf"{name}-{HASH}.pth cannot be downloaded \(.*({reason})"):
-        fetch(file)
+    with pytest.raises(InputError, match=rf"Net cannot be downloaded \(.*({reason})"):
+        fetch(file, "Net")
     assert not file.is_here()
     assert held(file) == []
 
@@ -88,13 +88,13 @@ def test_a_hub_that_is_not_there_is_one_sentence(hub):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(InputError, match=r"Connection refused\): try again when there is a network."):
-            fetch(File(f"http://127.0.0.1:{closed.getsockname()[1]}/net-{HASH}.pth"))
+            fetch(File(f"http://127.0.0.1:{closed.getsockname()[1]}/net-{HASH}.pth"), "Net")
 
 
 def test_eight_who_want_the_same_wait_for_one_download(hub):
     file = File(f"{hub}/slow-{HASH}.pth")
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(fetch, file) for _ in range(8)]
+        waiting = [pool.submit(fetch, file, "Net") for _ in range(8)]
         time.sleep(0.5)
         assert not any(one.done() for one in waiting)
         Hub.go_on.set()
@@ -118,7 +118,7 @@ def test_it_goes_on_while_somebody_waits_and_stops_with_the_last(hub):
     assert first.ended.wait(10)
     assert not file.is_here()
     assert held(file) == []
-    fetch(file)  # and can be had again
+    fetch(file, "Net")  # and can be had again
     assert file.path.read_bytes() == CONTENT
 
 
@@ -128,9 +128,23 @@ def test_a_request_of_the_api_does_not_wait(hub, monkeypatch):
     with pytest.raises(InputError, match=r"Slow is being downloaded \(4 MB\): ask again"):
         require("classification", "Slow")
     Hub.go_on.set()
-    fetch(slow.source)
+    fetch(slow.source, "Slow")
     require("classification", "Slow")
     require("classification")
+
+
+def test_a_request_of_the_api_that_asks_again_learns_why_there_is_no_model(hub, monkeypatch):
+    gone = Entry("Gone", 4.0, lambda *_: None, File(f"{hub}/missing-{HASH}.pth"))
+    monkeypatch.setitem(models._ENTRIES, "vqa", [gone])
+    with pytest.raises(InputError, match="is being downloaded"):
+        require("vqa", "Gone")
+    deadline = time.monotonic() + 10
+    while gone.source not in models._failed and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with pytest.raises(InputError, match=r"Gone cannot be downloaded \(HTTP Error 404"):
+        require("vqa", "Gone")
+    with pytest.raises(InputError, match="is being downloaded"):  # and it is tried again
+        require("vqa", "Gone")
 
 
 def test_preloading_by_name(hub, monkeypatch):
@@ -168,7 +182,9 @@ def test_a_damaged_file_on_disk_is_one_sentence(hub, monkeypatch):
     entry = find("classification", "AlexNet")
     entry.source.path.parent.mkdir(parents=True)
     entry.source.path.write_bytes(b"not weights")
-    with pytest.raises(InputError, match=r"AlexNet cannot be opened .*delete its files and pick it anew"):
+    with pytest.raises(
+        InputError, match=r"AlexNet cannot be opened: delete .*alexnet-owt-7be5be79\.pth and pick it anew \(.+\)\."
+    ):
         load("classification", "AlexNet")
 
 

@@ -245,8 +245,8 @@ try:
     download = join(source)
     download.ended.wait()
     download.leave()
-    download.check()
-    fetch(source)
+    download.check("Tiny")
+    fetch(source, "Tiny")
     print(source.is_here(), download.done == download.total > 0)
     print(blip_captioner("tiny", "me/tiny", "cpu").known("A dog."))
 except InputError as error:
@@ -284,5 +284,5 @@ def test_a_model_is_downloaded_from_the_hub_without_its_code_and_pickles(folders
 def test_without_a_network_a_model_of_the_hub_is_one_sentence(tmp_path):
     here, said = run(tmp_path, "http://127.0.0.1:9")
     assert here == "False"
-    assert re.fullmatch(r"me/tiny cannot be downloaded \(.+\): try again when there is a network\.", said)
+    assert re.fullmatch(r"Tiny cannot be downloaded \(.+\): try again when there is a network\.", said)
     assert "offline" in run(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")[1]

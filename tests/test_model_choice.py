@@ -29,6 +29,9 @@ PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "dog.jpg"
 def stocked(tmp_path_factory):
     """A demo with some models here already, and somebody's own classifier."""
     folder = tmp_path_factory.mktemp("stocked")
+    (folder / "broken").mkdir()
+    (folder / "broken" / "model.safetensors").write_bytes(b"not weights")
+    tiny.publish(folder / "hf", "microsoft/git-base-coco", folder / "broken")
     for repository, made in (
         ("Salesforce/blip-image-captioning-base", tiny.blip(folder / "1", hf.BlipForConditionalGeneration)),
         ("Salesforce/blip-vqa-base", tiny.blip(folder / "2", hf.BlipForQuestionAnswering)),
@@ -105,9 +108,7 @@ def test_a_model_that_cannot_be_had_changes_nothing(page):
     pick(page, "Model", "VGG-19")
     alert = page.locator(".download [role=alert]:visible")
     expect(alert).to_have_text(
-        re.compile(
-            r"vgg19-dcbb9e9d\.pth cannot be downloaded \(.+\): try again .* The demo goes on with SqueezeNet 1\.1\."
-        )
+        re.compile(r"VGG-19 cannot be downloaded \(.+\): try again .* The demo goes on with SqueezeNet 1\.1\.")
     )
     expect(page.locator("input[aria-label='Model']:visible")).to_have_value(re.compile("SqueezeNet"))
     says(page, f"Explaining {label}")
@@ -130,9 +131,18 @@ def test_two_models_on_one_photograph_and_class(page):
         assert "zebra_by_mine_gradcam.png" in archive.namelist()
     # A class that only one of them knows.
     page.locator("#classification-top button").nth(1).click()
-    says(page, "mine has no class “African elephant”. It knows 3")
+    says(page, "Explaining African elephant: ")
+    says(page, "mine has no class “African elephant”. It knows 3", row=1)
+    expect(page.locator(".panel-row:visible .panel img")).to_have_count(3)
+    # Another class takes the other model's place.
+    pick(page, "Compare it with", "zebra")
+    says(page, "Explaining zebra: ", row=1)
+    says(page, "Both rows share one scale", row=1)
+    expect(page.locator("input[aria-label='Compare it with the model']:visible")).to_have_value("nothing")
+    pick(page, "Compare it with the model", "mine")
+    says(page, "mine has no class “African elephant”", row=1)
+    expect(page.locator("#classification-other input")).to_have_value("nothing")
     pick(page, "Compare it with the model", "nothing")
-    says(page, "Explaining African elephant")
     expect(page.locator(".panel-row .sentence p:visible")).to_have_count(1)
 
 
@@ -145,6 +155,12 @@ def test_all_layers_in_a_strip_and_a_click_on_one(page):
     strip.locator("button", has_text="block 4").click()
     says(page, "cells of block 4 of ViT-B/16")
     expect(page.locator("input[aria-label='Layer']:visible")).to_have_value("block 4")
+    # A click on the strip of the model before is none.
+    pick(page, "Model", "SqueezeNet")
+    strip.locator("button", has_text="block 6").click(no_wait_after=True)
+    says(page, "of SqueezeNet 1.1")
+    expect(strip.locator(".caption-label")).to_have_text(["features.1", "features.4", "features.7", "classifier.2"])
+    says(page, "cells of classifier.2 of SqueezeNet 1.1")
     page.get_by_text("Show Grad-CAM at all layers").locator("visible=true").click()
     expect(strip).to_have_count(0)
 
@@ -166,9 +182,22 @@ def test_a_captioner_of_the_hub(page):
     says(page, "BLIP base cannot read “🦓”")
 
 
+def test_a_model_that_cannot_be_opened_changes_nothing(page):
+    opened(page, "Captioning")
+    pick(page, "Model", "GIT base")
+    expect(page.locator(".download [role=alert]:visible")).to_contain_text(
+        re.compile(r"GIT base cannot be opened: delete .*models--microsoft--git-base-coco and pick it anew")
+    )
+    expect(page.locator("input[aria-label='Model']:visible")).to_have_value("ResNet-50 + LSTM (Flickr8k)")
+    says(page, "of ResNet-50 + LSTM (Flickr8k)")
+
+
 def test_answerers_of_the_hub(page):
     opened(page, "Question answering")
-    pick(page, "Model", "ViLT")
+    page.locator("#suggested label").nth(1).click()
+    says(page, "as the answer to “Is there a zebra in the picture?”")
+    pick(page, "Model", "ViLT")  # which is asked the same
+    says(page, "as the answer to “Is there a zebra in the picture?”: probability")
     says(page, "4 × 4 cells of block 1 of ViLT")
     expect(page.locator("#vqa-top button")).to_have_count(5)
     pick(page, "Model", "BLIP VQA")
@@ -176,7 +205,7 @@ def test_answerers_of_the_hub(page):
     box = page.locator("#vqa-chosen input")
     box.fill("black white dog")
     box.press("Enter")
-    says(page, "Explaining black white dog as the answer to “What is in the picture?”: probability")
+    says(page, "Explaining black white dog as the answer to “Is there a zebra in the picture?”: probability")
     says(page, "(log-probability -")
 
 
@@ -217,7 +246,15 @@ def test_a_download_shows_itself_can_be_stopped_and_is_shared(browser, tmp_path)
             "The download was stopped. The demo goes on with ResNet-50 + LSTM (questions)."
         )
         expect(first.locator("input[aria-label='Model']:visible")).to_have_value("ResNet-50 + LSTM (questions)")
-        # Meanwhile everything else works, and the other one still waits.
+        # Whoever chooses something else meanwhile gets that.
+        pick(first, "Model", "ViLT")
+        expect(first.locator(".download [role=status]:visible")).to_contain_text("Downloading ViLT")
+        pick(first, "Model", "ResNet-50 + LSTM (questions)")
+        expect(first.locator(".download p:visible")).to_have_count(0)
+        first.wait_for_timeout(1000)
+        expect(first.locator(".download p:visible")).to_have_count(0)
+        expect(first.locator("input[aria-label='Model']:visible")).to_have_value("ResNet-50 + LSTM (questions)")
+        # Everything else works, and the other one still waits.
         first.locator("#vqa-top button").nth(1).click()
         says(first, "of ResNet-50 + LSTM (questions)")
         expect(second.get_by_role("button", name="Stop the download")).to_be_visible()

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+import transformers as hf
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torchvision.models import get_model
 
 from demo import models
@@ -75,12 +76,38 @@ def test_googlenet_with_and_without_what_is_for_training_only(folder, auxiliary)
         ("mine.safetensors", "resnet18", "none.txt", None, "The labels “.*none.txt” cannot be read"),
         ("mine.safetensors", "resnet18", "binary.txt", None, "The labels “.*binary.txt” cannot be read"),
         ("mine.safetensors", "resnet18", "labels.txt", "leyer4", "no layer “leyer4”. It has layer4"),
+        (
+            "mine.safetensors",
+            "resnet18",
+            "labels.txt",
+            "avgpool",
+            "“avgpool” cannot be used: its maps have a single cell",
+        ),
         ("mine.safetensors", "resnet18", "labels.txt", "fc", r"The layer “fc” cannot be used: .*shape \(1, 3\)"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(folder, weights, architecture, labels, layer, message):
     with pytest.raises(InputError, match=message):
         torchvision_classifier(str(folder / weights), architecture, str(folder / labels), layer, "cpu")
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "mnasnet0_5"])
+def test_files_as_other_programs_write_them(folder, architecture):
+    """Names from DataParallel, and labels from an editor that marks its files as Unicode."""
+    state = get_model(architecture, num_classes=3).state_dict()
+    save_file({f"module.{name}": tensor for name, tensor in state.items()}, folder / "net.safetensors")
+    (folder / "marked.txt").write_text("cat\ndog\ncow", encoding="utf-8-sig")
+    model = torchvision_classifier(
+        str(folder / "net.safetensors"), architecture, str(folder / "marked.txt"), None, "cpu"
+    )
+    assert model.classes == ["cat", "dog", "cow"]
+
+
+def test_pictures_are_not_normalised_where_the_processor_does_not(tmp_path):
+    folder = tiny.vit_classifier(tmp_path / "raw", CLASSES)
+    hf.ViTImageProcessor(size={"height": 64, "width": 64}, do_normalize=False).save_pretrained(folder)
+    white = Image.new("RGB", (80, 60), "white")
+    assert hub_classifier(str(folder), None, "cpu").prepare(white).unique().tolist() == [1]
 
 
 def test_a_classifier_of_transformers_from_a_folder(tmp_path):
@@ -100,11 +127,27 @@ def test_a_classifier_of_transformers_from_a_folder(tmp_path):
     [
         ("empty", "cannot be opened as an image classifier of transformers"),
         ("mine.safetensors", "is a file: give --arch and --labels"),
-        ("not/a/name/at all", "cannot be opened as an image classifier of transformers: Repo id"),
+        ("not/a/name/at all", "There is no folder “not/a/name/at all”"),
+        ("headless", "cannot be opened as an image classifier of transformers: its weights lack classifier.bias"),
+        ("broken", "cannot be opened as an image classifier of transformers: "),
+        ("other size", "cannot be opened as an image classifier of transformers: Input image size"),
+        ("wide", "it takes pictures of 64 x 32 pixels, not square ones"),
     ],
 )
 def test_what_is_no_classifier_of_transformers(folder, name, message):
     (folder / "empty").mkdir()
+    for kind in ("headless", "broken", "other size", "wide"):
+        made = tiny.vit_classifier(folder / kind, CLASSES)
+        if kind == "headless":
+            state = load_file(made / "model.safetensors")
+            save_file(
+                {key: value for key, value in state.items() if "classifier" not in key}, made / "model.safetensors"
+            )
+        elif kind == "broken":
+            (made / "model.safetensors").write_bytes(b"not weights")
+        else:
+            size = {"height": 48, "width": 48} if kind == "other size" else {"height": 32, "width": 64}
+            hf.ViTImageProcessor(size=size).save_pretrained(made)
     path = str(folder / name) if (folder / name).exists() else name
     with pytest.raises(InputError, match=message):
         hub_classifier(path, None, "cpu")

@@ -7,7 +7,7 @@ from typing import Literal, overload
 
 import torch
 
-from demo.errors import InputError
+from demo.errors import InputError, first_line
 from demo.models import imagenet
 from demo.models.captioning import Captioner, shipped_captioner
 from demo.models.classification import Classifier, shipped_resnet50
@@ -112,6 +112,10 @@ def load(task: Literal["captioning"], name: str | None = None) -> AnyCaptioner: 
 def load(task: Literal["vqa"], name: str | None = None) -> AnyAnswerer: ...
 
 
+@overload
+def load(task: str, name: str | None = None) -> Model: ...
+
+
 def load(task: str, name: str | None = None) -> Model:
     """The model of that name, or the task's default one, frozen and in evaluation mode.
 
@@ -123,7 +127,7 @@ def load(task: str, name: str | None = None) -> Model:
     """
     entry = find(task, name)
     if entry.source is not None:
-        fetch(entry.source)
+        fetch(entry.source, entry.name)
     with _loading:
         key = (task, entry.name, _device)
         model = _loaded.pop(key, None) or _open(entry)
@@ -142,11 +146,10 @@ def _open(entry: Entry) -> Model:
         except InputError:
             raise
         except Exception as error:
-            if entry.shipped:
+            if entry.source is None:
                 raise
-            said = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise InputError(
-                f"{entry.name} cannot be opened ({said[:200]}): delete its files and pick it anew."
+                f"{entry.name} cannot be opened: delete {entry.source.path} and pick it anew ({first_line(error)})."
             ) from error
 
 
@@ -154,14 +157,22 @@ def require(task: str, name: str | None = None) -> None:
     """Make sure that a model is here, without waiting: if it is not, its download begins.
 
     Raises:
-        InputError: it is not here, or there is no such model.
+        InputError: it is not here yet, its last download failed, or there is no such model.
     """
     entry = find(task, name)
-    if entry.source is not None and (download := join(entry.source)):
+    if entry.source is None:
+        return
+    if said := _failed.pop(entry.source, ""):
+        raise InputError(said)
+    if download := join(entry.source):
 
         def wait() -> None:
             download.ended.wait()
             download.leave()
+            try:
+                download.check(entry.name)
+            except InputError as error:
+                _failed[download.source] = str(error)  # for who asks again
 
         threading.Thread(target=wait, daemon=True).start()
         raise InputError(f"{entry.name} is being downloaded ({entry.megabytes:.0f} MB): ask again in a few minutes.")
@@ -224,10 +235,11 @@ def preload(name: str) -> None:
     if name not in entries:
         raise InputError(f"No model “{name[:80]}”. Models: {', '.join(entries)}.")
     if (source := entries[name].source) is not None:
-        fetch(source)
+        fetch(source, name)
 
 
 _device = "cpu"
 _most = MAX_MODELS
 _loaded: dict[tuple[str, str, str], Model] = {}
+_failed: dict[Source, str] = {}
 _loading = threading.Lock()

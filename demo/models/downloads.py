@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import torch
-from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.file_download import repo_folder_name
 from torch.hub import HASH_REGEX
 
-from demo.errors import InputError
+from demo.errors import InputError, first_line
 
 CHUNK = 2**20
 PATIENCE = 20  # seconds without an answer
@@ -68,6 +69,10 @@ class Repository:
     """A model of the Hugging Face hub, in the hub's own cache (see `HF_HOME`, `HF_HUB_OFFLINE`, `HF_ENDPOINT`)."""
 
     name: str
+
+    @property
+    def path(self) -> Path:
+        return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=self.name, repo_type="model"))
 
     def is_here(self) -> bool:
         return isinstance(try_to_load_from_cache(self.name, "model.safetensors"), str)
@@ -125,16 +130,16 @@ class Download:
             if self._waiting == 0 and _running.get(self.source) is self:
                 del _running[self.source]  # who comes now starts anew
 
-    def check(self) -> None:
-        """After the end.
+    def check(self, name: str) -> None:
+        """After the end; `name` is that of the model.
 
         Raises:
             InputError: the files could not be had.
         """
         if self._error is not None:
             error = self._error.reason if type(self._error) is urllib.error.URLError else self._error
-            said = (next(iter(str(error).strip().splitlines()), "") or type(error).__name__).rstrip(".:")[:200]
-            raise InputError(f"{self.source.name} cannot be downloaded ({said}): try again when there is a network.")
+            said = first_line(error if isinstance(error, Exception) else self._error)
+            raise InputError(f"{name} cannot be downloaded ({said}): try again when there is a network.")
 
     def _run(self) -> None:
         try:
@@ -173,8 +178,8 @@ def join(source: Source) -> Download | None:
         return download
 
 
-def fetch(source: Source) -> None:
-    """Wait until a model's files are here.
+def fetch(source: Source, name: str) -> None:
+    """Wait until the files of the model of that name are here.
 
     Raises:
         InputError: they cannot be had.
@@ -184,4 +189,4 @@ def fetch(source: Source) -> None:
             download.ended.wait()
         finally:
             download.leave()
-        download.check()
+        download.check(name)

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from demo.models.classification import normalised
 
@@ -32,11 +32,17 @@ _OPTIONS: dict[str, Any] = {
 
 
 def open_network(model_class: Any, name: str, device: str) -> Any:
-    """A network of transformers, frozen and in evaluation mode, from the hub's cache or a folder."""
+    """A network of transformers, frozen and in evaluation mode, from the hub's cache or a folder.
+
+    Raises:
+        ValueError: its weights are not all there.
+    """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    network: nn.Module = model_class.from_pretrained(name, **_OPTIONS)
+    network, found = model_class.from_pretrained(name, output_loading_info=True, **_OPTIONS)
+    if found["missing_keys"]:
+        raise ValueError(f"its weights lack {min(found['missing_keys'])}")
     return network.to(device).eval().requires_grad_(False)
 
 
@@ -48,10 +54,19 @@ def open_tokenizer(name: str) -> Any:
 
 
 def open_geometry(name: str) -> Geometry:
-    """The geometry of a model that is here."""
+    """The geometry of a model that is here.
+
+    Raises:
+        ValueError: it does not take square pictures.
+    """
     from transformers import AutoImageProcessor
 
     processor = AutoImageProcessor.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     size = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", False) else None
     size = size or processor.size
-    return Geometry(size.get("height") or size["shortest_edge"], list(processor.image_mean), list(processor.image_std))
+    side = size.get("height") or size["shortest_edge"]
+    if size.get("width", side) != side:
+        raise ValueError(f"it takes pictures of {size['width']} x {side} pixels, not square ones")
+    if not processor.do_normalize:
+        return Geometry(side, [0.0] * 3, [1.0] * 3)
+    return Geometry(side, list(processor.image_mean), list(processor.image_std))

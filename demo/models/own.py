@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision import models
 
-from demo.errors import InputError, nearest
+from demo.errors import InputError, first_line, nearest
 from demo.models import imagenet
 from demo.models.classification import Classifier
 from demo.models.downloads import Repository, fetch
@@ -39,7 +39,9 @@ def torchvision_classifier(weights: str, architecture: str, labels: str, layer: 
         raise InputError(f"torchvision has no classifier “{architecture}”. It has {close}.")
     network = _untrained(architecture, len(classes), state)
     _check_fit(network, state, architecture, weights, labels, len(classes))
-    network.load_state_dict(state)
+    whole = network.state_dict()  # has the version that MNASNet asks for
+    whole.update(state)
+    network.load_state_dict(whole)
     found = imagenet.classifier(Path(weights).stem, architecture, network.to(device), classes)
     return _with_layer(found, network, layer)
 
@@ -58,20 +60,22 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
 
     if Path(repository).is_file():
         raise InputError(f"“{repository}” is a file: give --arch and --labels with it, or a folder instead.")
+    if not Path(repository).is_dir():
+        if len(Path(repository).parts) > 2 or not repository:
+            raise InputError(f"There is no folder “{repository}”.")
+        fetch(Repository(repository), repository)
     try:
-        if not Path(repository).is_dir():
-            fetch(Repository(repository))
         network = open_network(AutoModelForImageClassification, repository, device)
         geometry = open_geometry(repository)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise InputError(f"“{repository}” cannot be opened as an image classifier of transformers: {said}") from None
+        logits = _Logits(network)
+        noise = torch.randn(1, 3, geometry.side, geometry.side, generator=torch.Generator().manual_seed(0))
+        image = noise.to(device).requires_grad_()
+        layers = find_layers(network, lambda: logits(image)[0])
+    except Exception as error:  # a folder of somebody's can be wrong in any way
+        said = first_line(error)
+        raise InputError(f"“{repository}” cannot be opened as an image classifier of transformers: {said}.") from error
     labels = network.config.id2label
     classes = _different([str(labels[index]) for index in range(len(labels))], repository)
-    logits = _Logits(network)
-    noise = torch.randn(1, 3, geometry.side, geometry.side, generator=torch.Generator().manual_seed(0))
-    image = noise.to(device).requires_grad_()
-    layers = find_layers(network, lambda: logits(image)[0])
     name = Path(repository).name
     return _with_layer(
         Classifier(name, logits, classes, layers, geometry.mean, geometry.std, geometry.side), network, layer
@@ -91,7 +95,7 @@ class _Logits(nn.Module):
 
 def _read_labels(path: Path) -> list[str]:
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError):
         raise InputError(f"The labels “{path}” cannot be read: give a text file with one class name a line.") from None
     while names and not names[-1]:
@@ -111,7 +115,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"There is no file “{path}”.")
     try:
-        return load_file(path)
+        # torch.nn.DataParallel puts "module." before every name.
+        return {name.removeprefix("module."): tensor for name, tensor in load_file(path).items()}
     except SafetensorError:
         raise InputError(
             f"“{path}” is not a safetensors file: save the state dict with safetensors.torch.save_file."
@@ -157,7 +162,10 @@ def _with_layer(model: Classifier, network: nn.Module, layer: str | None) -> Cla
         raise InputError("No layer of the network gives feature maps that its scores depend on: name one by --layer.")
     try:
         image = torch.zeros(1, 3, model.side, model.side, device=next(network.parameters()).device)
-        gradcam_maps(model.score(model.classes[0]), image, next(iter(model.layers.values())), reshape=feature_maps)
+        first = next(iter(model.layers.values()))
+        maps = gradcam_maps(model.score(model.classes[0]), image, first, reshape=feature_maps)
+        if maps.shape[-1] < 2:
+            raise ValueError("its maps have a single cell")
     except ValueError as error:
         raise InputError(f"The layer “{next(iter(model.layers))}” cannot be used: {error}.") from None
     return model

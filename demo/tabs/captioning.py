@@ -197,7 +197,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         text.submit(explain_sentence, [shared.photo, text, model, layer], outputs, **last),
         beam.input(explain_sentence, [shared.photo, beam, model, layer], outputs, **last),
         layer.input(explain_shown, asked, [gallery, shown, panels.state], **last),
-        panels.layers.select(panel_rows.layer_name, None, layer, trigger_mode="multiple", **frame.QUIET).then(
+        choices.pick_layer(panels, TASK, model, layer).then(
             explain_shown, asked, [gallery, shown, panels.state], **last | {"trigger_mode": "multiple"}
         ),
         # Not the last click alone: for that Gradio sends the first one's word again.

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from demo.errors import InputError
-from demo.models import catalog, find
+from demo.models import catalog, find, load
 from demo.models.downloads import join
 from demo.rows import Explained
 from demo.tabs.frame import NETWORK, NOTHING, QUIET
-from demo.tabs.panel_rows import Panels, layer_name
+from demo.tabs.panel_rows import Panels
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 
@@ -51,7 +51,8 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
         said = gr.HTML(visible=False, elem_classes="download")
         stop = gr.Button("Stop the download", visible=False, size="sm")
     using = gr.State(start)
-    waiting: dict[str, object] = {}  # session -> what it waits for, which is replaced by another choice
+    waiting: dict[str, object] = {}  # session -> its latest choice, while that is being fetched
+    stopped: set[object] = set()
 
     async def pick(name: str, before: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
         session = str(request.session_hash)
@@ -65,12 +66,14 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
                 progress = f"Downloading {name}: {arrived} of {total} MB" if download.total else f"Asking for {name}"
                 yield {said: gr.HTML(f"<p role='status'>{progress}</p>", visible=True), stop: gr.Button(visible=True)}
                 await asyncio.sleep(0.3)
-            if waiting.get(session, mine) is not mine:
-                return  # something else was chosen meanwhile, and shows itself
-            if session not in waiting:
+            if mine in stopped:
                 raise InputError("The download was stopped.")
+            if waiting.get(session) is not mine:
+                return  # something else was chosen meanwhile, and shows itself
             if download:
-                download.check()
+                download.check(name)
+            if entry:
+                await asyncio.to_thread(load, task, name)  # before anything depends on it
         except InputError as error:
             text = html.escape(f"{error} The demo goes on with {before or 'one model'}.")
             yield quiet | {listed: before, said: gr.HTML(f"<p role='alert'>{text}</p>", visible=True)}
@@ -80,10 +83,12 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
                 download.leave()
             if waiting.get(session) is mine:
                 del waiting[session]
+            stopped.discard(mine)
         yield quiet | {using: name, listed: gr.Dropdown([*first, *offered(task)], value=name)}
 
     def give_up(request: gr.Request) -> None:
-        waiting.pop(str(request.session_hash), None)
+        if choice := waiting.pop(str(request.session_hash), None):
+            stopped.add(choice)
 
     listed.input(
         pick,
@@ -101,6 +106,16 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
 def layers() -> gr.Dropdown:
     """Build the choice of a layer, which the tab fills."""
     return gr.Dropdown([], label="Layer", info=LAYER_INFO, min_width=260)
+
+
+def pick_layer(panels: Panels, task: str, model: gr.State, layer: gr.Dropdown) -> gr.events.Dependency:
+    """Choose the layer that is clicked in the strip of all layers."""
+
+    def clicked(event: gr.SelectData, model_name: str, layer_name: str) -> str:
+        name = event.value["caption"]
+        return name if name in load(task, model_name).layers else layer_name  # the strip of a model before
+
+    return panels.layers.select(clicked, [model, layer], layer, preprocess=False, trigger_mode="multiple", **QUIET)
 
 
 def initial_model(task: str) -> str:
@@ -144,11 +159,12 @@ def targets(title: str, kind: str, prefix: str) -> Targets:
 def on_choice(
     widgets: Targets,
     layer: gr.Dropdown,
+    picked_layer: gr.events.Dependency,
     panels: Panels,
     inputs: list[Any],
     explain_choice: Callable[..., Explained | str],
 ) -> None:
-    """Explain what is chosen or clicked.
+    """Explain what is chosen or clicked, also at another layer.
 
     `explain_choice` takes the values of `inputs`, among them those of the chosen and the other target.
     """
@@ -165,14 +181,21 @@ def on_choice(
         "show_progress": "minimal",
         "show_progress_on": panels.pictures,
     } | NETWORK
-    explaining: dict[str, Any] = {"fn": explain_choice, "inputs": inputs, "outputs": panels.state} | busy
+    # What is explained goes into the boxes too: a new photograph may have changed them meanwhile.
+    outputs = [widgets.chosen, widgets.other, panels.state]
+
+    def explain_again(*given: Any) -> dict[Any, Any]:
+        return {
+            widgets.chosen: given[places[0]],
+            widgets.other: given[places[1]],
+            panels.state: explain_choice(*given),
+        }
+
+    explaining: dict[str, Any] = {"fn": explain_again, "inputs": inputs, "outputs": outputs} | busy
     changed = gr.on([widgets.chosen.input, widgets.other.input, layer.input], trigger_mode="always_last", **explaining)
-    picked = panels.layers.select(layer_name, None, layer, trigger_mode="multiple", **QUIET)
-    panels.refresh(picked.then(**explaining, trigger_mode="multiple"))
+    panels.refresh(picked_layer.then(**explaining, trigger_mode="multiple"))
     # Not the last click alone: for that Gradio sends the first one's target again.
-    clicked = widgets.label.select(
-        explain_clicked, inputs, [widgets.chosen, widgets.other, panels.state], trigger_mode="multiple", **busy
-    )
+    clicked = widgets.label.select(explain_clicked, inputs, outputs, trigger_mode="multiple", **busy)
     panels.refresh(changed)
     panels.refresh(clicked)
 

@@ -54,10 +54,13 @@ def explained(path: str, names: tuple[str, ...], model_name: str, layer: str) ->
     )
 
 
-def compared(path: str, names: tuple[str, ...], model_names: tuple[str, str], layer: str) -> Explained:
-    """The row of the first class by the first model, and that of the last class by the second one."""
-    first = explained(path, names[:1], model_names[0], layer)
-    return Explained(first.photo, first.rows + explained(path, names[-1:], model_names[1], "").rows)
+def compared(path: str, name: str, model_names: tuple[str, str], layer: str) -> Explained:
+    """The rows of one class by two models."""
+    first = explained(path, (name,), model_names[0], layer)
+    try:
+        return Explained(first.photo, first.rows + explained(path, (name,), model_names[1], "").rows)
+    except InputError as error:  # the second one does not know the class
+        return Explained(first.photo, first.rows, str(error))
 
 
 def top(probability: dict[str, float]) -> str:
@@ -99,12 +102,16 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
     ) -> Explained | str:
         try:
             path = frame.photo_path(upload)
-            names = choices.pair(chosen_name or top(predictions(path, model_name)), other_name)
+            chosen_name = chosen_name or top(predictions(path, model_name))
             if rival_name not in ("", model_name):
-                return compared(path, names, (model_name, rival_name), layer_name)
-            return explained(path, names, model_name, layer_name)
+                return compared(path, chosen_name, (model_name, rival_name), layer_name)
+            return explained(path, choices.pair(chosen_name, other_name), model_name, layer_name)
         except InputError as error:
             return str(error)
+
+    def meet_rival(upload: frame.Upload, chosen_name: str, other_name: str, *rest: str) -> dict[Any, Any]:
+        other_name = "" if rest[-1] else other_name
+        return {other: other_name, panels.state: explain_choice(upload, chosen_name, other_name, *rest)}
 
     def predict_and_explain(
         upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str, rival_name: str
@@ -149,6 +156,7 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         }
 
     listen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
+    busy: dict[str, Any] = {"show_progress_on": panels.pictures} | listen
     choice = [shared.photo, chosen, other, model.using, layer, rival.using]
     prediction = [label, chosen, other, panels.state, seen]
     predict: dict[str, Any] = {
@@ -166,12 +174,13 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         model.using.change(offers, model.using, offered, **listen)
         .then(lambda: None, None, seen, **listen)
         .then(**predict, trigger_mode="multiple"),
-        rival.using.change(
-            explain_choice, choice, panels.state, trigger_mode="multiple", show_progress_on=panels.pictures, **listen
-        ),
+        rival.using.change(meet_rival, choice, [other, panels.state], trigger_mode="multiple", **busy),
     ):
         panels.refresh(event)
-    choices.on_choice(widgets, layer, panels, choice, explain_choice)
+    # Another class or another model: not both at once.
+    other.input(lambda: ("", ""), None, [rival.listed, rival.using], **frame.QUIET, queue=False)
+    picked = choices.pick_layer(panels, TASK, model.using, layer)
+    choices.on_choice(widgets, layer, picked, panels, choice, explain_choice)
 
     endpoints.endpoint(
         "classify", classify, [endpoints.text("model")], [gr.Label(visible=False, num_top_classes=5, label="label")]

@@ -39,7 +39,7 @@ class Panels(NamedTuple):
 
     `state` is what they show: an `Explained`, or a sentence that says why there is nothing to show. A tab's
     handlers write the state and nothing else of the panels; after them, `refresh` is called with the event.
-    `layers` is the strip of all layers, where a click chooses one; see `layer_name`.
+    `layers` is the strip of all layers, where a click chooses one.
     """
 
     state: gr.State
@@ -78,10 +78,11 @@ def panels(shared: Shared, rescore: Callable[[Any, dict[str, Any]], Score]) -> P
         shown: dict[Any, Any] = {}
         for number, widgets in enumerate(rows):
             row = found[number] if number < len(found) else None
-            shown[widgets.group] = gr.Column(visible=row is not None or number == 0)
+            said = result if isinstance(result, str) else result.note if result and number == len(found) else ""
+            shown[widgets.group] = gr.Column(visible=number == 0 or row is not None or (said != "" and len(found) > 0))
             shown |= dict.fromkeys([widgets.sentence, *widgets.pictures])
-            if isinstance(result, str):
-                shown[widgets.sentence] = f"<p role='alert'>{html.escape(result)}</p>"
+            if said:
+                shown[widgets.sentence] = f"<p role='alert'>{html.escape(said)}</p>"
             if not isinstance(result, Explained) or row is None:
                 continue
             shown[widgets.sentence] = f"<p role='status'>{sentence(result, row)}</p>"
@@ -112,11 +113,11 @@ def panels(shared: Shared, rescore: Callable[[Any, dict[str, Any]], Score]) -> P
             [model.layers[name] for name in names],
             reshape=model.reshape,
         )
-        small = [thumbnails(photo, heat, heat.max().item())[0] for heat in maps]
-        files = [
-            (save(png(picture), f"{file_name(name)}.png"), name) for name, picture in zip(names, small, strict=True)
-        ]
-        return gr.Gallery(files, visible=True, selected_index=names.index(details["layer"]))
+        # Somebody's own layer may stand out of its place.
+        ordered = sorted(zip(names, maps, strict=True), key=lambda pair: -len(pair[1][0]))
+        small = {name: thumbnails(photo, heat, heat.max().item())[0] for name, heat in ordered}
+        files = [(save(png(picture), f"{file_name(name)}.png"), name) for name, picture in small.items()]
+        return gr.Gallery(files, visible=True, selected_index=list(small).index(details["layer"]))
 
     # The same function and queue for all: an older state is then never drawn over a newer one.
     drawing: dict[str, Any] = {
@@ -150,11 +151,6 @@ def panels(shared: Shared, rescore: Callable[[Any, dict[str, Any]], Score]) -> P
         lambda event: event.then(**drawing, show_progress="minimal", trigger_mode="multiple").then(**layering),
         strip,
     )
-
-
-def layer_name(event: gr.SelectData) -> str:
-    """The layer that was clicked in the strip of all layers."""
-    return event.value["caption"]
 
 
 def _panel_row(first: bool) -> PanelRow:

@@ -152,12 +152,16 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         model_name: str,
         layer_name: str,
     ) -> Iterator[dict[Any, Any]]:
-        """Ask a new photograph what somebody typed for the one before, else what can be asked of any."""
+        """Ask a new photograph what somebody typed for the one before, else what can be asked of any.
+
+        Of a new model, for which `before` is none, the same is asked.
+        """
         if task != TASK or upload == before:
             yield {seen: before}
             return
         yield {seen: upload}
-        question = question if question and question not in suggested_before else ANY
+        typed = question not in suggested_before
+        question = question if question and (typed or before is None) else ANY
         yield from ask(upload, question, model_name, layer_name)
         try:
             found = suggestions(frame.photo_path(upload))
@@ -199,7 +203,8 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         suggested.input(ask, [shared.photo, suggested, model, layer], **asking),
     ):
         panels.refresh(event)
-    choices.on_choice(widgets, layer, panels, choice, explain_choice)
+    picked = choices.pick_layer(panels, TASK, model, layer)
+    choices.on_choice(widgets, layer, picked, panels, choice, explain_choice)
 
     top_answers = gr.Label(visible=False, num_top_classes=5, label="label")
     endpoints.endpoint("answer", answer, [endpoints.text("question"), endpoints.text("model")], [top_answers])
