@@ -41,8 +41,9 @@ def open_network(model_class: Any, name: str, device: str) -> Any:
 
     logging.disable_progress_bar()
     network, found = model_class.from_pretrained(name, output_loading_info=True, **_OPTIONS)
-    if found["missing_keys"]:
-        raise ValueError(f"its weights lack {min(found['missing_keys'])}")
+    # A pooler that a head does not use is often left out.
+    if missing := [name for name in found["missing_keys"] if "pooler" not in name]:
+        raise ValueError(f"its weights lack {min(missing)}")
     return network.to(device).eval().requires_grad_(False)
 
 

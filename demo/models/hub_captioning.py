@@ -155,7 +155,7 @@ def vit_gpt2_captioner(name: str, repository: str, device: str) -> HubCaptioner:
     from transformers import VisionEncoderDecoderModel
 
     network = open_network(VisionEncoderDecoderModel, repository, device)
-    start = network.generation_config.decoder_start_token_id
+    start = network.generation_config.decoder_start_token_id or network.config.decoder_start_token_id
     return _captioner(name, repository, network, network.encoder.layers, "decoder_input_ids", start)
 
 
