@@ -52,6 +52,7 @@ def main() -> None:
         elif args.classifier is not None:
             use_own_classifier(partial(hub_classifier, args.classifier, args.layer))
         for name in args.preload:
+            print(f"Fetching {name}, unless it is here already ...", flush=True)
             preload(name)
     except InputError as error:
         parser.error(str(error))
