@@ -178,6 +178,25 @@ def test_the_least_recently_used_downloaded_models_are_dropped_and_shipped_ones_
         keep_models(0)
 
 
+def test_who_uses_a_model_does_not_wait_for_another_that_is_being_opened(monkeypatch):
+    opening, go_on = threading.Event(), threading.Event()
+
+    def opener(_name, _device):
+        opening.set()
+        assert go_on.wait(20)
+        return object()
+
+    monkeypatch.setitem(models._ENTRIES, "classification", [*catalog("classification"), Entry("Slow", 4.0, opener)])
+    monkeypatch.setattr(models, "_loaded", {})
+    shipped = load("classification")
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(load, "classification", "Slow") for _ in range(2)]
+        assert opening.wait(10)
+        assert pool.submit(load, "classification").result(timeout=10) is shipped
+        go_on.set()
+        assert waiting[0].result(timeout=10) is waiting[1].result(timeout=10)  # opened once
+
+
 def test_a_damaged_file_on_disk_is_one_sentence(hub, monkeypatch):
     entry = find("classification", "AlexNet")
     entry.source.path.parent.mkdir(parents=True)

@@ -41,7 +41,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def models(folders):
     openers = CAPTIONERS | ANSWERERS
-    return {name: openers[name](name, str(folder), "cpu") for name, folder in folders.items()}
+    return {name: openers[name](name, folder, "cpu") for name, folder in folders.items()}
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_a_pickle_is_not_opened(folders, tmp_path):
     torch.save(load_file(weights), tmp_path / "blip" / "pytorch_model.bin")
     weights.unlink()
     with pytest.raises(OSError, match=r"safetensors"):
-        blip_captioner("", str(tmp_path / "blip"), "cpu")
+        blip_captioner("", tmp_path / "blip", "cpu")
 
 
 PROGRAM = """
@@ -242,13 +242,13 @@ from demo.models.hub_captioning import blip_captioner
 source = Repository("me/tiny")
 print(source.is_here())
 try:
-    download = join(source)
-    download.ended.wait()
-    download.leave()
-    download.check("Tiny")
+    if download := join(source):
+        download.ended.wait()
+        download.leave()
+        download.check("Tiny")
+        print(source.is_here(), download.done == download.total > 0)
     fetch(source, "Tiny")
-    print(source.is_here(), download.done == download.total > 0)
-    print(blip_captioner("tiny", "me/tiny", "cpu").known("A dog."))
+    print(blip_captioner("tiny", source.folder, "cpu").known("A dog."))
 except InputError as error:
     print(error)
 """
@@ -279,6 +279,37 @@ def test_a_model_is_downloaded_from_the_hub_without_its_code_and_pickles(folders
     assert {file.name for file in snapshot.iterdir()} == {
         file.name for file in served.iterdir() if file.suffix in (".json", ".txt", ".safetensors")
     }
+
+
+def test_safe_tensors_that_only_the_hubs_own_program_offers_are_used_and_nobody_elses(folders, tmp_path):
+    main, strangers, converted = (tmp_path / name for name in ("main", "strangers", "converted"))
+    shutil.copytree(folders["BLIP"], converted)
+    shutil.copytree(converted, strangers)
+    shutil.copytree(converted, main, ignore=shutil.ignore_patterns("*.safetensors"))
+    (main / "pytorch_model.bin").write_bytes(b"pickle")
+    shutil.copy(folders["GIT"] / "model.safetensors", strangers)
+    pull_requests = {3: ("mallory", strangers), 7: ("SFconvertbot", converted)}
+    home = tmp_path / "home"
+    with tiny.hub(main, pull_requests=pull_requests) as address:
+        assert run(home, address) == ["False", "True True", "a dog"]
+    assert run(home, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")[0] == "True"
+    with tiny.hub(main, pull_requests={3: ("mallory", strangers)}) as address:
+        assert run(tmp_path / "other", address) == [
+            "False",
+            "Tiny cannot be downloaded (me/tiny has no config.json with a model.safetensors): try again when there is "
+            "a network.",
+        ]
+
+
+def test_weights_without_a_configuration_are_not_a_model_that_is_here(folders, tmp_path):
+    """transformers keeps such of a pull request, after it has opened a pickle."""
+    snapshot = tmp_path / "hub" / "models--me--tiny" / "snapshots" / ("2" * 40)
+    snapshot.mkdir(parents=True)
+    shutil.copy(folders["BLIP"] / "model.safetensors", snapshot)
+    reference = tmp_path / "hub" / "models--me--tiny" / "refs" / "refs" / "pr" / "7"
+    reference.parent.mkdir(parents=True)
+    reference.write_text("2" * 40)
+    assert run(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")[0] == "False"
 
 
 def test_without_a_network_a_model_of_the_hub_is_one_sentence(tmp_path):

@@ -29,9 +29,9 @@ PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "dog.jpg"
 def stocked(tmp_path_factory):
     """A demo with some models here already, and somebody's own classifier."""
     folder = tmp_path_factory.mktemp("stocked")
-    (folder / "broken").mkdir()
-    (folder / "broken" / "model.safetensors").write_bytes(b"not weights")
-    tiny.publish(folder / "hf", "microsoft/git-base-coco", folder / "broken")
+    broken = tiny.git(folder / "broken")
+    (broken / "model.safetensors").write_bytes(b"not weights")
+    tiny.publish(folder / "hf", "microsoft/git-base-coco", broken)
     for repository, made in (
         ("Salesforce/blip-image-captioning-base", tiny.blip(folder / "1", hf.BlipForConditionalGeneration)),
         ("Salesforce/blip-vqa-base", tiny.blip(folder / "2", hf.BlipForQuestionAnswering)),

@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,29 +137,64 @@ def publish(home: Path, repository: str, folder: Path) -> None:
 
 
 class Hub(http.server.SimpleHTTPRequestHandler):
-    """What the hub answers about any model: the files of one folder. Weights wait half-way until they may go on."""
+    """What the hub answers about any model. Weights wait half-way until they may go on.
 
-    def __init__(self, *given: object, go_on: threading.Event, **named: object) -> None:
+    Its files are those of one folder, and of one more for the author of each pull request, by number.
+    """
+
+    def __init__(
+        self, *given: object, go_on: threading.Event, pull_requests: dict[int, tuple[str, Path]], **named: object
+    ) -> None:
         self.go_on = go_on
+        self.pull_requests = pull_requests
+        self.commit = "1" * 40
         super().__init__(*given, **named)
 
     def do_GET(self) -> None:
-        if self.path.startswith("/api/models/"):
+        path, _, query = self.path.partition("?")
+        if path.endswith("/discussions"):
+            asked = dict(urllib.parse.parse_qsl(query))
+            offers = [n for n, (author, _) in self.pull_requests.items() if author == asked.get("author", author)]
+            self.send_json({"discussions": [self.discussion(n) for n in offers], "count": len(offers), "start": 0})
+        elif path.startswith("/api/models/"):
+            self.find()
             files = [file for file in Path(self.directory).iterdir() if file.is_file()]
             siblings = [{"rfilename": file.name, "size": file.stat().st_size} for file in files]
-            body = json.dumps({"id": "me/tiny", "sha": "1" * 40, "siblings": siblings}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send_json({"id": "me/tiny", "sha": self.commit, "siblings": siblings})
         else:
-            self.path = "/" + self.path.rpartition("/")[2]
+            self.find()
             super().do_GET()
 
     def do_HEAD(self) -> None:
-        self.path = "/" + self.path.rpartition("/")[2]
+        self.find()
         super().do_HEAD()
+
+    def find(self) -> None:
+        """Turn to the folder of the revision, and to its file."""
+        path = urllib.parse.unquote(self.path.partition("?")[0])
+        self.path = "/" + path.rpartition("/")[2]
+        for number, (_, folder) in self.pull_requests.items():
+            if f"/refs/pr/{number}/" in f"{path}/":
+                self.directory, self.commit = str(folder), f"{number:040}"
+
+    def discussion(self, number: int) -> dict:
+        return {
+            "title": "Weights",
+            "num": number,
+            "author": {"name": self.pull_requests[number][0]},
+            "createdAt": "2024-01-01T00:00:00.000Z",
+            "status": "open",
+            "repo": {"name": "me/tiny", "type": "model"},
+            "isPullRequest": True,
+        }
+
+    def send_json(self, content: dict) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def copyfile(self, source: object, outputfile: object) -> None:
         data = source.read()
@@ -168,7 +204,7 @@ class Hub(http.server.SimpleHTTPRequestHandler):
         outputfile.write(data[len(data) // 2 :])
 
     def end_headers(self) -> None:
-        self.send_header("X-Repo-Commit", "1" * 40)
+        self.send_header("X-Repo-Commit", self.commit)
         self.send_header("ETag", f'"{self.path.strip("/").replace("/", "-")}"')
         super().end_headers()
 
@@ -176,12 +212,14 @@ class Hub(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def hub(folder: Path, go_on: threading.Event | None = None) -> Iterator[str]:
+def hub(
+    folder: Path, go_on: threading.Event | None = None, pull_requests: dict[int, tuple[str, Path]] | None = None
+) -> Iterator[str]:
     """The address of a hub whose every model is the one in a folder; its weights arrive when `go_on` is set."""
     if go_on is None:
         go_on = threading.Event()
         go_on.set()
-    handler = functools.partial(Hub, directory=str(folder), go_on=go_on)
+    handler = functools.partial(Hub, directory=str(folder), go_on=go_on, pull_requests=pull_requests or {})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

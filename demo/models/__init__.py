@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, overload
 
 import torch
@@ -19,6 +20,7 @@ from demo.models.vqa import Answerer, shipped_answerer
 AnyCaptioner = Captioner | HubCaptioner
 AnyAnswerer = Answerer | Vilt | BlipAnswerer
 Model = Classifier | AnyCaptioner | AnyAnswerer
+Key = tuple[str, str, str]  # task, name, device
 
 MAX_MODELS = 3
 
@@ -49,8 +51,9 @@ class Entry:
         return self.source is None or self.source.is_here()
 
 
-def _hub(name: str, megabytes: float, opener: Callable[[str, str, str], Model], repository: str) -> Entry:
-    return Entry(name, megabytes, lambda title, device: opener(title, repository, device), Repository(repository))
+def _hub(name: str, megabytes: float, opener: Callable[[str, Path, str], Model], repository: str) -> Entry:
+    source = Repository(repository)
+    return Entry(name, megabytes, lambda title, device: opener(title, source.folder, device), source)
 
 
 _ENTRIES: dict[str, list[Entry]] = {
@@ -128,14 +131,29 @@ def load(task: str, name: str | None = None) -> Model:
     entry = find(task, name)
     if entry.source is not None:
         fetch(entry.source, entry.name)
-    with _loading:
-        key = (task, entry.name, _device)
-        model = _loaded.pop(key, None) or _open(entry)
-        _loaded[key] = model  # the last one is the last used one
+    key = (task, entry.name, _device)
+    if (model := _used(key)) is None:
+        with _opening:
+            if (model := _used(key)) is None:
+                model = _open(entry)
+                _keep(key, model)
+    return model
+
+
+def _used(key: Key) -> Model | None:
+    """The model, if it is in memory; it is then the one that was used last."""
+    with _lock:
+        if (model := _loaded.pop(key, None)) is not None:
+            _loaded[key] = model
+        return model
+
+
+def _keep(key: Key, model: Model) -> None:
+    with _lock:
+        _loaded[key] = model
         downloaded = [key for key in _loaded if not find(*key[:2]).shipped]
         for old in downloaded[: max(len(downloaded) - _most, 0)]:
             del _loaded[old]
-        return model
 
 
 def _open(entry: Entry) -> Model:
@@ -240,6 +258,7 @@ def preload(name: str) -> None:
 
 _device = "cpu"
 _most = MAX_MODELS
-_loaded: dict[tuple[str, str, str], Model] = {}
+_loaded: dict[Key, Model] = {}  # the one that was used last is the last
 _failed: dict[Source, str] = {}
-_loading = threading.Lock()
+_opening = threading.Lock()  # one at a time, because transformers changes PyTorch while it opens one
+_lock = threading.Lock()  # so that who uses a model that is open does not wait for one that is being opened

@@ -4,7 +4,8 @@ import hashlib
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,11 @@ PATIENCE = 20  # seconds without an answer
 
 # Never a pickle. The weights last: where they are, the rest is.
 _FILES = ("*.json", "*.txt", "model.safetensors")
+_NEEDED = ("config.json", "model.safetensors")
+
+# Many older models have but a pickle. The hub's own program then offers the same weights in a pull request, which
+# often nobody merges.
+_CONVERTER = "SFconvertbot"
 
 Count = Callable[[int], None]
 
@@ -74,8 +80,26 @@ class Repository:
     def path(self) -> Path:
         return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=self.name, repo_type="model"))
 
+    @property
+    def folder(self) -> Path:
+        """Where its files are.
+
+        Raises:
+            FileNotFoundError: they are not here.
+        """
+        references = self.path / "refs"
+        pull_requests = sorted(file.relative_to(references).as_posix() for file in references.glob("refs/pr/*"))
+        for revision in ("main", *pull_requests):
+            # Both, because transformers itself fetches nothing but the weights of a pull request.
+            found = [try_to_load_from_cache(self.name, file, revision=revision) for file in _NEEDED]
+            if all(isinstance(file, str) for file in found):
+                return Path(str(found[0])).parent
+        raise FileNotFoundError(f"no files of {self.name} in {self.path}")
+
     def is_here(self) -> bool:
-        return isinstance(try_to_load_from_cache(self.name, "model.safetensors"), str)
+        with suppress(FileNotFoundError):
+            return self.folder.is_dir()
+        return False
 
     def download(self, expect: Count, count: Count) -> None:
         class Bar:
@@ -91,13 +115,25 @@ class Repository:
             def update(self, size: int = 1) -> None:
                 count(size)
 
-        siblings = HfApi().model_info(self.name, files_metadata=True, timeout=PATIENCE).siblings or []
-        files = [file for pattern in _FILES for file in siblings if fnmatch(file.rfilename, pattern)]
-        if not files or not files[-1].rfilename.endswith(".safetensors"):
-            raise OSError(f"{self.name} has no model.safetensors")
+        for revision in self._revisions():
+            found = HfApi().model_info(self.name, revision=revision, files_metadata=True, timeout=PATIENCE).siblings
+            files = [file for pattern in _FILES for file in found or [] if fnmatch(file.rfilename, pattern)]
+            if {file.rfilename for file in files}.issuperset(_NEEDED):
+                break
+        else:
+            raise OSError(f"{self.name} has no {' with a '.join(_NEEDED)}")
         expect(sum(file.size or 0 for file in files))
         for file in files:
-            hf_hub_download(self.name, file.rfilename, tqdm_class=Bar)
+            hf_hub_download(self.name, file.rfilename, revision=revision, tqdm_class=Bar)
+
+    def _revisions(self) -> Iterator[str]:
+        """Where its weights can be."""
+        yield "main"
+        offers = HfApi().get_repo_discussions(
+            self.name, author=_CONVERTER, discussion_type="pull_request", discussion_status="open"
+        )
+        for offer in offers:
+            yield f"refs/pr/{offer.num}"
 
 
 Source = File | Repository

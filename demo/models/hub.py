@@ -1,5 +1,6 @@
 """What the models of the Hugging Face hub have in common: opening one that is here, and its geometry."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -31,8 +32,8 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def open_network(model_class: Any, name: str, device: str) -> Any:
-    """A network of transformers, frozen and in evaluation mode, from the hub's cache or a folder.
+def open_network(model_class: Any, folder: Path, device: str) -> Any:
+    """A network of transformers, frozen and in evaluation mode, from a folder.
 
     Raises:
         ValueError: its weights are not all there.
@@ -40,21 +41,21 @@ def open_network(model_class: Any, name: str, device: str) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    network, found = model_class.from_pretrained(name, output_loading_info=True, **_OPTIONS)
+    network, found = model_class.from_pretrained(folder, output_loading_info=True, **_OPTIONS)
     # A pooler that a head does not use is often left out.
     if missing := [name for name in found["missing_keys"] if "pooler" not in name]:
         raise ValueError(f"its weights lack {min(missing)}")
     return network.to(device).eval().requires_grad_(False)
 
 
-def open_tokenizer(name: str) -> Any:
+def open_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model that is here; one that says where in the text its tokens are."""
     from transformers import AutoTokenizer  # takes seconds, and most who start the demo need none of it
 
-    return AutoTokenizer.from_pretrained(name, local_files_only=True, use_fast=True, trust_remote_code=False)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True, trust_remote_code=False)
 
 
-def open_geometry(name: str) -> Geometry:
+def open_geometry(folder: Path) -> Geometry:
     """The geometry of a model that is here.
 
     Raises:
@@ -62,7 +63,7 @@ def open_geometry(name: str) -> Geometry:
     """
     from transformers import AutoImageProcessor
 
-    processor = AutoImageProcessor.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+    processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     size = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", False) else None
     size = size or processor.size
     side = size.get("height") or size["shortest_edge"]

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -131,37 +132,35 @@ class HubCaptioner:
         return split["input_ids"], owners
 
 
-def blip_captioner(name: str, repository: str, device: str) -> HubCaptioner:
+def blip_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """Li et al., "BLIP", 2022."""
     from transformers import BlipForConditionalGeneration
 
-    network = open_network(BlipForConditionalGeneration, repository, device)
+    network = open_network(BlipForConditionalGeneration, folder, device)
     blocks = network.vision_model.encoder.layers
     start = network.config.text_config.bos_token_id
-    return _captioner(name, repository, network, blocks, "input_ids", start)
+    return _captioner(name, folder, network, blocks, "input_ids", start)
 
 
-def git_captioner(name: str, repository: str, device: str) -> HubCaptioner:
+def git_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """Wang et al., "GIT: A Generative Image-to-text Transformer", 2022."""
     from transformers import GitForCausalLM
 
-    network = open_network(GitForCausalLM, repository, device)
+    network = open_network(GitForCausalLM, folder, device)
     blocks = network.git.image_encoder.vision_model.encoder.layers
-    return _captioner(name, repository, network, blocks, "input_ids", network.config.bos_token_id)
+    return _captioner(name, folder, network, blocks, "input_ids", network.config.bos_token_id)
 
 
-def vit_gpt2_captioner(name: str, repository: str, device: str) -> HubCaptioner:
+def vit_gpt2_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """A ViT whose tokens a GPT-2 attends to; both trained before, joined and trained on COCO."""
     from transformers import VisionEncoderDecoderModel
 
-    network = open_network(VisionEncoderDecoderModel, repository, device)
+    network = open_network(VisionEncoderDecoderModel, folder, device)
     start = network.generation_config.decoder_start_token_id or network.config.decoder_start_token_id
-    return _captioner(name, repository, network, network.encoder.layers, "decoder_input_ids", start)
+    return _captioner(name, folder, network, network.encoder.layers, "decoder_input_ids", start)
 
 
 def _captioner(
-    name: str, repository: str, network: Any, blocks: Sequence[nn.Module], text_argument: str, start: int
+    name: str, folder: Path, network: Any, blocks: Sequence[nn.Module], text_argument: str, start: int
 ) -> HubCaptioner:
-    return HubCaptioner(
-        name, network, open_tokenizer(repository), open_geometry(repository), blocks, text_argument, start
-    )
+    return HubCaptioner(name, network, open_tokenizer(folder), open_geometry(folder), blocks, text_argument, start)

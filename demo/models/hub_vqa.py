@@ -1,6 +1,7 @@
 """Question answering by models of the Hugging Face hub: ViLT, which chooses an answer, and BLIP, which writes one."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -210,15 +211,15 @@ class BlipAnswerer(_HubAnswerer):
         return scores
 
 
-def vilt(name: str, repository: str, device: str) -> Vilt:
+def vilt(name: str, folder: Path, device: str) -> Vilt:
     from transformers import ViltForQuestionAnswering
 
-    network = open_network(ViltForQuestionAnswering, repository, device)
-    return Vilt(name, network, open_tokenizer(repository), open_geometry(repository))
+    network = open_network(ViltForQuestionAnswering, folder, device)
+    return Vilt(name, network, open_tokenizer(folder), open_geometry(folder))
 
 
-def blip_answerer(name: str, repository: str, device: str) -> BlipAnswerer:
+def blip_answerer(name: str, folder: Path, device: str) -> BlipAnswerer:
     from transformers import BlipForQuestionAnswering
 
-    network = open_network(BlipForQuestionAnswering, repository, device)
-    return BlipAnswerer(name, network, open_tokenizer(repository), open_geometry(repository))
+    network = open_network(BlipForQuestionAnswering, folder, device)
+    return BlipAnswerer(name, network, open_tokenizer(folder), open_geometry(folder))

@@ -58,15 +58,18 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
     """
     from transformers import AutoModelForImageClassification
 
-    if Path(repository).is_file():
+    folder = Path(repository)
+    if folder.is_file():
         raise InputError(f"“{repository}” is a file: give --arch and --labels with it, or a folder instead.")
-    if not Path(repository).is_dir():
-        if len(Path(repository).parts) > 2 or not repository:
+    if not folder.is_dir():
+        if len(folder.parts) > 2:
             raise InputError(f"There is no folder “{repository}”.")
-        fetch(Repository(repository), repository)
+        source = Repository(repository)
+        fetch(source, repository)
+        folder = source.folder
     try:
-        network = open_network(AutoModelForImageClassification, repository, device)
-        geometry = open_geometry(repository)
+        network = open_network(AutoModelForImageClassification, folder, device)
+        geometry = open_geometry(folder)
         logits = _Logits(network)
         noise = torch.randn(1, 3, geometry.side, geometry.side, generator=torch.Generator().manual_seed(0))
         image = noise.to(device).requires_grad_()

@@ -51,43 +51,57 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
         said = gr.HTML(visible=False, elem_classes="download")
         stop = gr.Button("Stop the download", visible=False, size="sm")
     using = gr.State(start)
-    waiting: dict[str, object] = {}  # session -> its latest choice, while that is being fetched
-    stopped: set[object] = set()
+    waiting: dict[str, asyncio.Event] = {}  # session -> its latest choice; set when all is sent that it shows
+    stopped: set[asyncio.Event] = set()
+
+    def status(text: str, stoppable: bool) -> dict[Any, Any]:
+        shown = gr.HTML(f"<p role='status'>{html.escape(text)}</p>", visible=True)
+        return {said: shown, stop: gr.Button(visible=stoppable)}
 
     async def pick(name: str, before: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
-        session = str(request.session_hash)
-        mine = waiting[session] = object()
+        """Wait until the model is here and open, unless something else is chosen meanwhile, which shows itself."""
         entry = find(task, name) if name != NOTHING[1] else None
         download = join(entry.source) if entry and entry.source else None
+        session = str(request.session_hash)
+        earlier, mine = waiting.get(session), asyncio.Event()
+        waiting[session] = mine
         quiet = {said: gr.HTML(visible=False), stop: gr.Button(visible=False)}
         try:
-            while download and not download.ended.is_set() and waiting.get(session) is mine:
+            if earlier:
+                await earlier.wait()
+            while download and not download.ended.is_set() and waiting[session] is mine and mine not in stopped:
                 arrived, total = (f"{size / 1e6:.0f}" for size in (download.done, download.total))
                 progress = f"Downloading {name}: {arrived} of {total} MB" if download.total else f"Asking for {name}"
-                yield {said: gr.HTML(f"<p role='status'>{progress}</p>", visible=True), stop: gr.Button(visible=True)}
+                yield status(progress, stoppable=True)
                 await asyncio.sleep(0.3)
+            if waiting[session] is not mine:
+                return
             if mine in stopped:
                 raise InputError("The download was stopped.")
-            if waiting.get(session) is not mine:
-                return  # something else was chosen meanwhile, and shows itself
             if download:
                 download.check(name)
-            if entry:
-                await asyncio.to_thread(load, task, name)  # before anything depends on it
+            if entry:  # open it before anything depends on it
+                opening = asyncio.ensure_future(asyncio.to_thread(load, task, name))
+                while not (await asyncio.wait([opening], timeout=0.3))[0]:
+                    if waiting[session] is not mine:
+                        return
+                    yield status(f"Opening {name}", stoppable=False)
+                await opening
+            if waiting[session] is mine:
+                yield quiet | {using: name, listed: gr.Dropdown([*first, *offered(task)], value=name)}
         except InputError as error:
             text = html.escape(f"{error} The demo goes on with {before or 'one model'}.")
             yield quiet | {listed: before, said: gr.HTML(f"<p role='alert'>{text}</p>", visible=True)}
-            return
         finally:
             if download:
                 download.leave()
-            if waiting.get(session) is mine:
-                del waiting[session]
+            mine.set()
             stopped.discard(mine)
-        yield quiet | {using: name, listed: gr.Dropdown([*first, *offered(task)], value=name)}
+            if waiting[session] is mine:
+                del waiting[session]
 
     def give_up(request: gr.Request) -> None:
-        if choice := waiting.pop(str(request.session_hash), None):
+        if choice := waiting.get(str(request.session_hash)):
             stopped.add(choice)
 
     listed.input(
