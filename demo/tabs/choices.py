@@ -126,8 +126,9 @@ def pick_layer(panels: Panels, task: str, model: gr.State, layer: gr.Dropdown) -
     """Choose the layer that is clicked in the strip of all layers."""
 
     def clicked(event: gr.SelectData, model_name: str, layer_name: str) -> str:
-        name = event.value["caption"]
-        return name if name in load(task, model_name).layers else layer_name  # the strip of a model before
+        names = list(load(task, model_name).layers)
+        # The strip and the list of layers may still be those of a model before.
+        return next((name for name in (event.value["caption"], layer_name) if name in names), names[0])
 
     return panels.layers.select(clicked, [model, layer], layer, preprocess=False, trigger_mode="multiple", **QUIET)
 
