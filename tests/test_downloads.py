@@ -87,7 +87,7 @@ def test_nothing_is_left_of_a_file_that_did_not_arrive_whole(hub, name, reason):
 def test_a_hub_that_is_not_there_is_one_sentence(hub):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        with pytest.raises(InputError, match=r"Connection refused\): try again when there is a network."):
+        with pytest.raises(InputError, match=r"Connection refused\): try again with a network and room on the disk\."):
             fetch(File(f"http://127.0.0.1:{closed.getsockname()[1]}/net-{HASH}.pth"), "Net")
 
 
@@ -133,13 +133,50 @@ def test_a_request_of_the_api_does_not_wait(hub, monkeypatch):
     require("classification")
 
 
+def test_requests_of_the_api_share_one_download_and_one_who_waits_for_it(hub, monkeypatch):
+    slow = Entry("Slow", 4.0, lambda *_: None, File(f"{hub}/slow-{HASH}.pth"))
+    monkeypatch.setitem(models._ENTRIES, "vqa", [slow])
+    before = threading.active_count()
+    for _ in range(20):
+        with pytest.raises(InputError, match="is being downloaded"):
+            require("vqa", "Slow")
+    # The one that waits and the download; and two connections of the hub.
+    assert threading.active_count() <= before + 4
+    Hub.go_on.set()
+    fetch(slow.source, "Slow")
+
+
+def test_a_failure_is_forgotten_when_the_model_has_come_otherwise(hub, monkeypatch):
+    late = Entry("Late", 4.0, lambda *_: None, File(f"{hub}/missing-{HASH}.pth"))
+    monkeypatch.setitem(models._ENTRIES, "vqa", [late])
+    with pytest.raises(InputError, match="is being downloaded"):
+        require("vqa", "Late")
+    deadline = time.monotonic() + 10
+    while not models._asked[late.source] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    late.source.path.write_bytes(CONTENT)
+    require("vqa", "Late")
+
+
+def test_a_model_in_memory_needs_its_file_no_more(hub, monkeypatch):
+    source = File(f"{hub}/net-{HASH}.pth")
+    entry = Entry("Net", 4.0, lambda *_: object(), source)
+    monkeypatch.setitem(models._ENTRIES, "vqa", [entry])
+    monkeypatch.setattr(models, "_loaded", {})
+    model = load("vqa", "Net")
+    source.path.unlink()
+    require("vqa", "Net")
+    assert load("vqa", "Net") is model
+    assert len(Hub.asked) == 1
+
+
 def test_a_request_of_the_api_that_asks_again_learns_why_there_is_no_model(hub, monkeypatch):
     gone = Entry("Gone", 4.0, lambda *_: None, File(f"{hub}/missing-{HASH}.pth"))
     monkeypatch.setitem(models._ENTRIES, "vqa", [gone])
     with pytest.raises(InputError, match="is being downloaded"):
         require("vqa", "Gone")
     deadline = time.monotonic() + 10
-    while gone.source not in models._failed and time.monotonic() < deadline:
+    while not models._asked[gone.source] and time.monotonic() < deadline:
         time.sleep(0.05)
     with pytest.raises(InputError, match=r"Gone cannot be downloaded \(HTTP Error 404"):
         require("vqa", "Gone")

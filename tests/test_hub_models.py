@@ -12,10 +12,11 @@ import tiny
 import torch
 import transformers as hf
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from demo.errors import InputError
-from demo.models.captioning import WHOLE
+from demo.models.captioning import WHOLE, words
+from demo.models.hub import spelled
 from demo.models.hub_captioning import blip_captioner, git_captioner, vit_gpt2_captioner
 from demo.models.hub_vqa import blip_answerer, vilt
 from explainers import explain
@@ -49,12 +50,6 @@ def image(models):
     return models["BLIP"].prepare(Image.open(PHOTO))
 
 
-def half_grey(image, *, left: bool):
-    changed = image.clone()
-    changed[..., : image.shape[-1] // 2 if left else None] = 0
-    return changed
-
-
 @pytest.mark.parametrize("name", CAPTIONERS)
 def test_the_score_of_a_caption_is_what_the_network_gives_its_pieces_one_by_one(models, image, name):
     model = models[name]
@@ -78,6 +73,15 @@ def test_a_word_gets_the_pieces_that_it_consists_of(models, name):
     for piece, owner in zip(pieces, owners, strict=True):
         spelled[owner] = spelled.get(owner, "") + models[name]._tokenizer.decode([piece]).strip().removeprefix("##")
     assert list(spelled.values()) == ["a", "dog", "'s", "running", "on", "grass"]
+
+
+@pytest.mark.parametrize("name", CAPTIONERS)
+def test_what_it_says_is_spelled_so_that_it_is_read_as_the_same_pieces(models, name):
+    model = models[name]
+    pieces, _ = model._pieces(["a", "dog", "'s", "t-shirt", "on", "grass"])
+    (caption,) = spelled(model._tokenizer, torch.tensor([pieces]))
+    assert caption == "a dog's t-shirt on grass"
+    assert model._pieces(words(model.known(caption)))[0] == pieces
 
 
 @pytest.mark.parametrize("name", CAPTIONERS)
@@ -121,6 +125,9 @@ def test_captions_that_cannot_be_explained(models, name, caption, message):
 def test_signs_that_are_no_pieces_are_refused_by_name(models, name):
     with pytest.raises(InputError, match=f"{name} cannot read “🦓”"):
         models[name].known("a 🦓 on grass")
+    for nothing in ("\xad", "\x00", "\ufffd", "\u0301", "\ufe0f"):  # of which BERT's tokenizers leave nothing
+        with pytest.raises(InputError, match=f"{name} cannot read"):
+            models[name].known(f"a dog {nothing} on grass")
 
 
 @pytest.mark.parametrize("name", CAPTIONERS)
@@ -235,6 +242,15 @@ def test_a_pickle_is_not_opened(folders, tmp_path):
         blip_captioner("", tmp_path / "blip", "cpu")
 
 
+def test_weights_that_lack_what_decides_are_not_opened(folders, tmp_path):
+    shutil.copytree(folders["ViLT"], tmp_path / "vilt")
+    state = load_file(tmp_path / "vilt" / "model.safetensors")
+    kept = {name: tensor for name, tensor in state.items() if "pooler" not in name}
+    save_file(kept, tmp_path / "vilt" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"its weights lack vilt\.pooler"):
+        vilt("", tmp_path / "vilt", "cpu")
+
+
 PROGRAM = """
 from demo.errors import InputError
 from demo.models.downloads import Repository, fetch, join
@@ -296,8 +312,8 @@ def test_safe_tensors_that_only_the_hubs_own_program_offers_are_used_and_nobody_
     with tiny.hub(main, pull_requests={3: ("mallory", strangers)}) as address:
         assert run(tmp_path / "other", address) == [
             "False",
-            "Tiny cannot be downloaded (me/tiny has no config.json with a model.safetensors): try again when there is "
-            "a network.",
+            "Tiny cannot be downloaded (me/tiny has no config.json with a model.safetensors): try again with a "
+            "network and room on the disk.",
         ]
 
 
@@ -315,5 +331,5 @@ def test_weights_without_a_configuration_are_not_a_model_that_is_here(folders, t
 def test_without_a_network_a_model_of_the_hub_is_one_sentence(tmp_path):
     here, said = run(tmp_path, "http://127.0.0.1:9")
     assert here == "False"
-    assert re.fullmatch(r"Tiny cannot be downloaded \(.+\): try again when there is a network\.", said)
+    assert re.fullmatch(r"Tiny cannot be downloaded \(.+\): try again with a network and room on the disk\.", said)
     assert "offline" in run(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")[1]

@@ -29,7 +29,7 @@ EXPECTED = {
     "resnet101": ("layer4", 7, 100),
     "resnet152": ("layer4", 7, 151),
     "densenet121": ("features.norm5", 7, 121),
-    "squeezenet1_1": ("classifier.2", 13, 26),
+    "squeezenet1_1": ("features.12", 13, 26),
     "mobilenet_v2": ("features.18", 7, 35),
     "mobilenet_v3_large": ("features.16", 7, 19),
     "efficientnet_b0": ("features.8", 7, 0),
@@ -104,6 +104,36 @@ def test_a_network_without_feature_maps_has_no_layers():
     assert find_layers(network, lambda: network(image)[0]) == {}
 
 
+class Pyramid(nn.Module):
+    """Maps of 16 x 16, 8 x 8, 4 x 4 and again 8 x 8 and 4 x 4 cells, to which the first ones of 4 x 4 are added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = {"a": 1, "b": 2, "branch": 2, "c": 1, "d": 2}
+        for name, stride in sizes.items():
+            setattr(self, name, nn.Conv2d(3, 3, 3, stride, 1))
+
+    def forward(self, image):
+        b = self.b(self.a(image))
+        return (self.d(self.c(b)) + self.branch(b)).mean(dim=(2, 3))
+
+
+def test_the_default_layer_is_the_last_one_also_where_its_size_came_before():
+    torch.manual_seed(0)
+    network = Pyramid()
+    image = torch.rand(1, 3, 16, 16, requires_grad=True)
+    layers = find_layers(network, lambda: network(image)[0])
+    assert list(layers) == ["d", "c", "a"]
+
+
+@pytest.mark.parametrize(("architecture", "layer"), [("vgg16", "features.29"), ("resnet18", "layer4")])
+def test_as_many_classes_as_feature_maps_make_no_difference(architecture, layer):
+    torch.manual_seed(0)
+    network = models.get_model(architecture, num_classes=512).requires_grad_(False).eval()
+    image = torch.rand(1, 3, 224, 224, requires_grad=True)
+    assert next(iter(find_layers(network, lambda: network(image)[0]))) == layer
+
+
 def test_labels_with_synonyms_are_known_by_the_first():
     classes = ["tabby, tabby cat", "tiger cat", "tiger, Panthera tigris"]
     model = imagenet.classifier("", "resnet18", models.resnet18(num_classes=3), classes)
@@ -112,8 +142,17 @@ def test_labels_with_synonyms_are_known_by_the_first():
         classes[2],
         classes[1],
     )
+    assert model.known("tabby, mackerel tabby") == classes[0]  # as another network calls it
     with pytest.raises(InputError, match="Did you mean"):
         model.known("tabbi")
+
+
+def test_a_first_synonym_of_two_classes_is_none():
+    classes = ["cat, black", "cat, white", "dog"]
+    model = imagenet.classifier("", "resnet18", models.resnet18(num_classes=3), classes)
+    assert model.known("Cat, white") == "cat, white"
+    with pytest.raises(InputError, match="has no class “cat”"):
+        model.known("cat")
 
 
 def test_the_photograph_is_normalised_as_the_weights_were_trained():

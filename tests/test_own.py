@@ -60,6 +60,11 @@ def test_googlenet_with_and_without_what_is_for_training_only(folder, auxiliary)
         str(folder / "net.safetensors"), "googlenet", str(folder / "labels.txt"), None, "cpu"
     )
     assert next(iter(model.layers)) == "inception5b"
+    # torchvision's pretrained one, which people train on from, takes ImageNet's normalisation for another one.
+    image = model.prepare(Image.open(PHOTO))
+    network.transform_input = True
+    with torch.inference_mode():
+        torch.testing.assert_close(model.score("dog")(image), network.eval()(image)[0, 1:2])
 
 
 @pytest.mark.parametrize(
@@ -120,6 +125,16 @@ def test_a_classifier_of_transformers_from_a_folder(tmp_path):
     explanation = explain(model.score("dog"), image, model.layers["block 1"], reshape=model.reshape)
     assert (explanation.maps.shape, explanation.relus) == ((1, 4, 4), 0)
     assert next(iter(hub_classifier(str(folder), "vit.layers.0", "cpu").layers)) == "vit.layers.0"
+
+
+def test_two_classes_of_one_name_in_a_model_of_somebody_elses_get_numbers(tmp_path):
+    folder = tiny.vit_classifier(tmp_path / "net", ["crane", "dog", "crane"])
+    assert hub_classifier(str(folder), None, "cpu").classes == ["crane", "dog", "crane (2)"]
+
+
+def test_the_folder_that_one_is_in_has_a_name_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny.vit_classifier(tmp_path / "net", CLASSES))
+    assert hub_classifier(".", None, "cpu").name == "net"
 
 
 @pytest.mark.parametrize(

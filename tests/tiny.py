@@ -14,7 +14,8 @@ import transformers as hf
 from tokenizers import ByteLevelBPETokenizer
 
 WORDS = (
-    "a the dog cat zebra elephant is in on grass two run ##ning stand what color of photo ? . yes no ' s black white"
+    "a the dog cat zebra elephant is in on grass two run ##ning stand what color of photo ? . yes no ' s black white "
+    "t - shirt"
 )
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
 
@@ -206,6 +207,9 @@ class Hub(http.server.SimpleHTTPRequestHandler):
     def end_headers(self) -> None:
         self.send_header("X-Repo-Commit", self.commit)
         self.send_header("ETag", f'"{self.path.strip("/").replace("/", "-")}"')
+        if self.path.endswith(".safetensors"):  # as the hub does, which would rather send them in another way
+            self.send_header("X-Xet-Hash", "0" * 64)
+            self.send_header("X-Xet-Refresh-Route", "http://127.0.0.1:9/xet-token")
         super().end_headers()
 
     def log_message(self, *_: object) -> None: ...

@@ -12,7 +12,7 @@ from demo.errors import InputError, first_line
 from demo.models import imagenet
 from demo.models.captioning import Captioner, shipped_captioner
 from demo.models.classification import Classifier, shipped_resnet50
-from demo.models.downloads import Repository, Source, fetch, join
+from demo.models.downloads import Repository, Source, fetch
 from demo.models.hub_captioning import HubCaptioner, blip_captioner, git_captioner, vit_gpt2_captioner
 from demo.models.hub_vqa import BlipAnswerer, Vilt, blip_answerer, vilt
 from demo.models.vqa import Answerer, shipped_answerer
@@ -129,10 +129,10 @@ def load(task: str, name: str | None = None) -> Model:
         InputError: no such task or model, or its files cannot be had or read.
     """
     entry = find(task, name)
-    if entry.source is not None:
-        fetch(entry.source, entry.name)
     key = (task, entry.name, _device)
     if (model := _used(key)) is None:
+        if entry.source is not None:
+            fetch(entry.source, entry.name)
         with _opening:
             if (model := _used(key)) is None:
                 model = _open(entry)
@@ -178,22 +178,27 @@ def require(task: str, name: str | None = None) -> None:
         InputError: it is not here yet, its last download failed, or there is no such model.
     """
     entry = find(task, name)
-    if entry.source is None:
+    source = entry.source
+    if source is None or (task, entry.name, _device) in _loaded or source.is_here():
         return
-    if said := _failed.pop(entry.source, ""):
+    with _lock:
+        said = _asked.pop(source, None)
+        if not said:
+            _asked[source] = ""
+    if said:
         raise InputError(said)
-    if download := join(entry.source):
 
-        def wait() -> None:
-            download.ended.wait()
-            download.leave()
-            try:
-                download.check(entry.name)
-            except InputError as error:
-                _failed[download.source] = str(error)  # for who asks again
+    def wait() -> None:
+        try:
+            fetch(source, entry.name)
+        except InputError as error:
+            _asked[source] = str(error)
+        else:
+            del _asked[source]
 
+    if said is None:
         threading.Thread(target=wait, daemon=True).start()
-        raise InputError(f"{entry.name} is being downloaded ({entry.megabytes:.0f} MB): ask again in a few minutes.")
+    raise InputError(f"{entry.name} is being downloaded ({entry.megabytes:.0f} MB): ask again in a few minutes.")
 
 
 def use_own_classifier(open_classifier: Callable[[str], Classifier]) -> None:
@@ -259,6 +264,6 @@ def preload(name: str) -> None:
 _device = "cpu"
 _most = MAX_MODELS
 _loaded: dict[Key, Model] = {}  # the one that was used last is the last
-_failed: dict[Source, str] = {}
+_asked: dict[Source, str] = {}  # what `require` downloads: why it failed, or nothing while it goes on
 _opening = threading.Lock()  # one at a time, because transformers changes PyTorch while it opens one
 _lock = threading.Lock()  # so that who uses a model that is open does not wait for one that is being opened

@@ -1,5 +1,6 @@
 """Image classifiers: which classes a network sees in a photograph, and their scores to explain."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -22,6 +23,11 @@ def normalised(photo: Image.Image, side: int, mean: Sequence[float], std: Sequen
     """The photograph as a network takes it: squashed, (rgb - mean) / std, float32 (1, 3, side, side)."""
     pixels = TF.to_dtype(TF.pil_to_tensor(squash(photo, side)), torch.float32, scale=True)
     return TF.normalize(pixels, list(mean), list(std))[None]
+
+
+def _short(name: str) -> str:
+    """The first of a class's synonyms."""
+    return name.split(",")[0]
 
 
 class Classifier:
@@ -57,8 +63,10 @@ class Classifier:
         self._mean, self._std = mean, std
         self._indices = {name: index for index, name in enumerate(self.classes)}
         # ImageNet's classes are "tabby" for some and "tabby, tabby cat" for others.
-        self._short = [name.split(",")[0] for name in self.classes]
-        self._spellings = {short.casefold(): name for short, name in zip(self._short, self.classes, strict=True)}
+        self._short = [_short(name) for name in self.classes]
+        times = Counter(short.casefold() for short in self._short)
+        pairs = [(short.casefold(), name) for short, name in zip(self._short, self.classes, strict=True)]
+        self._spellings = {short: name for short, name in pairs if times[short] == 1}
         self._spellings |= {name.casefold(): name for name in self.classes}
 
     def prepare(self, photo: Image.Image) -> Tensor:
@@ -75,13 +83,16 @@ class Classifier:
     def known(self, name: str) -> str:
         """The class of that name, in its own spelling: capitals count only where they tell two classes apart.
 
+        The first of several synonyms, "tabby" of "tabby, tabby cat", is enough if one class alone has it.
+
         Raises:
             InputError: there is none; the message offers the nearest ones.
         """
         if name in self._indices:
             return name
-        if name.casefold() in self._spellings:
-            return self._spellings[name.casefold()]
+        for spelling in (name.casefold(), _short(name).casefold()):
+            if spelling in self._spellings:
+                return self._spellings[spelling]
         raise InputError(unknown(name, self.name, "class", self._short))
 
     def score(self, *names: str) -> Callable[[Tensor], Tensor]:

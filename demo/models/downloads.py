@@ -29,6 +29,9 @@ _NEEDED = ("config.json", "model.safetensors")
 # often nobody merges.
 _CONVERTER = "SFconvertbot"
 
+# hf_xet counts bytes twice, and goes on when nobody waits for it any more.
+constants.HF_HUB_DISABLE_XET = True
+
 Count = Callable[[int], None]
 
 
@@ -175,7 +178,7 @@ class Download:
         if self._error is not None:
             error = self._error.reason if type(self._error) is urllib.error.URLError else self._error
             said = first_line(error if isinstance(error, Exception) else self._error)
-            raise InputError(f"{name} cannot be downloaded ({said}): try again when there is a network.")
+            raise InputError(f"{name} cannot be downloaded ({said}): try again with a network and room on the disk.")
 
     def _run(self) -> None:
         try:

@@ -42,8 +42,8 @@ def open_network(model_class: Any, folder: Path, device: str) -> Any:
 
     logging.disable_progress_bar()
     network, found = model_class.from_pretrained(folder, output_loading_info=True, **_OPTIONS)
-    # A pooler that a head does not use is often left out.
-    if missing := [name for name in found["missing_keys"] if "pooler" not in name]:
+    # A decoder attends to the encoder's tokens, and its pooler is often left out.
+    if missing := [name for name in found["missing_keys"] if not name.startswith("encoder.pooler.")]:
         raise ValueError(f"its weights lack {min(missing)}")
     return network.to(device).eval().requires_grad_(False)
 
@@ -53,6 +53,12 @@ def open_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer  # takes seconds, and most who start the demo need none of it
 
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True, trust_remote_code=False)
+
+
+def spelled(tokenizer: Any, pieces: Tensor) -> list[str]:
+    """What each row of word pieces, (N, L), says, in the spelling that people use: "a dog's t-shirt"."""
+    texts = tokenizer.batch_decode(pieces, skip_special_tokens=True, clean_up_tokenization_spaces=True)
+    return [text.replace(" - ", "-") for text in texts]
 
 
 def open_geometry(folder: Path) -> Geometry:

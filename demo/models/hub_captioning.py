@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from demo.errors import InputError
 from demo.models.captioning import MOST_WORDS, NO_WORDS, WHOLE, joined, too_long, words
-from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer
+from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer, spelled
 from demo.models.layers import feature_maps, numbered
 
 BEAM = 3
@@ -63,7 +63,7 @@ class HubCaptioner:
             pixel_values=image, num_beams=BEAM, num_return_sequences=BEAM, max_new_tokens=MOST_TOKENS, do_sample=False
         )
         captions: dict[str, float] = {}
-        for text in self._tokenizer.batch_decode(said, skip_special_tokens=True):
+        for text in spelled(self._tokenizer, said):
             with suppress(InputError):  # signs that are no words
                 caption = self.known(text)
                 captions[caption] = self.score(caption, WHOLE)(image).item()
@@ -95,11 +95,11 @@ class HubCaptioner:
             InputError: the caption has no word, too many, or one with signs that the network cannot read; or it has
                 no word at a position.
         """
-        pieces, owners = self._pieces(words(caption))
-        count = owners[-1] + 1
+        spoken = words(caption)
+        pieces, owners = self._pieces(spoken)
         for target in targets:
-            if not (target == WHOLE or 0 <= target < count):
-                raise InputError(f"The caption has {count} words, counted from 0: there is no word {target}.")
+            if not (target == WHOLE or 0 <= target < len(spoken)):
+                raise InputError(f"The caption has {len(spoken)} words, counted from 0: there is no word {target}.")
 
         def scores(image: Tensor) -> Tensor:
             said = torch.tensor([self._start, *pieces], device=image.device)
@@ -126,9 +126,11 @@ class HubCaptioner:
         if len(split["input_ids"]) > MOST_PIECES:
             raise InputError(f"The caption has {len(split['input_ids'])} word pieces: shorten it to {MOST_PIECES}.")
         owners = [bisect_right(starts, end - 1) - 1 for _, end in split["offset_mapping"]]
-        for piece, owner in zip(split["input_ids"], owners, strict=True):
-            if piece == self._tokenizer.unk_token_id:
-                raise InputError(f"{self.name} cannot read “{spoken[owner][:80]}”: write the caption in plain words.")
+        pairs = zip(split["input_ids"], owners, strict=True)
+        read = set(owners) - {owner for piece, owner in pairs if piece == self._tokenizer.unk_token_id}
+        for position, word in enumerate(spoken):
+            if position not in read:
+                raise InputError(f"{self.name} cannot read “{word[:80]}”: write the caption in plain words.")
         return split["input_ids"], owners
 
 

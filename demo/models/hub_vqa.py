@@ -10,7 +10,7 @@ from torch import Tensor
 
 from demo.errors import InputError, unknown
 from demo.models.captioning import words
-from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer
+from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer, spelled
 from demo.models.layers import feature_maps, numbered, token_grid
 from demo.models.vqa import MOST_WORDS, NO_QUESTION, too_long
 
@@ -164,7 +164,7 @@ class BlipAnswerer(_HubAnswerer):
             max_new_tokens=MOST_TOKENS,
             do_sample=False,
         )
-        texts = self._tokenizer.batch_decode(said, skip_special_tokens=True)
+        texts = spelled(self._tokenizer, said)
         answers = [text for text in dict.fromkeys(" ".join(text.split()) for text in texts) if self._readable(text)]
         if not answers:
             raise InputError(f"{self.name} says nothing: ask something else, or type an answer yourself.")

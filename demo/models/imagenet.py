@@ -57,7 +57,7 @@ def classifier(name: str, architecture: str, network: nn.Module, classes: list[s
     """A network of one of torchvision's architectures, frozen; photographs are squashed to what it was trained on."""
     network.eval().requires_grad_(False)
     geometry = weights(architecture).transforms()
-    (side,) = geometry.crop_size
+    side = getattr(network, "image_size", geometry.crop_size[0])
     device = next(network.parameters()).device
     noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     layers = find_layers(network, lambda: network(noise)[0])

@@ -45,10 +45,17 @@ def find_layers(network: nn.Module, scores: Callable[[], Tensor]) -> dict[str, n
         network: any module.
         scores: runs it once on one square image and returns the C scores, (C,).
     """
-    outputs, sizes = _outputs(network, scores)
+    outputs, sizes, classes = _outputs(network, scores)
     modules = dict(network.named_modules())
     if len(set(sizes.values())) >= STAGES:
-        last = {sizes[name]: name for name in _units(network, "", sizes) if name in outputs}
+        last: dict[int, str] = {}
+        for name in _units(network, "", sizes):
+            if name not in outputs:
+                continue
+            before = last.pop(sizes[name], name)
+            # Maps of the classes themselves, as SqueezeNet ends with, are no features.
+            are_classes = _depth(outputs[name]) == classes != _depth(outputs[before])
+            last[sizes[name]] = before if are_classes else name
         return {name: modules[name] for name in reversed(last.values())}
     lists = [module for module in modules.values() if isinstance(module, nn.ModuleList | nn.Sequential)]
     counting = {modules[name] for name in outputs}
@@ -61,8 +68,8 @@ def numbered(blocks: Sequence[nn.Module]) -> dict[str, nn.Module]:
     return {f"block {number}": blocks[number - 1] for number in range(len(blocks), 0, -1)}
 
 
-def _outputs(network: nn.Module, scores: Callable[[], Tensor]) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Of the modules that ran once and gave maps of 2 x 2 cells or more: outputs, if they count; and sizes."""
+def _outputs(network: nn.Module, scores: Callable[[], Tensor]) -> tuple[dict[str, Tensor], dict[str, int], int]:
+    """Of the modules that ran once and gave maps of 2 x 2 cells or more: outputs, if they count; and sizes; and C."""
     ran: Counter[str] = Counter()
     found: dict[str, Tensor] = {}
 
@@ -77,21 +84,21 @@ def _outputs(network: nn.Module, scores: Callable[[], Tensor]) -> tuple[dict[str
     handles = [module.register_forward_hook(keep(name)) for name, module in network.named_modules()]
     try:
         with torch.enable_grad():
-            top = scores().max()
+            values = scores()
     finally:
         for handle in handles:
             handle.remove()
     found = {name: output for name, output in found.items() if ran[name] == 1}
     if not found:
-        return {}, {}
-    gradients = torch.autograd.grad(top, list(found.values()), allow_unused=True)
+        return {}, {}, len(values)
+    gradients = torch.autograd.grad(values.max(), list(found.values()), allow_unused=True)
     modules = dict(network.named_modules())
     counting = {
         name: output
         for (name, output), gradient in zip(found.items(), gradients, strict=True)
         if gradient is not None and feature_maps(gradient).any() and _computes(modules[name])
     }
-    return counting, {name: _size(output) for name, output in found.items()}
+    return counting, {name: _size(output) for name, output in found.items()}, len(values)
 
 
 def _size(output: Tensor) -> int:
@@ -102,6 +109,11 @@ def _size(output: Tensor) -> int:
         return feature_maps(output).shape[-1]
     except ValueError:
         return 0
+
+
+def _depth(output: Tensor) -> int:
+    """How many feature maps there are."""
+    return feature_maps(output).shape[1]
 
 
 def _computes(module: nn.Module) -> bool:

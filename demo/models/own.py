@@ -1,5 +1,6 @@
 """Somebody's own classifier: weights for one of torchvision's architectures, or a model in the hub's format."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,10 @@ def torchvision_classifier(weights: str, architecture: str, labels: str, layer: 
     whole = network.state_dict()  # has the version that MNASNet asks for
     whole.update(state)
     network.load_state_dict(whole)
-    found = imagenet.classifier(Path(weights).stem, architecture, network.to(device), classes)
+    try:
+        found = imagenet.classifier(Path(weights).stem, architecture, network.to(device), classes)
+    except Exception as error:  # pictures of the size that it was made for may be too small
+        raise InputError(f"“{weights}” cannot be run as a {architecture}: {first_line(error)}.") from error
     return _with_layer(found, network, layer)
 
 
@@ -59,6 +63,7 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
     from transformers import AutoModelForImageClassification
 
     folder = Path(repository)
+    name = folder.resolve().name
     if folder.is_file():
         raise InputError(f"“{repository}” is a file: give --arch and --labels with it, or a folder instead.")
     if not folder.is_dir():
@@ -74,12 +79,11 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
         noise = torch.randn(1, 3, geometry.side, geometry.side, generator=torch.Generator().manual_seed(0))
         image = noise.to(device).requires_grad_()
         layers = find_layers(network, lambda: logits(image)[0])
+        labels = network.config.id2label
+        classes = _distinct([str(labels[index]) for index in range(len(labels))])
     except Exception as error:  # a folder of somebody's can be wrong in any way
         said = first_line(error)
         raise InputError(f"“{repository}” cannot be opened as an image classifier of transformers: {said}.") from error
-    labels = network.config.id2label
-    classes = _different([str(labels[index]) for index in range(len(labels))], repository)
-    name = Path(repository).name
     return _with_layer(
         Classifier(name, logits, classes, layers, geometry.mean, geometry.std, geometry.side), network, layer
     )
@@ -105,13 +109,19 @@ def _read_labels(path: Path) -> list[str]:
         names.pop()
     if len(names) < 2 or "" in names:
         raise InputError(f"The labels “{path}” need at least two lines and no empty one between them.")
-    return _different(names, str(path))
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise InputError(f"Two classes of “{path}” are called “{twice[0]}”: give each a name of its own.")
+    return names
 
 
-def _different(names: Sequence[str], source: str) -> list[str]:
-    if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
-        raise InputError(f"Two classes of “{source}” are called “{twice}”: give each a name of its own.")
-    return list(names)
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, a repeated one with a number: two of ImageNet's classes are called "crane"."""
+    times: Counter[str] = Counter()
+    found = []
+    for name in names:
+        times[name] += 1
+        found.append(name if times[name] == 1 else f"{name} ({times[name]})")
+    return found
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -131,7 +141,8 @@ def _untrained(architecture: str, classes: int, state: dict[str, Tensor]) -> nn.
     if architecture in ("googlenet", "inception_v3"):
         # Their auxiliary classifiers are for training only, and not every file has them.
         auxiliary = any(name.casefold().startswith("aux") for name in state)
-        options |= {"init_weights": False, "aux_logits": auxiliary}
+        # They transform their input in all that go back to torchvision's weights; the file does not say.
+        options |= {"init_weights": False, "aux_logits": auxiliary, "transform_input": True}
     return models.get_model(architecture, **options)
 
 

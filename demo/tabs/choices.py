@@ -20,11 +20,13 @@ LAYER_INFO = "The first is the last of the network: its maps stand for whole thi
 class Models(NamedTuple):
     """The choice of a model for a tab: its name in the list, and the name of the one that is in use.
 
-    They differ while a model is being downloaded. `using` changes only to a model that is here.
+    They differ while a model is being downloaded. `using` changes only to a model that is here, and not to one that a
+    session waited for before `forget`.
     """
 
     listed: gr.Dropdown
     using: gr.State
+    forget: Callable[[gr.Request], None]
 
 
 def offered(task: str) -> list[tuple[str, str]]:
@@ -66,29 +68,32 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
         earlier, mine = waiting.get(session), asyncio.Event()
         waiting[session] = mine
         quiet = {said: gr.HTML(visible=False), stop: gr.Button(visible=False)}
+
+        def wanted() -> bool:
+            return waiting.get(session) is mine
+
         try:
             if earlier:
                 await earlier.wait()
-            while download and not download.ended.is_set() and waiting[session] is mine and mine not in stopped:
+            while download and not download.ended.is_set() and wanted() and mine not in stopped:
                 arrived, total = (f"{size / 1e6:.0f}" for size in (download.done, download.total))
                 progress = f"Downloading {name}: {arrived} of {total} MB" if download.total else f"Asking for {name}"
                 yield status(progress, stoppable=True)
                 await asyncio.sleep(0.3)
-            if waiting[session] is not mine:
-                return
-            if mine in stopped:
+            if wanted() and mine in stopped:
                 raise InputError("The download was stopped.")
-            if download:
+            if wanted() and download:
                 download.check(name)
-            if entry:  # open it before anything depends on it
+            if wanted() and entry:  # open it before anything depends on it
                 opening = asyncio.ensure_future(asyncio.to_thread(load, task, name))
-                while not (await asyncio.wait([opening], timeout=0.3))[0]:
-                    if waiting[session] is not mine:
-                        return
+                while wanted() and not (await asyncio.wait([opening], timeout=0.3))[0]:
                     yield status(f"Opening {name}", stoppable=False)
-                await opening
-            if waiting[session] is mine:
+                if wanted():
+                    await opening
+            if wanted():
                 yield quiet | {using: name, listed: gr.Dropdown([*first, *offered(task)], value=name)}
+            elif session not in waiting:
+                yield quiet
         except InputError as error:
             text = html.escape(f"{error} The demo goes on with {before or 'one model'}.")
             yield quiet | {listed: before, said: gr.HTML(f"<p role='alert'>{text}</p>", visible=True)}
@@ -97,8 +102,11 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
                 download.leave()
             mine.set()
             stopped.discard(mine)
-            if waiting[session] is mine:
+            if wanted():
                 del waiting[session]
+
+    def forget(request: gr.Request) -> None:
+        waiting.pop(str(request.session_hash), None)
 
     def give_up(request: gr.Request) -> None:
         if choice := waiting.get(str(request.session_hash)):
@@ -114,7 +122,7 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
     )
     stop.click(give_up, queue=False, **QUIET)
     page.load(lambda: gr.Dropdown([*first, *offered(task)]), None, listed, **QUIET)
-    return Models(listed, using)
+    return Models(listed, using, forget)
 
 
 def layers() -> gr.Dropdown:

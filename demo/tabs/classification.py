@@ -177,8 +177,13 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
         rival.using.change(meet_rival, choice, [other, panels.state], trigger_mode="multiple", **busy),
     ):
         panels.refresh(event)
+
+    def no_rival(request: gr.Request) -> tuple[str, str]:
+        rival.forget(request)
+        return "", ""
+
     # Another class or another model: not both at once.
-    other.input(lambda: ("", ""), None, [rival.listed, rival.using], **frame.QUIET, queue=False)
+    other.input(no_rival, None, [rival.listed, rival.using], **frame.QUIET, queue=False)
     picked = choices.pick_layer(panels, TASK, model.using, layer)
     choices.on_choice(widgets, layer, picked, panels, choice, explain_choice)
 
