@@ -86,6 +86,7 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
                 download.check(name)
             if wanted() and entry:  # open it before anything depends on it
                 opening = asyncio.ensure_future(asyncio.to_thread(load, task, name))
+                opening.add_done_callback(asyncio.Future.exception)  # has been looked at, also if nobody waits for it
                 while wanted() and not (await asyncio.wait([opening], timeout=0.3))[0]:
                     yield status(f"Opening {name}", stoppable=False)
                 if wanted():
