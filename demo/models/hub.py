@@ -57,6 +57,11 @@ def open_tokenizer(folder: Path) -> Any:
 
 def spelled(tokenizer: Any, pieces: Tensor) -> list[str]:
     """What each row of word pieces, (N, L), says, in the spelling that people use: "a dog's t-shirt"."""
+    from transformers import BertTokenizer
+
+    if not isinstance(tokenizer, BertTokenizer):
+        return tokenizer.batch_decode(pieces, skip_special_tokens=True)
+    # It takes punctuation for words, and gives "a dog ' s t - shirt" back.
     texts = tokenizer.batch_decode(pieces, skip_special_tokens=True, clean_up_tokenization_spaces=True)
     return [text.replace(" - ", "-") for text in texts]
 

@@ -194,27 +194,27 @@ def on_choice(
     """
     places = [inputs.index(widgets.chosen), inputs.index(widgets.other)]
 
+    # What is explained goes into the boxes too: a new photograph may have changed them meanwhile.
+    outputs = [widgets.chosen, widgets.other, panels.state]
+
+    def explain_again(*given: Any) -> dict[Any, Any]:
+        result = explain_choice(*given)
+        chosen, other = (given[place] for place in places)
+        if isinstance(result, Explained):
+            shown = [row.details["target"] for row in result.rows]
+            other = shown[1] if len(set(shown)) > 1 else ""
+        return {widgets.chosen: chosen, widgets.other: other, panels.state: result}
+
     def explain_clicked(event: gr.SelectData, *given: Any) -> dict[Any, Any]:
         values = list(given)
-        other = "" if values[places[1]] == event.value else values[places[1]]
-        values[places[0]], values[places[1]] = event.value, other
-        return {widgets.chosen: event.value, widgets.other: other, panels.state: explain_choice(*values)}
+        values[places[0]] = event.value
+        return explain_again(*values)
 
     busy: dict[str, Any] = {
         "api_visibility": "private",
         "show_progress": "minimal",
         "show_progress_on": panels.pictures,
     } | NETWORK
-    # What is explained goes into the boxes too: a new photograph may have changed them meanwhile.
-    outputs = [widgets.chosen, widgets.other, panels.state]
-
-    def explain_again(*given: Any) -> dict[Any, Any]:
-        return {
-            widgets.chosen: given[places[0]],
-            widgets.other: given[places[1]],
-            panels.state: explain_choice(*given),
-        }
-
     explaining: dict[str, Any] = {"fn": explain_again, "inputs": inputs, "outputs": outputs} | busy
     changed = gr.on([widgets.chosen.input, widgets.other.input, layer.input], trigger_mode="always_last", **explaining)
     panels.refresh(picked_layer.then(**explaining, trigger_mode="multiple"))
