@@ -93,8 +93,8 @@ def models(page: gr.Blocks, task: str, label: str, nothing: tuple[str, str] | No
                     await opening
             if wanted():
                 yield quiet | {using: name, listed: gr.Dropdown([*first, *offered(task)], value=name)}
-            elif session not in waiting:
-                yield quiet
+            else:  # Gradio empties the outputs of a generator that yields nothing
+                yield {said: gr.skip()} if session in waiting else quiet
         except InputError as error:
             text = html.escape(f"{error} The demo goes on with {before or 'one model'}.")
             yield quiet | {listed: before, said: gr.HTML(f"<p role='alert'>{text}</p>", visible=True)}
@@ -214,14 +214,16 @@ def on_choice(
         "api_visibility": "private",
         "show_progress": "minimal",
         "show_progress_on": panels.pictures,
+        # Not the last choice alone: for that Gradio sends what the first one was made with again.
+        "trigger_mode": "multiple",
     } | NETWORK
     explaining: dict[str, Any] = {"fn": explain_again, "inputs": inputs, "outputs": outputs} | busy
-    changed = gr.on([widgets.chosen.input, widgets.other.input, layer.input], trigger_mode="always_last", **explaining)
-    panels.refresh(picked_layer.then(**explaining, trigger_mode="multiple"))
-    # Not the last click alone: for that Gradio sends the first one's target again.
-    clicked = widgets.label.select(explain_clicked, inputs, outputs, trigger_mode="multiple", **busy)
-    panels.refresh(changed)
-    panels.refresh(clicked)
+    for event in (
+        gr.on([widgets.chosen.input, widgets.other.input, layer.input], **explaining),
+        picked_layer.then(**explaining),
+        widgets.label.select(explain_clicked, inputs, outputs, **busy),
+    ):
+        panels.refresh(event)
 
 
 def pair(chosen: str, other: str) -> tuple[str, ...]:
