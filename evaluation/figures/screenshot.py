@@ -1,16 +1,15 @@
-"""Take the README's picture of the page, as its first visitor sees it.
+"""Take the README's picture of the page, as its first visitor sees it: `assets/screenshot.png`.
 
-python app.py --port 7860 &
-python -m assets.make_screenshot http://127.0.0.1:7860
+    python app.py --port 7860 &
+    python -m evaluation.figures.screenshot http://127.0.0.1:7860
 """
 
 import argparse
 import shutil
-from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-OUT = Path(__file__).parent / "screenshot.png"
+from evaluation.figures.rows import ASSETS
 
 
 def main() -> None:
@@ -24,7 +23,7 @@ def main() -> None:
         page.locator(".panel-row").nth(1).locator(".panel img").last.wait_for()
         page.wait_for_function("[...document.images].every(image => image.complete)")
         page.wait_for_timeout(1000)  # until the bars have grown
-        page.screenshot(path=OUT)
+        page.screenshot(path=ASSETS / "screenshot.png")
         browser.close()
 
 

@@ -1,6 +1,6 @@
-"""Make the example pictures: scenes composed of cut-out photographs, and a few whole photographs.
+"""Make the example pictures, `assets/examples/`: scenes composed of cut-out photographs, and a few whole photographs.
 
-    python -m assets.make_examples STAMPS_DIR GCOMPRIS_DIR
+    python -m evaluation.figures.examples STAMPS_DIR GCOMPRIS_DIR
 
 A scene has two or three objects whose places are known, so beside each one lies a mask (0 = background, 1..n = the
 objects in the order of `scenes.json`) and a test can ask whether each Grad-CAM falls on its own object. The same
@@ -27,7 +27,9 @@ import sklearn
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-OUT = Path(__file__).parent / "examples"
+from evaluation.figures.rows import ASSETS
+
+OUT = ASSETS / "examples"
 TEXTURES = Path(skimage.__file__).parent / "data"
 MAMMALS, BIRDS, FOOD, VEHICLES = "animals/mammals/", "animals/birds/", "food/", "vehicles/"
 
