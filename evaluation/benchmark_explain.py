@@ -41,7 +41,7 @@ def without_inplace(network: nn.Module) -> nn.Module:
     """A copy for captum, which cannot hook ReLUs that work in place."""
     network = copy.deepcopy(network)
     for module in network.modules():
-        if hasattr(module, "inplace"):
+        if isinstance(module, nn.ReLU | nn.ReLU6):
             module.inplace = False
     return network
 

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def tokenizer(size: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "vocab.txt")
         file.write_text("\n".join(pieces))
-        return hf.BertTokenizerFast(vocab=str(file))
+        return hf.BertTokenizer(vocab=str(file))
 
 
 def blip(large: bool) -> hf.BlipConfig:
@@ -60,43 +61,31 @@ def random_weights() -> Iterator[tuple[str, nn.Module, Callable[[], Model]]]:
         if architecture == "vit_b_16":
             nn.init.normal_(network.heads.head.weight, std=0.02)  # zero in a new one
         classes = imagenet.weights(architecture).meta["categories"]
-        yield name, network, lambda a=architecture, n=name, net=network, c=classes: imagenet.classifier(n, a, net, c)
+        yield name, network, partial(imagenet.classifier, name, architecture, network, classes)
 
     normal = [0.5] * 3
     wide, narrow = Geometry(384, normal, normal), Geometry(224, normal, normal)
+    words, blip_words = tokenizer(hf.BertConfig().vocab_size), tokenizer(hf.BlipTextConfig().vocab_size)
     for name, large in (("BLIP base", False), ("BLIP large", True)):
         network = hf.BlipForConditionalGeneration(blip(large))
-        blocks = network.vision_model.encoder.layers
-        words = tokenizer(network.config.text_config.vocab_size)
-        yield (
-            name,
-            network,
-            lambda n=name, net=network, b=blocks, w=words: HubCaptioner(n, net, w, wide, b, "input_ids", 1),
-        )
+        blocks = list(network.vision_model.encoder.layers)
+        yield name, network, partial(HubCaptioner, name, network, blip_words, wide, blocks, "input_ids", 1)
     network = hf.GitForCausalLM(hf.GitConfig())
-    blocks = network.git.image_encoder.vision_model.encoder.layers
-    words = tokenizer(network.config.vocab_size)
-    yield (
-        "GIT base",
-        network,
-        lambda net=network, b=blocks, w=words: HubCaptioner("GIT base", net, w, narrow, b, "input_ids", 1),
-    )
+    blocks = list(network.git.image_encoder.vision_model.encoder.layers)
+    yield "GIT base", network, partial(HubCaptioner, "GIT base", network, words, narrow, blocks, "input_ids", 1)
     config = hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(hf.ViTConfig(), hf.GPT2Config())
     network = hf.VisionEncoderDecoderModel(config)
+    blocks = list(network.get_submodule("encoder.layers").children())
     yield (
         "ViT-GPT2",
         network,
-        lambda net=network: HubCaptioner(
-            "ViT-GPT2", net, tokenizer(30522), narrow, net.encoder.layers, "decoder_input_ids", 1
-        ),
+        partial(HubCaptioner, "ViT-GPT2", network, words, narrow, blocks, "decoder_input_ids", 1),
     )
     network = hf.BlipForQuestionAnswering(blip(False))
-    words = tokenizer(network.config.text_config.vocab_size)
-    yield "BLIP VQA", network, lambda net=network, w=words: BlipAnswerer("BLIP VQA", net, w, wide)
+    yield "BLIP VQA", network, partial(BlipAnswerer, "BLIP VQA", network, blip_words, wide)
     answers = dict(enumerate(["dog", *map(str, range(3128))]))
     network = hf.ViltForQuestionAnswering(hf.ViltConfig(id2label=answers))
-    words = tokenizer(network.config.vocab_size)
-    yield "ViLT", network, lambda net=network, w=words: Vilt("ViLT", net, w, wide)
+    yield "ViLT", network, partial(Vilt, "ViLT", network, words, wide)
 
 
 def score(task: str, model: Any) -> Score:
@@ -132,7 +121,7 @@ def main() -> None:
     sizes = {entry.name: (task, entry) for task in ("classification", "captioning", "vqa") for entry in catalog(task)}
     for name, (task, entry) in sizes.items():
         if entry.shipped:
-            model: Any = load(task)  # type: ignore[call-overload]
+            model = load(task)
             parts = {
                 parameter
                 for part in vars(model).values()

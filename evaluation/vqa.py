@@ -28,7 +28,7 @@ from training.vqa import answer, credit, make_examples, read_features, read_pair
 GREY = (124, 117, 104)  # the mean of the encoder's training pictures
 
 
-def clustered(values: Sequence[float], clusters: Sequence[object]) -> tuple[float, float]:
+def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) -> tuple[float, float]:
     """The mean of values and its standard error, where values of one cluster may depend on each other."""
     mean = float(np.mean(values))
     sums: dict[object, float] = {}

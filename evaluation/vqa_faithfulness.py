@@ -84,9 +84,9 @@ def main() -> None:
             rank = 0.0 if flat else spearmanr(values.flatten(), falls.numpy().flatten()).statistic
             correlations[name].append(rank)
     print(f"{len(correlations['Grad-CAM'])} of {len(pairs)} questions with positive evidence for the answer")
-    for name, values in correlations.items():
-        error = np.std(values, ddof=1) / len(values) ** 0.5
-        print(f"{name:32} {np.mean(values):6.3f} ± {error:.3f}   {PAPER.get(name, '')}")
+    for name, ranks in correlations.items():
+        error = np.std(ranks, ddof=1) / len(ranks) ** 0.5
+        print(f"{name:32} {np.mean(ranks):6.3f} ± {error:.3f}   {PAPER.get(name, '')}")
 
 
 if __name__ == "__main__":

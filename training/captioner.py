@@ -21,6 +21,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -265,8 +266,10 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
 
     lengths = Counter(len(caption) for picture in tokens for caption in picture)
     decoder.feature_dropout.p, decoder.dropout.p = settings.feature_dropout, settings.dropout
-    stage = {"patience": settings.patience, "watched": "CIDEr", "validate": validate, "recipe": asdict(settings)}
-    train_stage(
+    stage = partial(
+        train_stage, patience=settings.patience, watched="CIDEr", validate=validate, recipe=asdict(settings)
+    )
+    stage(
         run / "cross-entropy.pt",
         decoder,
         seed=settings.seed,
@@ -275,7 +278,6 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
         rate=settings.rate,
         average=settings.average,
         epoch_of=lambda update: cross_entropy_epoch(decoder, training, tokens, settings, update),
-        **stage,
     )
 
     reward = rewarder(tokens, settings.bleu)
@@ -284,7 +286,7 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
     ends = []
     for k in range(settings.critical_runs):
         decoder.load_state_dict(start)
-        train_stage(
+        stage(
             run / f"self-critical-{k}.pt",
             decoder,
             seed=settings.seed + k,
@@ -293,7 +295,6 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
             rate=settings.critical_rate,
             average=settings.critical_average,
             epoch_of=lambda update: self_critical_epoch(decoder, training, reward, settings, update),
-            **stage,
         )
         ends.append({key: value.clone() for key, value in decoder.state_dict().items()})
     decoder.load_state_dict({key: torch.stack([end[key] for end in ends]).mean(dim=0) for key in start})

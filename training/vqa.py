@@ -115,11 +115,11 @@ def make_vocabulary(pairs: list[Pair], settings: Settings) -> Vocabulary:
     counts = Counter(word for pair in pairs for word in dict.fromkeys(words(pair.question)))
     known = [word for word, count in counts.most_common() if count >= settings.least_count]
     answers = Counter(pair.answer for pair in pairs)
-    weighted: Counter[str] = Counter()
+    weighted: dict[str, float] = defaultdict(float)
     for pair in pairs:
         if answers[pair.answer] >= settings.least_answers:
             weighted[pair.answer] += settings.weight(pair)
-    return Vocabulary(known, [answer for answer, _ in weighted.most_common(settings.answers)])
+    return Vocabulary(known, sorted(weighted, key=weighted.__getitem__, reverse=True)[: settings.answers])
 
 
 def suggestions(pairs: list[Pair]) -> dict[str, list[str]]:
@@ -290,7 +290,8 @@ def read_run(folder: Path) -> tuple[Fusion, Vocabulary, Without]:
     """A network that `train` wrote, in evaluation mode."""
     card = json.loads((folder / CARD.name).read_text())
     vocabulary, settings = Vocabulary(card["vocabulary"], card["answers"]), card["settings"]
-    fusion = Fusion(*map(len, vocabulary), settings["width"], settings["hidden"], settings["joint"])
+    sizes = (settings["width"], settings["hidden"], settings["joint"])
+    fusion = Fusion(len(vocabulary.words), len(vocabulary.answers), *sizes)
     fusion.load_state_dict(load_file(folder / WEIGHTS.name))
     return fusion.eval(), vocabulary, card["without"]
 

@@ -198,8 +198,8 @@ def balanced(pictures: list[Picture]) -> Iterator[tuple[Picture, Question]]:
     found: dict[Question, dict[bool, list[Picture]]] = defaultdict(lambda: {False: [], True: []})
     for picture in pictures:
         for question, answers in picture.facts.items():
-            usual = {"number": "1", "man or woman": question.template.split()[0]}.get(question.kind)
-            found[question][answers.most_common(1)[0][0] == usual].append(picture)
+            frequent = {"number": "1", "man or woman": question.template.split()[0]}.get(question.kind)
+            found[question][answers.most_common(1)[0][0] == frequent].append(picture)
     for question, groups in found.items():
         usual, others = groups[True], groups[False]
         random.shuffle(usual)

@@ -394,8 +394,8 @@ def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
 def total(thing: str, nouns: Sequence[Token]) -> int | None:
     """How many of a thing a caption counts; none if it does not name it or does not count all."""
     alike = [noun for noun in nouns if lemma(noun) == thing or (thing == "person" and is_person(noun))]
-    amounts = [amount(noun) for noun in alike]
-    return sum(amounts) if alike and None not in amounts else None
+    amounts = [count for noun in alike if (count := amount(noun)) is not None]
+    return sum(amounts) if alike and len(amounts) == len(alike) else None
 
 
 def sports_of(doc: Doc) -> set[str]:

@@ -29,11 +29,13 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from evaluation.figures.rows import ASSETS
 
+Colour = tuple[int, int, int]  # R, G, B, 0 to 255
+
 OUT = ASSETS / "examples"
 TEXTURES = Path(skimage.__file__).parent / "data"
 MAMMALS, BIRDS, FOOD, VEHICLES = "animals/mammals/", "animals/birds/", "food/", "vehicles/"
 
-# Backgrounds: the function that paints it and its arguments. Colours are (R, G, B), 0 to 255.
+# Backgrounds: the function that paints it and its arguments.
 MEADOW = {
     "horizon": 0.40,
     "sky": ((84, 138, 203), (206, 224, 238)),
@@ -183,8 +185,8 @@ def landscape(
     size: tuple[int, int],
     rng: np.random.Generator,
     horizon: float,
-    sky: tuple,
-    hills: tuple,
+    sky: tuple[Colour, Colour],
+    hills: tuple[Colour, Colour],
     ground: list,
     water: float | None = None,
 ) -> np.ndarray:
@@ -269,7 +271,7 @@ def cut_out(path: Path, longest: int, mirror: bool) -> Image.Image:
 def alpha_at(alpha: Image.Image, size: tuple[int, int], corner: tuple[float, float]) -> np.ndarray:
     """An alpha channel placed in an empty picture of `size`, from 0 to 1."""
     canvas = Image.new("L", size)
-    canvas.paste(alpha, tuple(round(n) for n in corner))
+    canvas.paste(alpha, (round(corner[0]), round(corner[1])))
     return np.asarray(canvas, dtype=float) / 255
 
 
@@ -304,11 +306,12 @@ def blades(picture: Image.Image, rng: np.random.Generator, points: np.ndarray, h
     """Draw grass in front of each foot (x, y), in the colours of the ground there."""
     sheet = Image.new("RGBA", (picture.width * 3, picture.height * 3))
     draw = ImageDraw.Draw(sheet)
+    ground = np.asarray(picture)
     for x, y in np.repeat(points, 4, axis=0) + rng.normal(0, (5, 1.5), (4 * len(points), 2)):
         y += 4
-        below = np.clip((x, y + 12), 0, (picture.width - 1, picture.height - 1)).astype(int).tolist()
+        column, line = np.clip((x, y + 12), 0, (picture.width - 1, picture.height - 1)).astype(int)
         shade, lean = rng.uniform(0.8, 1.35), rng.normal(0, 3)
-        fill = (*(min(255, int(c * shade)) for c in picture.getpixel(below)), 235)
+        fill = (*(min(255, int(c * shade)) for c in ground[line, column]), 235)
         tip = (x + lean, y - height * rng.uniform(5, 14))
         draw.polygon([(3 * a, 3 * b) for a, b in ((x - 0.9, y), (x + 0.9, y), tip)], fill)
     sheet = sheet.convert("RGBa").resize(picture.size, Image.Resampling.BOX).convert("RGBA")

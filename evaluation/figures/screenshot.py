@@ -1,7 +1,7 @@
 """Take the README's picture of the page, as its first visitor sees it: `assets/screenshot.png`.
 
-    python app.py --port 7860 &
-    python -m evaluation.figures.screenshot http://127.0.0.1:7860
+python app.py --port 7860 &
+python -m evaluation.figures.screenshot http://127.0.0.1:7860
 """
 
 import argparse
