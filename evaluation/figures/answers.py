@@ -2,7 +2,7 @@
 
     python -m evaluation.figures.answers
 
-For each photograph and question a figure, `assets/answers/N.jpg`: the photograph and the three panels of the answer,
+For each photograph and question a figure in `assets/answers/`: the photograph and the three panels of the answer,
 which is the network's own.
 """
 

@@ -2,8 +2,8 @@
 
     python -m evaluation.figures.captions
 
-For each photograph a figure, `assets/captions/NAME.jpg`: the photograph and the three panels of its whole caption;
-below them the Grad-CAM of each word, on one scale for all words.
+For each photograph a figure in `assets/captions/`: the photograph and the three panels of its whole caption; below
+them the Grad-CAM of each word, on one scale for all words.
 """
 
 from PIL import Image
