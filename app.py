@@ -1,10 +1,12 @@
 """Start the demo: `python app.py`, or `python app.py --help` for the options."""
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from demo.engine import Engine
 from demo.errors import InputError, first_line
-from demo.models import MAX_MODELS, keep_models, load, preload, use_device, use_own_classifier
+from demo.models import MAX_MODELS, Library
 from demo.models.own import hub_classifier, torchvision_classifier
 from demo.page import LAUNCH, build
 
@@ -26,18 +28,18 @@ def main() -> None:
         metavar="N",
         help=f"downloaded models to keep in memory, beside the shipped ones (default: {MAX_MODELS})",
     )
-    own = parser.add_argument_group(
+    group = parser.add_argument_group(
         "your own classifier", "offered beside the others, and the one that the page opens with"
     )
-    own.add_argument(
+    group.add_argument(
         "--classifier",
         metavar="FILE",
         help="safetensors weights of a torchvision network; or without --arch a folder or name on the hub of an image "
         "classifier of transformers",
     )
-    own.add_argument("--arch", help="the network, as torchvision names it: resnet50")
-    own.add_argument("--labels", metavar="FILE", help="text file with the names of its classes, one a line")
-    own.add_argument("--layer", help="the module that Grad-CAM looks at by default (default: the last feature maps)")
+    group.add_argument("--arch", help="the network, as torchvision names it: resnet50")
+    group.add_argument("--labels", metavar="FILE", help="text file with the names of its classes, one a line")
+    group.add_argument("--layer", help="the module that Grad-CAM looks at by default (default: the last feature maps)")
     args = parser.parse_args()
     if (args.arch or args.labels or args.layer) and args.classifier is None:
         parser.error("--arch, --labels and --layer describe a --classifier, and there is none.")
@@ -45,18 +47,22 @@ def main() -> None:
         parser.error("--arch and --labels go together: give both, or neither for a classifier of transformers.")
 
     try:
-        use_device(args.device)
-        keep_models(args.max_models)
+        library = Library(args.device, args.max_models)
+        own = None
         if args.arch:
-            use_own_classifier(partial(torchvision_classifier, args.classifier, args.arch, args.labels, args.layer))
+            own = partial(torchvision_classifier, args.classifier, args.arch, args.labels, args.layer)
         elif args.classifier is not None:
-            use_own_classifier(partial(hub_classifier, args.classifier, args.layer))
+            own = partial(hub_classifier, args.classifier, args.layer)
+        if own is not None:
+            with ThreadPoolExecutor() as opener:  # ends, and with it what PyTorch keeps for a thread: see Engine
+                opener.submit(library.offer, own).result()
         for name in args.preload:
             print(f"Fetching {name}, unless it is here already ...", flush=True)
-            preload(name)
+            library.preload(name)
     except InputError as error:
         parser.error(str(error))
-    page = build()
+    engine = Engine(library)
+    page = build(engine)
     try:
         page.launch(
             server_name=args.host,
@@ -68,7 +74,9 @@ def main() -> None:
         )
     except (OSError, OverflowError) as error:
         parser.error(f"The demo cannot listen there: {first_line(error)}.")
-    load("classification")  # while the first visitor's browser still opens the page
+    engine.about(
+        "classification", library.default("classification")
+    )  # while the first visitor's browser still opens the page
     page.block_thread()
 
 

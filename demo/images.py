@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from io import BytesIO
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from demo.errors import InputError
 
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 50_000_000  # a 50-megapixel telephone still fits; Pillow's own limits start at 89 million
-MAX_SIDE = 1024
+MAX_SIDE = 640  # of what is shown; the networks take less
 
 # Pillow opens much more, some of it (EPS) by running other programs. HEIF is there only where a plugin adds it.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "BMP", "TIFF")
@@ -22,8 +23,8 @@ _TOO_MANY_PIXELS = (
 )
 
 
-def open_photo(path: str | Path) -> Image.Image:
-    """Open an uploaded picture, of an animation the first frame, and close the file.
+def open_photo(source: str | Path | bytes) -> Image.Image:
+    """Open an uploaded picture, the file or what is in it; of an animation the first frame.
 
     Returns an RGB image, turned as its EXIF orientation says, transparency laid over white, the longest side scaled
     down to at most MAX_SIDE pixels. It carries no metadata. Greys of 16 bits are mapped from 0..65535 to 0..255;
@@ -32,7 +33,7 @@ def open_photo(path: str | Path) -> Image.Image:
     Raises InputError for anything else: a file that is missing, empty, over MAX_BYTES or MAX_PIXELS, damaged,
     or of another kind.
     """
-    picture = _identify(_read(path))
+    picture = _identify(source if isinstance(source, bytes) else read_upload(source))
     if picture.width * picture.height > MAX_PIXELS:
         raise InputError(_TOO_MANY_PIXELS)
     try:
@@ -44,7 +45,12 @@ def open_photo(path: str | Path) -> Image.Image:
         ) from None
 
 
-def _read(path: str | Path) -> bytes:
+def read_upload(path: str | Path) -> bytes:
+    """What is in an uploaded file.
+
+    Raises:
+        InputError: it is missing, empty or over MAX_BYTES.
+    """
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -79,7 +85,10 @@ def _photograph(picture: Image.Image) -> Image.Image:
         picture = picture.convert("RGBA")
     elif mode in ("1", "P"):  # these cannot be scaled smoothly
         picture = picture.convert("RGB")
-    picture.thumbnail((MAX_SIDE, MAX_SIDE))  # a large JPEG is decoded at reduced size
+    # A large JPEG is decoded at the smallest size, of those in powers of two, that is not below what is needed.
+    scale = MAX_SIDE / max(picture.size)
+    picture.draft(None, (ceil(picture.width * scale), ceil(picture.height * scale)))
+    picture.thumbnail((MAX_SIDE, MAX_SIDE), reducing_gap=None)
     picture.load()  # a TIFF turns itself here and then says so in its EXIF
     orientation = 1
     with suppress(Exception):  # a picture whose EXIF is broken is still a picture

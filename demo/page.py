@@ -4,8 +4,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from demo.engine import Engine
 from demo.images import MAX_BYTES
-from demo.tabs import captioning, classification, frame, vqa
+from demo.tabs import captioning, classification, endpoints, frame, vqa
 
 TITLE = "Why did you say that?"
 TABS = {"Classification": classification, "Captioning": captioning, "Question answering": vqa}
@@ -38,7 +39,7 @@ LAUNCH = {
 }
 
 
-def build() -> gr.Blocks:
+def build(engine: Engine) -> gr.Blocks:
     """The page with all its tabs and endpoints; no model is loaded."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.Markdown(
@@ -54,5 +55,6 @@ def build() -> gr.Blocks:
                         turned = tab.select(
                             lambda task=task: task.TASK, None, shared.task, api_visibility="private", queue=False
                         )
-                        task.tab(page, turned, shared)
+                        task.tab(page, engine, turned, shared)
+        endpoints.method_endpoint(engine)
     return page

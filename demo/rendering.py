@@ -6,19 +6,44 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-MAX_SIDE = 640
+from demo.query import Result, Row
+from explainers import METHODS
 
 Colours = Literal["viridis", "jet"]
 COLOURS: tuple[Colours, ...] = get_args(Colours)
 
 OPACITY = 0.5  # where nobody has chosen one
 
+LEGENDS = {
+    "map": ": from violet, none, to yellow, most (in the paper's colours from blue to red).",
+    "gradient": "",
+}
 
-def panel(photo: Image.Image) -> Image.Image:
-    """The photograph at the size of all panels of its row: its own shape, longest side at most MAX_SIDE pixels."""
-    copy = photo.copy()
-    copy.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BICUBIC)
-    return copy
+
+def scales(result: Result) -> dict[str, float]:
+    """For each method the value that is drawn strongest, the same in all rows: their peak, or `gradient_limit`."""
+    limits: dict[str, float] = {}
+    for key in result.query.methods:
+        arrays = np.stack([row.pictures[key] for row in result.rows])
+        limits[key] = gradient_limit(arrays) if METHODS[key].kind == "gradient" else float(arrays.max())
+    return limits
+
+
+def draw(
+    photo: Image.Image, row: Row, method: str, scale: float, colours: Colours = COLOURS[0], opacity: float = OPACITY
+) -> Image.Image:
+    """The picture of a method for a row, of the size of the photograph; `scale` is that of `scales`."""
+    array = row.pictures[method]
+    if METHODS[method].kind == "gradient":
+        return gradient_picture(array, scale, photo.size)
+    return overlay(photo, array, scale, colours, opacity)
+
+
+def thumbnail(photo: Image.Image, row: Row, scale: float) -> Image.Image:
+    """A small Grad-CAM picture of a row, its peak at `scale`, in the panels' default colours."""
+    small = photo.copy()
+    small.thumbnail((160, 160))
+    return draw(small, row, "gradcam", scale)
 
 
 def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours, opacity: float) -> Image.Image:
@@ -26,7 +51,7 @@ def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours,
 
     Args:
         photo: RGB, sets the size of the result.
-        heat: (H, W), at least 0, of any size; it is stretched over the photograph bilinearly.
+        heat: (h, w), at least 0, of any size; it is stretched over the photograph bilinearly.
         peak: the value that gets the strongest colour: the map's own maximum, or that of several maps which
             share a scale. At 0 the whole map gets the weakest colour.
         colours: "viridis", even in brightness and readable without red-green vision, or "jet", the paper's.
@@ -34,8 +59,9 @@ def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours,
     """
     stretched = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(photo.size, Image.Resampling.BILINEAR))
     share = stretched / peak if peak > 0 else np.zeros_like(stretched)
-    coloured = matplotlib.colormaps[colours](share.clip(0, 1), bytes=True)[..., :3]
-    return Image.blend(photo, Image.fromarray(np.ascontiguousarray(coloured)), opacity)
+    table = matplotlib.colormaps[colours](np.arange(256), bytes=True)[:, :3]
+    coloured = table[(256 * share).clip(0, 255).astype(np.uint8)]
+    return Image.blend(photo, Image.fromarray(coloured), opacity)
 
 
 def gradient_limit(gradients: np.ndarray) -> float:

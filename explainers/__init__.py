@@ -6,8 +6,21 @@
 torch.Size([1, 224, 224])
 """
 
-from explainers.gradcam import Explanation, explain, gradcam_maps, layer_maps
+from explainers.gradcam import Explanation, LayerMaps, explain, explain_batch, gradcam_maps, layer_maps
+from explainers.methods import METHODS, Method, counterfactual_map
 from explainers.occlusion import occlusion_maps
 from explainers.relu_rules import Rule
 
-__all__ = ["Explanation", "Rule", "explain", "gradcam_maps", "layer_maps", "occlusion_maps"]
+__all__ = [
+    "METHODS",
+    "Explanation",
+    "LayerMaps",
+    "Method",
+    "Rule",
+    "counterfactual_map",
+    "explain",
+    "explain_batch",
+    "gradcam_maps",
+    "layer_maps",
+    "occlusion_maps",
+]

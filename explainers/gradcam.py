@@ -11,17 +11,34 @@ from torch import Tensor, nn
 
 from explainers.relu_rules import RULES, InPlaceOnViews, Rule, follow, relu_nodes
 
+Score = Callable[[Tensor], Tensor]
+Reshape = Callable[[Tensor], Tensor]
+
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
-    """What `explain` found for T scores of one image of H x W pixels, at a layer of K feature maps of h x w.
+class LayerMaps:
+    """What Grad-CAM finds for T scores at a layer of K feature maps of h x w.
 
     Detached float32 tensors on the image's device. No map is normalised.
 
     Attributes:
         scores: (T,), the explained numbers.
         weights: (T, K), the neuron importance weights alpha_k of the paper's equation 1.
+        signed: (T, h, w), sum_k alpha_k A^k: positive where the evidence is for the score, negative where against.
         maps: (T, h, w), ReLU(sum_k alpha_k A^k), equation 2, at least 0.
+    """
+
+    scores: Tensor
+    weights: Tensor
+    signed: Tensor
+    maps: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation(LayerMaps):
+    """What `explain` found for T scores of an image of H x W pixels: the maps at a layer, and the pixels' pictures.
+
+    Attributes:
         gradcam: (T, H, W), `maps` up-sampled bilinearly to the image, at least 0.
         pixel_gradient: (T, 3, H, W), the score's gradient at the pixels under the ReLU rule: Guided
             Backprop under the default rule.
@@ -30,9 +47,6 @@ class Explanation:
             plain gradient whatever the rule.
     """
 
-    scores: Tensor
-    weights: Tensor
-    maps: Tensor
     gradcam: Tensor
     pixel_gradient: Tensor
     guided_gradcam: Tensor
@@ -40,12 +54,12 @@ class Explanation:
 
 
 def explain(
-    score: Callable[[Tensor], Tensor],
+    score: Score,
     image: Tensor,
     layer: nn.Module,
     *,
     rule: Rule = "guided",
-    reshape: Callable[[Tensor], Tensor] | None = None,
+    reshape: Reshape | None = None,
 ) -> Explanation:
     """Explain T scores of one image (the paper's section 3).
 
@@ -59,7 +73,8 @@ def explain(
         score: maps an image (1, 3, H, W) to the T numbers to explain, (T,), before any softmax. It runs the
             model in the calling thread. A constant among the T numbers gets zeros everywhere.
         image: (1, 3, H, W), floating point, as the model takes it.
-        layer: the module whose output is the feature maps A^k. It runs exactly once within `score`.
+        layer: the module whose output is the feature maps A^k. It runs exactly once within `score`; what it does
+            where `score` switches gradients off does not count.
         rule: how ReLUs pass the gradient to the pixels: "guided" (Guided Backprop), "deconv"
             (Deconvolution) or "plain" (the true gradient).
         reshape: brings the layer's output to (1, K, h, w), as for transformer tokens (1, N, K). It may
@@ -69,28 +84,84 @@ def explain(
         ValueError: the image, the rule, the scores or the layer's output are not as described above, or
             the scores do not depend on the image or on the layer, or are not finite.
     """
-    _check_image(image)
+    _check_images(image, 1)
+    return _explain(score, image, layer, rule, reshape, lambda scores: torch.eye(len(scores)).to(scores))
+
+
+def explain_batch(
+    score: Score, images: Tensor, layer: nn.Module, *, rule: Rule = "guided", reshape: Reshape | None = None
+) -> Explanation:
+    """Explain one score of each of B images, with one forward pass and as many backward passes as for one image.
+
+    As `explain` of each image alone, up to rounding, if the images do not act on each other in the model, as those of
+    a batch do in batch norm in training mode.
+
+    Args:
+        score: maps the images (B, 3, H, W) to B numbers, (B,), of which each depends on its own image alone.
+        images: (B, 3, H, W), as for `explain`, as are the other arguments.
+
+    Returns:
+        Row b, of B, explains score b at image b.
+
+    Raises:
+        ValueError: as `explain`; or there is not one score for each image.
+    """
+    _check_images(images, None)
+
+    def one_pass(scores: Tensor) -> Tensor:
+        if len(scores) != len(images):
+            raise ValueError(f"there must be one score for each of the {len(images)} images, got {len(scores)}")
+        return torch.ones_like(scores)[None]
+
+    return _explain(score, images, layer, rule, reshape, one_pass)
+
+
+def layer_maps(
+    score: Score, image: Tensor, layers: Sequence[nn.Module], *, reshape: Reshape | None = None
+) -> list[LayerMaps]:
+    """The maps at several layers from one forward pass and one backward pass for each score, none to the pixels.
+
+    As `explain` otherwise.
+    """
+    _check_images(image, 1)
+    with torch.inference_mode(False), torch.enable_grad():
+        _, scores, outputs = _forward(score, image, layers)
+        return _maps(scores, outputs, reshape, torch.eye(len(scores)).to(scores))
+
+
+def gradcam_maps(score: Score, image: Tensor, layer: nn.Module, *, reshape: Reshape | None = None) -> Tensor:
+    """`Explanation.maps` alone, (T, h, w), without the backward passes to the pixels. As `explain` otherwise."""
+    return layer_maps(score, image, [layer], reshape=reshape)[0].maps
+
+
+def _explain(
+    score: Score,
+    images: Tensor,
+    layer: nn.Module,
+    rule: Rule,
+    reshape: Reshape | None,
+    seeds: Callable[[Tensor], Tensor],
+) -> Explanation:
+    """`seeds` makes of the scores what the backward passes start from, a row for each pass."""
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-
     with torch.inference_mode(False), torch.enable_grad():
-        leaf, scores, outputs = _forward(score, image, [layer])
-        ((weights, maps),) = _weights_and_maps(scores, outputs, reshape)
+        leaf, scores, outputs = _forward(score, images, [layer])
+        starts = seeds(scores)
+        (found,) = _maps(scores, outputs, reshape, starts)
         relus = relu_nodes(scores, leaf)
         handles = follow(rule, relus)
         try:
-            gradients = [gradient for (gradient,) in _gradients(scores, [leaf], "image")]
+            gradients = [gradient for (gradient,) in _gradients(scores, [leaf], starts, "image")]
         finally:
             for handle in handles:
                 handle.remove()
 
     with torch.inference_mode(False), torch.no_grad():
-        gradcam = F.interpolate(maps[:, None], size=image.shape[2:], mode="bilinear", align_corners=False)
+        gradcam = F.interpolate(found.maps[:, None], size=images.shape[2:], mode="bilinear", align_corners=False)
         pixel_gradient = torch.cat(gradients).float()
         return Explanation(
-            scores=scores.detach().float(),
-            weights=weights,
-            maps=maps,
+            **vars(found),
             gradcam=gradcam[:, 0],
             pixel_gradient=pixel_gradient,
             guided_gradcam=gradcam * pixel_gradient,
@@ -98,36 +169,9 @@ def explain(
         )
 
 
-def gradcam_maps(
-    score: Callable[[Tensor], Tensor],
-    image: Tensor,
-    layer: nn.Module,
-    *,
-    reshape: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """`Explanation.maps` alone, (T, h, w), without the backward passes to the pixels. As `explain` otherwise."""
-    return layer_maps(score, image, [layer], reshape=reshape)[0]
-
-
-def layer_maps(
-    score: Callable[[Tensor], Tensor],
-    image: Tensor,
-    layers: Sequence[nn.Module],
-    *,
-    reshape: Callable[[Tensor], Tensor] | None = None,
-) -> list[Tensor]:
-    """`gradcam_maps` of several layers, each (T, h, w), from one forward pass and one backward pass for each score."""
-    _check_image(image)
-    with torch.inference_mode(False), torch.enable_grad():
-        _, scores, outputs = _forward(score, image, layers)
-        return [maps for _, maps in _weights_and_maps(scores, outputs, reshape)]
-
-
-def _forward(
-    score: Callable[[Tensor], Tensor], image: Tensor, layers: Sequence[nn.Module]
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The image as a leaf, its scores, and what each layer returned on the way to them."""
-    leaf = image.detach().clone().requires_grad_()
+def _forward(score: Score, images: Tensor, layers: Sequence[nn.Module]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The images as a leaf, the scores, and what each layer returned on the way to them."""
+    leaf = images.detach().clone().requires_grad_()
     with ExitStack() as stack, InPlaceOnViews():
         collected = [stack.enter_context(_output_of(layer)) for layer in layers]
         # A copy goes in, because autograd forbids models to work in place on a leaf.
@@ -147,39 +191,39 @@ def _forward(
     return leaf, scores, outputs
 
 
-def _gradients(scores: Tensor, sources: Sequence[Tensor], name: str) -> list[tuple[Tensor, ...]]:
-    """For each score its gradients at `sources`, in their shapes."""
+def _gradients(scores: Tensor, sources: Sequence[Tensor], starts: Tensor, name: str) -> list[tuple[Tensor, ...]]:
+    """For each start its gradients at `sources`, in their shapes."""
     gradients = []
-    for one_hot in torch.eye(len(scores), dtype=scores.dtype, device=scores.device):
-        found = torch.autograd.grad(scores, list(sources), one_hot, retain_graph=True, allow_unused=True)
+    for start in starts:
+        found = torch.autograd.grad(scores, list(sources), start, retain_graph=True, allow_unused=True)
         if any(gradient is None for gradient in found):
             raise ValueError(f"the scores do not depend on the {name}")
         gradients.append(found)
     return gradients
 
 
-def _weights_and_maps(
-    scores: Tensor, outputs: Sequence[Tensor], reshape: Callable[[Tensor], Tensor] | None
-) -> list[tuple[Tensor, Tensor]]:
-    """Equations 1 and 2 for every score, at each layer: alpha_k, (T, K), and ReLU(sum_k alpha_k A^k), (T, h, w)."""
+def _maps(scores: Tensor, outputs: Sequence[Tensor], reshape: Reshape | None, starts: Tensor) -> list[LayerMaps]:
+    """Equations 1 and 2 for every score, at each layer."""
     found = []
-    gradients = zip(*_gradients(scores, outputs, "layer's output"), strict=True)
+    gradients = zip(*_gradients(scores, outputs, starts, "layer's output"), strict=True)
     for output, of_layer in zip(outputs, gradients, strict=True):
-        features = _feature_maps(output, reshape)
+        features = _feature_maps(output, reshape, len(output)).float()
         with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
-            weights = torch.cat([_feature_maps(g, reshape) for g in of_layer]).float().mean(dim=(2, 3))
-            found.append((weights, F.relu(torch.einsum("tk,khw->thw", weights, features[0].float()))))
+            gradient = torch.cat([_feature_maps(each, reshape, len(output)) for each in of_layer]).float()
+            weights = gradient.mean(dim=(2, 3))
+            signed = torch.einsum("tk,tkhw->thw", weights, features.expand(len(weights), -1, -1, -1))
+            found.append(LayerMaps(scores.detach().float(), weights, signed, F.relu(signed)))
     return found
 
 
 @contextmanager
 def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect what `layer` returns in this thread while the block runs."""
+    """Collect what `layer` returns in this thread while the block runs and gradients are on."""
     thread = threading.get_ident()
     outputs: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor | None:
-        if threading.get_ident() != thread:
+        if threading.get_ident() != thread or not torch.is_grad_enabled():
             return None
         outputs.append(output)
         # The model goes on with a copy: an in-place ReLU after the layer would overwrite A^k.
@@ -192,12 +236,13 @@ def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def _check_image(image: Tensor) -> None:
-    if not (isinstance(image, Tensor) and image.is_floating_point()):
-        found = image.dtype if isinstance(image, Tensor) else type(image).__name__
+def _check_images(images: Tensor, count: int | None) -> None:
+    """That these are `count` images, or with none any number."""
+    if not (isinstance(images, Tensor) and images.is_floating_point()):
+        found = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"image must be a floating-point tensor, got {found}")
-    if image.ndim != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
-        raise ValueError(f"image must have shape (1, 3, H, W), got {tuple(image.shape)}")
+    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or len(images) != (count or len(images)):
+        raise ValueError(f"image must have shape ({count or 'B'}, 3, H, W), got {tuple(images.shape)}")
 
 
 def _check_scores(scores: Tensor) -> None:
@@ -210,9 +255,10 @@ def _check_scores(scores: Tensor) -> None:
         raise ValueError("the scores do not depend on the image")
 
 
-def _feature_maps(output: Tensor, reshape: Callable[[Tensor], Tensor] | None) -> Tensor:
+def _feature_maps(output: Tensor, reshape: Reshape | None, count: int) -> Tensor:
+    """The output of a layer for so many images, detached, as (count, K, h, w)."""
     maps = reshape(output) if reshape is not None else output
-    if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != 1:
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != count:
         found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-        raise ValueError(f"the layer's output must have shape (1, K, h, w), got {found}; pass `reshape`")
+        raise ValueError(f"the layer's output must have shape ({count}, K, h, w), got {found}; pass `reshape`")
     return maps.detach()

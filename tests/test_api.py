@@ -13,8 +13,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from demo.rows import row_files
-from demo.tabs.classification import explained
+from demo.engine import Engine
+from demo.files import row_files
+from demo.models import Library
+from demo.query import PANELS, Query, photo_of
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 ZEBRA = handle_file(EXAMPLES / "zebra_elephant.jpg")
@@ -116,10 +118,61 @@ def test_overlapping_requests_do_not_disturb_each_other(client):
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, asked))
+    engine = Engine(Library())
     for (file, name), (*paths, details) in zip(asked, answers, strict=True):
-        alone = explained(str(EXAMPLES / f"{file}.jpg"), (name,), "", "layer3")
+        photo = photo_of((EXAMPLES / f"{file}.jpg").read_bytes())
+        alone = engine.answer(Query(photo, "classification", targets=(name,), layers=("layer3",)))
         assert details["target"] == name
         assert details["score"] == pytest.approx(alone.rows[0].details["score"], rel=1e-4)
-        for path, data in zip(paths, row_files(alone, alone.rows[0], "viridis", 0.5).values(), strict=True):
+        files = row_files(engine.open(photo), alone, alone.rows[0], PANELS)
+        for path, data in zip(paths, files.values(), strict=True):
             difference = pixels(path).astype(int) - np.asarray(Image.open(io.BytesIO(data)))
             assert np.abs(difference).mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("task", "query", "target", "endpoint", "arguments"),
+    [
+        ("classification", "", "zebra", "/explain_class", ("zebra",)),
+        ("captioning", "a zebra on grass", "1", "/explain_caption", ("a zebra on grass", 1)),
+        ("vqa", "What animal is this?", "", "/explain_answer", ("What animal is this?", "")),
+    ],
+)
+def test_one_method_gives_the_picture_of_its_panel(client, task, query, target, endpoint, arguments):
+    *paths, details = client.predict(ZEBRA, *arguments, "", "layer3", api_name=endpoint)
+    for method, path in zip(("guided_backprop", "gradcam", "guided_gradcam"), paths, strict=True):
+        picture, told = client.predict(ZEBRA, task, query, target, method, "", "layer3", api_name="/explain_method")
+        assert np.array_equal(pixels(picture), pixels(path))
+        assert told == details | {"method": method, "peak": told["peak"]}
+    assert told["peak"] > 0
+
+
+def test_what_speaks_against_the_zebra_lies_on_the_side_of_the_elephant(client):
+    (zebra, _), (against, details) = (
+        client.predict(ZEBRA, "classification", "", "zebra", method, "", "", api_name="/explain_method")
+        for method in ("gradcam", "counterfactual")
+    )
+    assert (details["method"], details["target"]) == ("counterfactual", "zebra")
+
+    def right(path: str) -> float:
+        """How much more of the map lies in the right half: viridis gets greener with the map."""
+        green = pixels(path)[..., 1].astype(float)
+        return green[:, 320:].mean() - green[:, :320].mean()
+
+    assert right(zebra) < 0 < right(against)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("classification", "", "zebra", "gradcat", "", ""), "No method “gradcat”. Methods: guided_backprop, gradcam"),
+        (("classification", "", "zebra", "", "", ""), "No method “”. Methods: guided_backprop"),
+        (("haiku", "", "zebra", "gradcam", "", ""), "No task “haiku”. Tasks: classification"),
+        (("vqa", "", "", "gradcam", "", ""), "There is no question"),
+        (("captioning", "a dog", "2", "gradcam", "", ""), "there is no word 2"),
+        (("captioning", "", "400", "gradcam", "", ""), "there is no word 400"),
+    ],
+)
+def test_what_no_method_can_show_gets_a_sentence(client, arguments, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(ZEBRA, *arguments, api_name="/explain_method")

@@ -1,4 +1,4 @@
-"""Arrows point one way: app -> demo.tabs -> demo.models -> explainers, and pictures know no model."""
+"""Arrows point one way: app -> demo.tabs -> demo.engine -> demo.tasks -> demo.models -> explainers."""
 
 import ast
 from pathlib import Path
@@ -12,19 +12,26 @@ ALLOWED = {
     "explainers": ("explainers",),
     "demo/errors.py": (),
     "demo/images.py": ("demo.errors",),
-    "demo/rendering.py": (),
+    "demo/query.py": ("explainers",),
     "demo/models": ("demo.models", "demo.errors", "explainers"),
-    "demo/rows.py": ("demo.rendering", "explainers"),
+    "demo/tasks": ("demo.tasks", "demo.models", "demo.query", "demo.errors"),
+    "demo/answers.py": ("demo.tasks", "demo.models", "demo.query", "demo.errors", "explainers"),
+    "demo/engine.py": ("demo.answers", "demo.models", "demo.query", "demo.images", "demo.errors"),
+    "demo/rendering.py": ("demo.query", "explainers"),
+    "demo/files.py": ("demo.rendering", "demo.query"),
     "demo/tabs": (
         "demo.tabs",
+        "demo.engine",
+        "demo.tasks",
         "demo.models",
-        "demo.rows",
+        "demo.files",
         "demo.rendering",
         "demo.images",
+        "demo.query",
         "demo.errors",
         "explainers",
     ),
-    "demo/page.py": ("demo.tabs", "demo.images"),
+    "demo/page.py": ("demo.tabs", "demo.engine", "demo.images"),
     "app.py": ("demo",),
 }
 OURS = ("app", "assets", "demo", "evaluation", "explainers", "tests", "training")
@@ -58,3 +65,11 @@ def test_the_explainers_import_torch_and_nothing_else_of_others(path):
     assert {name.split(".")[0] for name in imported(path)} <= {
         "collections", "contextlib", "dataclasses", "explainers", "threading", "torch", "typing"
     }  # fmt: skip
+
+
+WIDGETS = ("demo/tabs", "demo/page.py", "app.py")
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if not path.as_posix().startswith(WIDGETS)], ids=str)
+def test_only_the_page_knows_widgets(path):
+    assert "gradio" not in {name.split(".")[0] for name in imported(path)}

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from explainers import METHODS
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "assets/README.md")),
@@ -60,6 +62,11 @@ def test_every_page_can_be_reached_from_the_readme():
         targets = {(document.parent / link).resolve() for link in links if link.endswith(".md")}
         pending += [target for target in targets - reached if target.is_file()]
     assert set(DOCUMENTS) <= reached
+
+
+def test_the_readme_names_every_method():
+    text = (ROOT / "README.md").read_text()
+    assert not [key for key, method in METHODS.items() if f"**{method.title}** (`{key}`" not in text]
 
 
 def test_the_header_of_the_space_fits_what_is_installed():

@@ -12,10 +12,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from demo import models
 from demo.errors import InputError
-from demo.models import Entry, catalog, downloads, find, keep_models, load, preload, require
-from demo.models.downloads import File, fetch, join
+from demo.models import Entry, Library, catalog, downloads
+from demo.models.downloads import Downloads, File
+from demo.models.entries import ENTRIES
 
 CONTENT = random.Random(0).randbytes(4 * 2**20)  # several chunks
 HASH = hashlib.sha256(CONTENT).hexdigest()[:8]
@@ -56,6 +56,11 @@ def hub(tmp_path, monkeypatch):
         server.shutdown()
 
 
+def library_with(task: str, *entries: Entry, most: int = 3) -> Library:
+    """One that has these models of a task too, behind the others."""
+    return Library(most=most, entries={**ENTRIES, task: [*ENTRIES[task], *entries]})
+
+
 def held(file: File) -> list:
     """The files in the folder of a download."""
     return [path for path in file.path.parent.rglob("*") if path.is_file()]
@@ -64,8 +69,9 @@ def held(file: File) -> list:
 def test_a_file_is_downloaded_once_to_where_torch_looks_for_it(hub, tmp_path):
     file = File(f"{hub}/net-{HASH}.pth")
     assert not file.is_here()
-    fetch(file, "Net")
-    fetch(file, "Net")
+    shared = Downloads()
+    shared.fetch(file, "Net")
+    shared.fetch(file, "Net")
     assert file.path == tmp_path / "torch" / "hub" / "checkpoints" / f"net-{HASH}.pth"
     assert file.path.read_bytes() == CONTENT
     assert held(file) == [file.path]
@@ -79,7 +85,7 @@ def test_a_file_is_downloaded_once_to_where_torch_looks_for_it(hub, tmp_path):
 def test_nothing_is_left_of_a_file_that_did_not_arrive_whole(hub, name, reason):
     file = File(f"{hub}/{name}-{HASH}.pth")
     with pytest.raises(InputError, match=rf"Net cannot be downloaded \(.*({reason})"):
-        fetch(file, "Net")
+        Downloads().fetch(file, "Net")
     assert not file.is_here()
     assert held(file) == []
 
@@ -88,13 +94,14 @@ def test_a_hub_that_is_not_there_is_one_sentence(hub):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(InputError, match=r"Connection refused\): try again with a network and room on the disk\."):
-            fetch(File(f"http://127.0.0.1:{closed.getsockname()[1]}/net-{HASH}.pth"), "Net")
+            Downloads().fetch(File(f"http://127.0.0.1:{closed.getsockname()[1]}/net-{HASH}.pth"), "Net")
 
 
 def test_eight_who_want_the_same_wait_for_one_download(hub):
     file = File(f"{hub}/slow-{HASH}.pth")
+    shared = Downloads()
     with ThreadPoolExecutor(8) as pool:
-        waiting = [pool.submit(fetch, file, "Net") for _ in range(8)]
+        waiting = [pool.submit(shared.fetch, file, "Net") for _ in range(8)]
         time.sleep(0.5)
         assert not any(one.done() for one in waiting)
         Hub.go_on.set()
@@ -105,7 +112,8 @@ def test_eight_who_want_the_same_wait_for_one_download(hub):
 
 def test_it_goes_on_while_somebody_waits_and_stops_with_the_last(hub):
     file = File(f"{hub}/slow-{HASH}.pth")
-    first, second = join(file), join(file)
+    shared = Downloads()
+    first, second = shared.join(file), shared.join(file)
     assert first is second
     deadline = time.monotonic() + 10
     while first.done < len(CONTENT) // 2 and time.monotonic() < deadline:
@@ -118,83 +126,83 @@ def test_it_goes_on_while_somebody_waits_and_stops_with_the_last(hub):
     assert first.ended.wait(10)
     assert not file.is_here()
     assert held(file) == []
-    fetch(file, "Net")  # and can be had again
+    shared.fetch(file, "Net")  # and can be had again
     assert file.path.read_bytes() == CONTENT
 
 
-def test_a_request_of_the_api_does_not_wait(hub, monkeypatch):
+def test_a_request_of_the_api_does_not_wait(hub):
     slow = Entry("Slow", 4.0, lambda *_: None, File(f"{hub}/slow-{HASH}.pth"))
-    monkeypatch.setitem(models._ENTRIES, "classification", [*catalog("classification"), slow])
+    library = library_with("classification", slow)
     with pytest.raises(InputError, match=r"Slow is being downloaded \(4 MB\): ask again"):
-        require("classification", "Slow")
+        library.require("classification", "Slow")
     Hub.go_on.set()
-    fetch(slow.source, "Slow")
-    require("classification", "Slow")
-    require("classification")
+    library.fetch("classification", "Slow")
+    library.require("classification", "Slow")
+    library.require("classification")
 
 
-def test_requests_of_the_api_share_one_download_and_one_who_waits_for_it(hub, monkeypatch):
+def test_requests_of_the_api_share_one_download_and_one_who_waits_for_it(hub):
     slow = Entry("Slow", 4.0, lambda *_: None, File(f"{hub}/slow-{HASH}.pth"))
-    monkeypatch.setitem(models._ENTRIES, "vqa", [slow])
+    library = library_with("vqa", slow)
     before = threading.active_count()
     for _ in range(20):
         with pytest.raises(InputError, match="is being downloaded"):
-            require("vqa", "Slow")
+            library.require("vqa", "Slow")
     # The one that waits and the download; and two connections of the hub.
     assert threading.active_count() <= before + 4
     Hub.go_on.set()
-    fetch(slow.source, "Slow")
+    library.fetch("vqa", "Slow")
 
 
-def test_a_failure_is_forgotten_when_the_model_has_come_otherwise(hub, monkeypatch):
+def test_a_failure_is_forgotten_when_the_model_has_come_otherwise(hub):
     late = Entry("Late", 4.0, lambda *_: None, File(f"{hub}/missing-{HASH}.pth"))
-    monkeypatch.setitem(models._ENTRIES, "vqa", [late])
+    library = library_with("vqa", late)
     with pytest.raises(InputError, match="is being downloaded"):
-        require("vqa", "Late")
+        library.require("vqa", "Late")
     deadline = time.monotonic() + 10
-    while not models._asked[late.source] and time.monotonic() < deadline:
+    while not library._asked[late.source] and time.monotonic() < deadline:
         time.sleep(0.05)
     late.source.path.write_bytes(CONTENT)
-    require("vqa", "Late")
+    library.require("vqa", "Late")
 
 
-def test_a_model_in_memory_needs_its_file_no_more(hub, monkeypatch):
+def test_a_model_in_memory_needs_its_file_no_more(hub):
     source = File(f"{hub}/net-{HASH}.pth")
     entry = Entry("Net", 4.0, lambda *_: object(), source)
-    monkeypatch.setitem(models._ENTRIES, "vqa", [entry])
-    monkeypatch.setattr(models, "_loaded", {})
-    model = load("vqa", "Net")
+    library = library_with("vqa", entry)
+    model = library.load("vqa", "Net")
     source.path.unlink()
-    require("vqa", "Net")
-    assert load("vqa", "Net") is model
+    library.require("vqa", "Net")
+    library.fetch("vqa", "Net")
+    assert library.load("vqa", "Net") is model
     assert len(Hub.asked) == 1
 
 
-def test_a_request_of_the_api_that_asks_again_learns_why_there_is_no_model(hub, monkeypatch):
+def test_a_request_of_the_api_that_asks_again_learns_why_there_is_no_model(hub):
     gone = Entry("Gone", 4.0, lambda *_: None, File(f"{hub}/missing-{HASH}.pth"))
-    monkeypatch.setitem(models._ENTRIES, "vqa", [gone])
+    library = library_with("vqa", gone)
     with pytest.raises(InputError, match="is being downloaded"):
-        require("vqa", "Gone")
+        library.require("vqa", "Gone")
     deadline = time.monotonic() + 10
-    while not models._asked[gone.source] and time.monotonic() < deadline:
+    while not library._asked[gone.source] and time.monotonic() < deadline:
         time.sleep(0.05)
     with pytest.raises(InputError, match=r"Gone cannot be downloaded \(HTTP Error 404"):
-        require("vqa", "Gone")
+        library.require("vqa", "Gone")
     with pytest.raises(InputError, match="is being downloaded"):  # and it is tried again
-        require("vqa", "Gone")
+        library.require("vqa", "Gone")
 
 
-def test_preloading_by_name(hub, monkeypatch):
+def test_preloading_by_name(hub):
     entry = Entry("Net", 4.0, lambda *_: None, File(f"{hub}/net-{HASH}.pth"))
-    monkeypatch.setitem(models._ENTRIES, "vqa", [*catalog("vqa"), entry])
-    preload("Net")
+    library = library_with("vqa", entry)
+    library.preload("Net")
     assert entry.is_here()
-    preload("ResNet-50 (ImageNet)")
+    library.preload("ResNet-50 (ImageNet)")
     with pytest.raises(InputError, match=r"No model “Nut”. Models: ResNet-50"):
-        preload("Nut")
+        library.preload("Nut")
 
 
-def test_the_least_recently_used_downloaded_models_are_dropped_and_shipped_ones_stay(hub, monkeypatch):
+def test_the_least_recently_used_downloaded_models_are_dropped_and_shipped_ones_stay(hub):
     source = File(f"{hub}/net-{HASH}.pth")
     opened = []
 
@@ -203,19 +211,17 @@ def test_the_least_recently_used_downloaded_models_are_dropped_and_shipped_ones_
         return object()
 
     entries = [Entry(name, 4.0, opener, source) for name in "ABC"]
-    monkeypatch.setitem(models._ENTRIES, "classification", [*catalog("classification"), *entries])
-    monkeypatch.setattr(models, "_loaded", {})
-    monkeypatch.setattr(models, "_most", 2)
-    shipped = load("classification")
+    library = library_with("classification", *entries, most=2)
+    shipped = library.load("classification")
     for name in "ABACAB":
-        load("classification", name)
+        library.load("classification", name)
     assert "".join(opened) == "ABCB"  # C put B out, as A had been used since
-    assert load("classification") is shipped
+    assert library.load("classification") is shipped
     with pytest.raises(InputError, match="At least one"):
-        keep_models(0)
+        Library(most=0)
 
 
-def test_who_uses_a_model_does_not_wait_for_another_that_is_being_opened(monkeypatch):
+def test_who_uses_a_model_does_not_wait_for_another_that_is_being_opened():
     opening, go_on = threading.Event(), threading.Event()
 
     def opener(_name, _device):
@@ -223,29 +229,30 @@ def test_who_uses_a_model_does_not_wait_for_another_that_is_being_opened(monkeyp
         assert go_on.wait(20)
         return object()
 
-    monkeypatch.setitem(models._ENTRIES, "classification", [*catalog("classification"), Entry("Slow", 4.0, opener)])
-    monkeypatch.setattr(models, "_loaded", {})
-    shipped = load("classification")
+    library = library_with("classification", Entry("Slow", 4.0, opener))
+    shipped = library.load("classification")
     with ThreadPoolExecutor(3) as pool:
-        waiting = [pool.submit(load, "classification", "Slow") for _ in range(2)]
+        waiting = [pool.submit(library.load, "classification", "Slow") for _ in range(2)]
         assert opening.wait(10)
-        assert pool.submit(load, "classification").result(timeout=10) is shipped
+        assert pool.submit(library.load, "classification").result(timeout=10) is shipped
         go_on.set()
         assert waiting[0].result(timeout=10) is waiting[1].result(timeout=10)  # opened once
 
 
-def test_a_damaged_file_on_disk_is_one_sentence(hub, monkeypatch):
-    entry = find("classification", "AlexNet")
+def test_a_damaged_file_on_disk_is_one_sentence(hub):
+    library = Library()
+    entry = library.find("classification", "AlexNet")
     entry.source.path.parent.mkdir(parents=True)
     entry.source.path.write_bytes(b"not weights")
     with pytest.raises(
         InputError, match=r"AlexNet cannot be opened: delete .*alexnet-owt-7be5be79\.pth and pick it anew \(.+\)\."
     ):
-        load("classification", "AlexNet")
+        library.load("classification", "AlexNet")
 
 
 def test_weights_that_torch_downloaded_itself_are_found_and_used(hub):
-    entry = find("classification", "SqueezeNet 1.1")
+    library = Library()
+    entry = library.find("classification", "SqueezeNet 1.1")
     assert not entry.is_here()
     from torchvision.models import squeezenet1_1
 
@@ -254,11 +261,10 @@ def test_weights_that_torch_downloaded_itself_are_found_and_used(hub):
     entry.source.path.parent.mkdir(parents=True)
     torch.save(network.state_dict(), entry.source.path)
     assert entry.is_here()
-    model = load("classification", "SqueezeNet 1.1")
+    model = library.load("classification", "SqueezeNet 1.1")
     image = torch.rand(1, 3, 224, 224)
     with torch.inference_mode():
         torch.testing.assert_close(model.score("zebra")(image)[0], network.eval()(image)[0, 340])
-    del models._loaded["classification", "SqueezeNet 1.1", "cpu"]
 
 
 def test_sizes_are_those_of_the_files():
@@ -268,4 +274,4 @@ def test_sizes_are_those_of_the_files():
     names = [entry.name for task in ("classification", "captioning", "vqa") for entry in catalog(task)]
     assert len(set(names)) == len(names)
     assert all(downloads.HASH_REGEX.search(entry.source.name) for entry in catalog("classification")[1:])
-    assert not find("vqa", "ViLT").shipped
+    assert not Library().find("vqa", "ViLT").shipped

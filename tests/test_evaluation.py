@@ -1,10 +1,18 @@
 """The measures of `evaluation/`, on numbers small enough to be worked out by hand."""
 
+import math
+import os
+import time
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from evaluation.benchmark_app import EXAMPLES, answered, percentile, photograph
 from evaluation.caption_localization import centred, inside, pointed, ratio
 from evaluation.captions import variety
+from evaluation.processes import cpu_seconds, resident_mebibytes
 from evaluation.vqa import clustered
 from evaluation.vqa_faithfulness import PATCH, STRIDE, in_squares
 from explainers import occlusion_maps
@@ -75,3 +83,24 @@ def test_maps_are_averaged_in_the_squares_that_are_covered():
     image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     falls = occlusion_maps(lambda x: x.sum()[None], image, patch=PATCH, stride=STRIDE)[0]
     torch.testing.assert_close(in_squares(image[0].sum(dim=0)) * PATCH**2, falls, rtol=1e-3, atol=1)
+
+
+def test_of_twenty_requests_one_may_be_slower_than_the_95th_percentile():
+    assert percentile(range(20, 0, -1), 0.95) == 19
+    assert (percentile([3, 1, 2], 0.5), percentile([7], 0.95)) == (2, 7)
+    assert math.isnan(percentile(answered([math.nan, math.nan]), 0.5))
+
+
+def test_the_benchmark_never_sends_the_same_photograph_twice(tmp_path):
+    numbers = [0, 1, 2, len(EXAMPLES), 2 * len(EXAMPLES), 40000, 40000 + len(EXAMPLES)]
+    sent = [np.asarray(Image.open(photograph(tmp_path, number, (500, 380)))).astype(int) for number in numbers]
+    for i in range(len(sent)):
+        assert sent[i].shape == (380, 500, 3)
+        assert all(np.abs(sent[i] - other).max() > 100 for other in sent[:i])
+
+
+def test_what_a_process_holds_and_has_used_is_read_from_the_kernel():
+    pid, before = os.getpid(), resident_mebibytes(os.getpid())
+    held = b"1" * (64 * 2**20)
+    assert resident_mebibytes(pid) - before == pytest.approx(len(held) / 2**20, abs=8)
+    assert cpu_seconds(pid) == pytest.approx(time.process_time(), abs=0.1)

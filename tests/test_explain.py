@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, vgg16
 from torchvision.ops import roi_align
 
-from explainers import explain, gradcam_maps
+from explainers import explain, explain_batch, gradcam_maps
 
 RELUS = {
     "nn.ReLU": nn.ReLU(),
@@ -173,7 +173,7 @@ def test_shapes_types_and_graph_of_the_result():
     model = small_network().eval()
     explanation = explain(lambda x: model(x)[0, [0, 3]], noise(), model[6])
     assert [tuple(value.shape) for value in everything(explanation)] == [
-        (2,), (2, 6), (2, 6, 6), (2, 16, 16), (2, 3, 16, 16), (2, 3, 16, 16)
+        (2,), (2, 6), (2, 6, 6), (2, 6, 6), (2, 16, 16), (2, 3, 16, 16), (2, 3, 16, 16)
     ]  # fmt: skip
     for value in everything(explanation):
         assert value.dtype == torch.float32
@@ -367,3 +367,45 @@ def test_errors_say_what_is_wrong_and_what_was_given(case):
     options = {"layer": MODEL.convolution} | options
     with pytest.raises(ValueError, match=message):
         explain(score, image, **options)
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconv", "plain"])
+@pytest.mark.parametrize("build", [resnet18, vgg16])
+def test_a_batch_is_explained_as_its_images_are_one_by_one(build, rule):
+    torch.manual_seed(0)
+    model = build().eval().double()  # in which rounding turns no ReLU on or off
+    layer = model.layer4 if build is resnet18 else model.features[28]
+    images = torch.cat([noise(seed, 64) for seed in range(4)]).double()
+    classes = torch.tensor([7, 3, 7, 999])
+    together = explain_batch(lambda x: model(x)[range(4), classes], images, layer, rule=rule)
+    for row, number in enumerate(classes):
+        alone = explain(lambda x: model(x)[0, [number]], images[row : row + 1], layer, rule=rule)  # noqa: B023
+        for several, one in zip(everything(together), everything(alone), strict=True):
+            largest = one.abs().max().item()
+            torch.testing.assert_close(several[row], one[0], rtol=0, atol=1e-5 * largest)
+        assert together.relus == alone.relus
+
+
+def test_a_batch_needs_one_score_for_each_image():
+    model = small_network().eval()
+    images = torch.cat([noise(0), noise(1)])
+    with pytest.raises(ValueError, match="one score for each of the 2 images, got 3"):
+        explain_batch(lambda x: model(x)[0, :3], images, model[6])
+    with pytest.raises(ValueError, match="one score for each of the 1 images, got 2"):
+        explain_batch(lambda x: model(x)[0, :2], images[:1], model[6])
+    with pytest.raises(ValueError, match=r"shape \(1, 3, H, W\), got \(2, 3, 16, 16\)"):
+        explain(lambda x: model(x)[:, 0], images, model[6])
+
+
+def test_what_runs_without_gradients_on_the_way_to_the_score_does_not_count():
+    """As a caption that is generated before it is scored."""
+    model = small_network().eval()
+
+    def score(x):
+        with torch.inference_mode():
+            best = model(x.detach())[0].argmax().item()
+        return model(x)[0, [best]]
+
+    found = explain(score, noise(), model[6])
+    best = model(noise())[0].argmax().item()
+    torch.testing.assert_close(found.maps, explain(lambda x: model(x)[0, [best]], noise(), model[6]).maps)

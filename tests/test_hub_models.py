@@ -253,17 +253,17 @@ def test_weights_that_lack_what_decides_are_not_opened(folders, tmp_path):
 
 PROGRAM = """
 from demo.errors import InputError
-from demo.models.downloads import Repository, fetch, join
+from demo.models.downloads import Downloads, Repository
 from demo.models.hub_captioning import blip_captioner
-source = Repository("me/tiny")
+source, downloads = Repository("me/tiny"), Downloads()
 print(source.is_here())
 try:
-    if download := join(source):
+    if download := downloads.join(source):
         download.ended.wait()
         download.leave()
         download.check("Tiny")
         print(source.is_here(), download.done == download.total > 0)
-    fetch(source, "Tiny")
+    downloads.fetch(source, "Tiny")
     print(blip_captioner("tiny", source.folder, "cpu").known("A dog."))
 except InputError as error:
     print(error)

@@ -57,8 +57,11 @@ def test_all_of_the_catalogue_is_tested():
 def test_each_explains_a_photograph_at_its_last_feature_maps(architecture):
     layer, cells, relus = EXPECTED[architecture]
     classes = imagenet.weights(architecture).meta["categories"]
-    model = imagenet.classifier(architecture, architecture, built(architecture), classes)
+    network = built(architecture)
+    model = imagenet.classifier(architecture, architecture, network, classes)
     assert next(iter(model.layers)) == layer
+    noise = torch.rand(1, 3, model.side, model.side, requires_grad=True)
+    assert list(model.layers.items()) == list(find_layers(network, lambda: network(noise)[0]).items())
     image = model.prepare(Image.open(PHOTO))
     side = 299 if architecture == "inception_v3" else 224
     assert image.shape == (1, 3, side, side)
@@ -78,7 +81,10 @@ def test_all_layers_from_one_pass_are_the_layers_one_by_one(architecture):
     runs = []
     first = list(model.layers.values())[-1]
     handle = first.register_forward_hook(lambda *_: runs.append(1))
-    together = layer_maps(model.score("a", "7"), image, list(model.layers.values()), reshape=model.reshape)
+    together = [
+        found.maps
+        for found in layer_maps(model.score("a", "7"), image, list(model.layers.values()), reshape=model.reshape)
+    ]
     handle.remove()
     assert len(runs) == 1
     sizes = [len(maps[0]) for maps in together]

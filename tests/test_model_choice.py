@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
-from demo.models import find
+from demo.models import Library
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "dog.jpg"
 
@@ -45,7 +45,7 @@ def stocked(tmp_path_factory):
         network = models.get_model(architecture)
         if architecture == "vit_b_16":
             nn.init.normal_(network.heads.head.weight, std=0.05)
-        torch.save(network.state_dict(), checkpoints / find("classification", name).source.name)
+        torch.save(network.state_dict(), checkpoints / Library().find("classification", name).source.name)
     save_file(models.resnet18(num_classes=3).state_dict(), folder / "mine.safetensors")
     (folder / "labels.txt").write_text("cat\ndog\nzebra")
     own = ("--classifier", "mine.safetensors", "--arch", "resnet18", "--labels", "labels.txt", "--layer", "layer3")

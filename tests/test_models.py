@@ -10,21 +10,21 @@ import pytest
 import torch
 from PIL import Image
 
-from demo import models
 from demo.errors import InputError
-from demo.models import catalog, load, use_device
+from demo.models import Library, catalog, load
 
 
 def test_the_default_model_is_shipped_and_first():
     entry = catalog("classification")[0]
     assert entry.shipped
+    assert Library().default("classification") == entry.name
     assert load("classification") is load("classification", entry.name) is load("classification", "")
 
 
 def test_threads_that_ask_at_the_same_time_get_one_model():
-    models._loaded.clear()
+    library = Library()
     with ThreadPoolExecutor(8) as pool:
-        assert len({id(model) for model in pool.map(lambda _: load("classification"), range(8))}) == 1
+        assert len({id(model) for model in pool.map(lambda _: library.load("classification"), range(8))}) == 1
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_threads_that_ask_at_the_same_time_get_one_model():
         (lambda: load("classification").score("zebr"), "no class “zebr”. Did you mean zebra"),
         (lambda: load("classification").score("zebra", "qqqqq"), "no class “qqqqq”. It knows 1000, such as tench."),
         (lambda: load("classification").score(""), "no class “”"),
-        (lambda: use_device("abacus"), "no device “abacus” here. Devices: auto, cpu"),
+        (lambda: Library("abacus"), "no device “abacus” here. Devices: auto, cpu"),
     ],
 )
 def test_what_is_not_known_is_named_and_the_known_offered(call, message):

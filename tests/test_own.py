@@ -10,9 +10,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision.models import get_model
 
-from demo import models
 from demo.errors import InputError
-from demo.models import catalog, load, use_own_classifier
+from demo.models import Library, catalog
 from demo.models.own import hub_classifier, torchvision_classifier
 from explainers import explain
 
@@ -127,6 +126,17 @@ def test_a_classifier_of_transformers_from_a_folder(tmp_path):
     assert next(iter(hub_classifier(str(folder), "vit.layers.0", "cpu").layers)) == "vit.layers.0"
 
 
+def test_the_layers_of_a_classifier_of_transformers_are_called_as_it_calls_them(tmp_path):
+    config = hf.ResNetConfig(embedding_size=8, hidden_sizes=[8] * 4, depths=[1] * 4, layer_type="basic", num_labels=3)
+    processor = hf.ViTImageProcessor(size={"height": 64, "width": 64})
+    folder = tiny.save(tmp_path / "net", hf.ResNetForImageClassification(config), processor)
+    model = hub_classifier(str(folder), None, "cpu")
+    assert next(iter(model.layers)) == "resnet.encoder.stages.3"
+    assert (
+        next(iter(hub_classifier(str(folder), "resnet.encoder.stages.2", "cpu").layers)) == "resnet.encoder.stages.2"
+    )
+
+
 def test_two_classes_of_one_name_in_a_model_of_somebody_elses_get_numbers(tmp_path):
     folder = tiny.vit_classifier(tmp_path / "net", ["crane", "dog", "crane"])
     assert hub_classifier(str(folder), None, "cpu").classes == ["crane", "dog", "crane (2)"]
@@ -168,9 +178,8 @@ def test_what_is_no_classifier_of_transformers(folder, name, message):
         hub_classifier(path, None, "cpu")
 
 
-def test_it_is_offered_behind_the_shipped_one_and_not_opened_twice(folder, monkeypatch):
-    monkeypatch.setitem(models._ENTRIES, "classification", catalog("classification"))
-    monkeypatch.setattr(models, "_loaded", dict(models._loaded))
+def test_it_is_offered_behind_the_shipped_one_and_not_opened_twice(folder):
+    library = Library()
     opened = []
 
     def mine(device):
@@ -179,9 +188,12 @@ def test_it_is_offered_behind_the_shipped_one_and_not_opened_twice(folder, monke
             str(folder / "mine.safetensors"), "resnet18", str(folder / "labels.txt"), None, device
         )
 
-    use_own_classifier(mine)
-    assert [entry.name for entry in catalog("classification")[:2]] == ["ResNet-50 (ImageNet)", "mine"]
-    assert load("classification", "mine").classes == CLASSES
+    library.offer(mine)
+    assert [entry.name for entry in library.catalog("classification")[:2]] == ["ResNet-50 (ImageNet)", "mine"]
+    assert library.default("classification") == "mine"
+    assert library.find("classification", "").name == "ResNet-50 (ImageNet)"  # as the API takes an empty name
+    assert library.load("classification", "mine").classes == CLASSES
+    assert "mine" not in [entry.name for entry in catalog("classification")]  # of another library
     assert opened == ["cpu"]
     with pytest.raises(InputError, match="a model called “mine” already"):
-        use_own_classifier(mine)
+        library.offer(mine)

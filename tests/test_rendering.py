@@ -1,10 +1,13 @@
 """Arrays to pictures, on arrays whose pictures are known."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from demo.rendering import COLOURS, gradient_limit, gradient_picture, overlay, panel
+from demo.images import open_photo
+from demo.rendering import COLOURS, gradient_limit, gradient_picture, overlay
 
 GREY = Image.new("RGB", (4, 2), (100, 100, 100))
 # The ends of the two colour maps, as published by their authors.
@@ -60,7 +63,9 @@ def test_one_hot_pixel_does_not_black_out_the_rest():
     [((1280, 960), (640, 480)), ((300, 900), (213, 640)), ((80, 60), (80, 60)), ((900, 1), (640, 1))],
 )
 def test_panels_have_the_shape_of_the_photograph(size, expected):
-    photo = panel(Image.new("RGB", size))
+    file = BytesIO()
+    Image.new("RGB", size).save(file, "PNG")
+    photo = open_photo(file.getvalue())
     assert photo.size == expected
     assert overlay(photo, np.ones((8, 8)), 1, "jet", 0.5).size == expected
     assert gradient_picture(np.ones((3, 256, 256)), 1, photo.size).size == expected

@@ -6,7 +6,7 @@ Vinyals et al., "Show and Tell", CVPR 2015; the kind of model that the paper's s
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from torchvision.models import ResNet
 from demo.errors import InputError, nearest
 from demo.models.classification import normalised
 from demo.models.layers import feature_maps
-from demo.models.resnet50 import FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
+from demo.models.resnet50 import BATCH, FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
@@ -28,7 +28,6 @@ UNKNOWN = -1
 WHOLE = -1
 MOST_WORDS = 50
 NAMED = 3  # unknown words in an error
-NO_WORDS = "The caption has no words: write what might be in the picture, in English."
 
 # Between spaces and punctuation: letters and digits, joined by hyphens and inner apostrophes; a possessive 's, which
 # is a word of its own in the field's tokenizer; and runs of anything else (emoji), which no vocabulary has.
@@ -41,14 +40,34 @@ def words(text: str) -> list[str]:
     return [word for word in found if not all(unicodedata.category(sign).startswith("P") for sign in word)]
 
 
-def joined(spoken: Sequence[str]) -> str:
+def joined(said: Sequence[str]) -> str:
     """The caption that consists of these words."""
-    return " ".join(spoken).replace(" 's", "'s")
+    return " ".join(said).replace(" 's", "'s")
 
 
-def too_long(count: int) -> str:
-    """The sentence that a caption of so many words is refused with."""
-    return f"The caption has {count} words, more than {MOST_WORDS}: shorten it."
+def spoken(caption: str) -> list[str]:
+    """The words of a caption that is to be scored.
+
+    Raises:
+        InputError: it has none, or too many.
+    """
+    found = words(caption)
+    if not found:
+        raise InputError("The caption has no words: write what might be in the picture, in English.")
+    if len(found) > MOST_WORDS:
+        raise InputError(f"The caption has {len(found)} words, more than {MOST_WORDS}: shorten it.")
+    return found
+
+
+def check_positions(targets: Iterable[int], count: int) -> None:
+    """That each target is `WHOLE` or the position of one of so many words.
+
+    Raises:
+        InputError: one is not.
+    """
+    for target in targets:
+        if not (target == WHOLE or 0 <= target < count):
+            raise InputError(f"The caption has {count} words, counted from 0: there is no word {target}.")
 
 
 class Decoder(nn.Module):
@@ -167,10 +186,12 @@ class Captioner:
         vocabulary: the V words it knows.
         layers: names to modules that Grad-CAM may look at; the first is the default.
         reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+        batch: how many photographs it takes at a time, where that is faster than one by one.
     """
 
     score_is = "log-probability"
     reshape = staticmethod(feature_maps)
+    batch = BATCH
 
     def __init__(
         self, name: str, network: ResNet, decoder: Decoder, vocabulary: Sequence[str], beam: int, limit: int
@@ -186,14 +207,29 @@ class Captioner:
         """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
         return normalised(photo, SIDE, MEAN, STD).to(self._decoder.bias.device)
 
-    @torch.inference_mode()
-    def predict(self, image: Tensor) -> list[tuple[str, float]]:
-        """The captions of the beam for a prepared image, best first, each with its score (see `score`).
+    def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
+        """The pooled features of each of the images (B, 3, H, W): B times (1, 2048)."""
+        return list(pooled(self._network, images).split(1))
+
+    def say(self, features: Tensor, _text: str = "") -> dict[str, float]:
+        """The captions of the beam for pooled features (1, 2048), best first, each with its score (see `score`).
 
         The best has the highest mean log-probability per word, so a shorter one below it may have a higher score.
         """
-        captions = beam_search(self._decoder, pooled(self._network, image), self._beam, self._limit)
-        return [(self.spell(tokens), total) for tokens, total in captions]
+        captions = beam_search(self._decoder, features, self._beam, self._limit)
+        return {self.spell(tokens): total for tokens, total in captions}
+
+    def scores(self, features: Tensor, caption: str, targets: Sequence[int]) -> Tensor:
+        """The scores (T,) of parts of a caption for pooled features (1, 2048); see `score`."""
+        given = torch.tensor(self._read(caption), device=features.device)
+        logits = self._decoder(features, given[None, :-1])[0]
+        each = logits.log_softmax(dim=1).gather(1, given[:, None])[:, 0]
+        return torch.stack([each.sum() if target == WHOLE else each[target] for target in targets])
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor) -> list[tuple[str, float]]:
+        """The captions of the beam for a prepared image, with their scores; see `say`."""
+        return list(self.say(pooled(self._network, image)).items())
 
     def known(self, caption: str) -> str:
         """The caption in the network's spelling: its words alone, in lower case.
@@ -217,35 +253,21 @@ class Captioner:
             InputError: the caption has no word, too many, or one that is not in the vocabulary, which the message
                 names, with the nearest ones; or it has no word at a position.
         """
-        tokens = self._read(caption)
-        for target in targets:
-            if not (target == WHOLE or 0 <= target < len(tokens)):
-                raise InputError(f"The caption has {len(tokens)} words, counted from 0: there is no word {target}.")
-
-        def scores(image: Tensor) -> Tensor:
-            given = torch.tensor(tokens, device=image.device)
-            logits = self._decoder(pooled(self._network, image), given[None, :-1])[0]
-            each = logits.log_softmax(dim=1).gather(1, given[:, None])[:, 0]
-            return torch.stack([each.sum() if target == WHOLE else each[target] for target in targets])
-
-        return scores
+        check_positions(targets, len(self._read(caption)))
+        return lambda image: self.scores(pooled(self._network, image), caption, targets)
 
     def spell(self, tokens: Sequence[int]) -> str:
         """The caption that consists of these tokens."""
         return joined([self.vocabulary[token - END - 1] for token in tokens])
 
     def _read(self, caption: str) -> list[int]:
-        spoken = words(caption)
-        if not spoken:
-            raise InputError(NO_WORDS)
-        if len(spoken) > MOST_WORDS:
-            raise InputError(too_long(len(spoken)))
-        if unknown := [word for word in dict.fromkeys(spoken) if word not in self._tokens]:
+        said = spoken(caption)
+        if unknown := [word for word in dict.fromkeys(said) if word not in self._tokens]:
             others = f" and {len(unknown) - NAMED} more words" if len(unknown) > NAMED else ""
             raise InputError(
                 f"{self.name} does not know {', '.join(map(self._with_nearest, unknown[:NAMED]))}{others}."
             )
-        return [self._tokens[word] for word in spoken]
+        return [self._tokens[word] for word in said]
 
     def _with_nearest(self, word: str) -> str:
         close = nearest(word, self.vocabulary)

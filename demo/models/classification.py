@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from demo.errors import InputError, unknown
 from demo.models.layers import feature_maps
-from demo.models.resnet50 import MEAN, SIDE, STD, encoder, stages
+from demo.models.resnet50 import BATCH, MEAN, SIDE, STD, encoder, stages
 
 
 def squash(photo: Image.Image, side: int) -> Image.Image:
@@ -23,6 +23,12 @@ def normalised(photo: Image.Image, side: int, mean: Sequence[float], std: Sequen
     """The photograph as a network takes it: squashed, (rgb - mean) / std, float32 (1, 3, side, side)."""
     pixels = TF.to_dtype(TF.pil_to_tensor(squash(photo, side)), torch.float32, scale=True)
     return TF.normalize(pixels, list(mean), list(std))[None]
+
+
+def ranked(probabilities: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """The names with their probabilities (C,), the most probable first."""
+    values, order = probabilities.sort(descending=True)
+    return {names[i]: value for i, value in zip(order.tolist(), values.tolist(), strict=True)}
 
 
 def _short(name: str) -> str:
@@ -40,6 +46,7 @@ class Classifier:
         layers: names to modules that Grad-CAM may look at; the first is the default.
         reshape: brings the output of a layer to (1, K, h, w), for `explain`.
         side: of the square that photographs are squashed to, in pixels.
+        batch: how many photographs it takes at a time, where that is faster than one by one.
     """
 
     score_is = "logit"
@@ -54,8 +61,10 @@ class Classifier:
         mean: Sequence[float],
         std: Sequence[float],
         side: int,
+        batch: int = 1,
     ) -> None:
         self.name = name
+        self.batch = batch
         self.classes = list(classes)
         self.layers = layers
         self._network = network
@@ -74,11 +83,22 @@ class Classifier:
         device = next(self._network.parameters()).device
         return normalised(photo, self.side, self._mean, self._std).to(device)
 
+    def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
+        """The logits of each of the images (B, 3, H, W): B times (1, C)."""
+        return list(self._network(images).split(1))
+
+    def say(self, logits: Tensor, _text: str = "") -> dict[str, float]:
+        """The probability of each class for logits (1, C), the most probable first; they sum to 1."""
+        return ranked(logits[0].softmax(dim=0), self.classes)
+
+    def scores(self, logits: Tensor, _text: str, names: Sequence[str]) -> Tensor:
+        """Of logits (1, C) those of the named classes, (T,)."""
+        return logits[0, [self._indices[self.known(name)] for name in names]]
+
     @torch.inference_mode()
     def predict(self, image: Tensor) -> dict[str, float]:
-        """The probability of each class for a prepared image, the most probable first; they sum to 1."""
-        probabilities, order = self._network(image)[0].softmax(dim=0).sort(descending=True)
-        return {self.classes[i]: p for i, p in zip(order.tolist(), probabilities.tolist(), strict=True)}
+        """The probability of each class for a prepared image; see `say`."""
+        return self.say(self._network(image))
 
     def known(self, name: str) -> str:
         """The class of that name, in its own spelling: capitals count only where they tell two classes apart.
@@ -101,8 +121,8 @@ class Classifier:
         Raises:
             InputError: a name is not known; see `known`.
         """
-        indices = [self._indices[self.known(name)] for name in names]
-        return lambda image: self._network(image)[0, indices]
+        known = [self.known(name) for name in names]
+        return lambda image: self.scores(self._network(image), "", known)
 
 
 def shipped_resnet50(name: str, device: str) -> Classifier:
@@ -116,4 +136,5 @@ def shipped_resnet50(name: str, device: str) -> Classifier:
         mean=MEAN,
         std=STD,
         side=SIDE,
+        batch=BATCH,
     )

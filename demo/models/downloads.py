@@ -147,7 +147,7 @@ class _NobodyWaitsError(Exception): ...
 
 @dataclass(eq=False)
 class Download:
-    """One that is going on, for all who wait for it.
+    """One that is going on, for all who wait for it; `Downloads.join` gives it.
 
     Attributes:
         total: how many bytes there are, or 0 if not known yet.
@@ -156,6 +156,7 @@ class Download:
     """
 
     source: Source
+    _downloads: "Downloads"
     total: int = 0
     done: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
@@ -164,10 +165,10 @@ class Download:
 
     def leave(self) -> None:
         """Whoever has joined leaves once, at the end or before it. With the last of them the download stops."""
-        with _lock:
+        with self._downloads.lock:
             self._waiting -= 1
-            if self._waiting == 0 and _running.get(self.source) is self:
-                del _running[self.source]  # who comes now starts anew
+            if self._waiting == 0:
+                self._downloads.forget(self)  # who comes now starts anew
 
     def check(self, name: str) -> None:
         """After the end; `name` is that of the model.
@@ -185,9 +186,8 @@ class Download:
             self.source.download(self._expect, self._count)
         except Exception as error:  # a hub can fail in any way; whoever waits is told
             self._error = error
-        with _lock:
-            if _running.get(self.source) is self:
-                del _running[self.source]
+        with self._downloads.lock:
+            self._downloads.forget(self)
         self.ended.set()
 
     def _expect(self, size: int) -> None:
@@ -195,37 +195,44 @@ class Download:
 
     def _count(self, size: int) -> None:
         self.done += size
-        with _lock:
+        with self._downloads.lock:
             if self._waiting == 0:
                 raise _NobodyWaitsError
 
 
-_running: dict[Source, Download] = {}
-_lock = threading.Lock()
+class Downloads:
+    """Those that are going on, one of each source."""
 
+    def __init__(self) -> None:
+        self._running: dict[Source, Download] = {}
+        self.lock = threading.Lock()  # of what is running, and of how many wait for each
 
-def join(source: Source) -> Download | None:
-    """The download of a model's files, which is started if nobody waits for it yet; none if they are here."""
-    with _lock:
-        download = _running.get(source)
-        if download is None:
-            if source.is_here():
-                return None
-            download = _running[source] = Download(source)
-            threading.Thread(target=download._run, daemon=True).start()
-        download._waiting += 1  # before anything is counted, which takes the lock
-        return download
+    def join(self, source: Source) -> Download | None:
+        """The download of a model's files, which is started if nobody waits for it yet; none if they are here."""
+        with self.lock:
+            download = self._running.get(source)
+            if download is None:
+                if source.is_here():
+                    return None
+                download = self._running[source] = Download(source, self)
+                threading.Thread(target=download._run, daemon=True).start()
+            download._waiting += 1  # before anything is counted, which takes the lock
+            return download
 
+    def fetch(self, source: Source, name: str) -> None:
+        """Wait until the files of the model of that name are here.
 
-def fetch(source: Source, name: str) -> None:
-    """Wait until the files of the model of that name are here.
+        Raises:
+            InputError: they cannot be had.
+        """
+        if download := self.join(source):
+            try:
+                download.ended.wait()
+            finally:
+                download.leave()
+            download.check(name)
 
-    Raises:
-        InputError: they cannot be had.
-    """
-    if download := join(source):
-        try:
-            download.ended.wait()
-        finally:
-            download.leave()
-        download.check(name)
+    def forget(self, download: Download) -> None:
+        """Another one of its source may start; the caller holds the lock."""
+        if self._running.get(download.source) is download:
+            del self._running[download.source]

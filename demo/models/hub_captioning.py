@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from demo.errors import InputError
-from demo.models.captioning import MOST_WORDS, NO_WORDS, WHOLE, joined, too_long, words
+from demo.models.captioning import WHOLE, check_positions, joined, spoken
 from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer, spelled
 from demo.models.layers import feature_maps, numbered
 
@@ -32,6 +32,7 @@ class HubCaptioner:
 
     score_is = "log-probability"
     reshape = staticmethod(feature_maps)
+    batch = 1
 
     def __init__(
         self,
@@ -52,24 +53,42 @@ class HubCaptioner:
         """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
         return self._geometry.prepare(photo, self._network.device)
 
+    def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
+        """The images themselves: generating a caption and scoring it have no part in common."""
+        return list(images.split(1))
+
     @torch.inference_mode()
-    def predict(self, image: Tensor) -> list[tuple[str, float]]:
+    def say(self, image: Tensor, _text: str = "") -> dict[str, float]:
         """The captions of a beam search for a prepared image, best first, each with its score (see `score`).
 
         Raises:
             InputError: the network says no word.
         """
-        said = self._network.generate(
+        generated = self._network.generate(
             pixel_values=image, num_beams=BEAM, num_return_sequences=BEAM, max_new_tokens=MOST_TOKENS, do_sample=False
         )
         captions: dict[str, float] = {}
-        for text in spelled(self._tokenizer, said):
+        for text in spelled(self._tokenizer, generated):
             with suppress(InputError):  # signs that are no words
                 caption = self.known(text)
-                captions[caption] = self.score(caption, WHOLE)(image).item()
+                captions[caption] = self.scores(image, caption, [WHOLE]).item()
         if not captions:
             raise InputError(f"{self.name} says nothing about this photograph: write a caption yourself.")
-        return list(captions.items())
+        return captions
+
+    def scores(self, image: Tensor, caption: str, targets: Sequence[int]) -> Tensor:
+        """The scores (T,) of parts of a caption for a prepared image; see `score`."""
+        pieces, owners = self._pieces(spoken(caption))
+        said = torch.tensor([self._start, *pieces], device=image.device)
+        output = self._network(pixel_values=image, **{self._text_argument: said[None, :-1]})
+        # The last ones: GIT has logits at the places of the image, too.
+        each = output.logits[0, -len(pieces) :].log_softmax(dim=1).gather(1, said[1:, None])[:, 0]
+        owner = torch.tensor(owners, device=image.device)
+        return torch.stack([(each if target == WHOLE else each[owner == target]).sum() for target in targets])
+
+    def predict(self, image: Tensor) -> list[tuple[str, float]]:
+        """The captions for a prepared image, with their scores; see `say`."""
+        return list(self.say(image).items())
 
     def known(self, caption: str) -> str:
         """The caption's words alone, in lower case.
@@ -77,9 +96,9 @@ class HubCaptioner:
         Raises:
             InputError: it cannot be scored; see `score`.
         """
-        spoken = words(caption)
-        self._pieces(spoken)
-        return joined(spoken)
+        said = spoken(caption)
+        self._pieces(said)
+        return joined(said)
 
     def score(self, caption: str, *targets: int) -> Callable[[Tensor], Tensor]:
         """The scores of a caption's parts, (1, 3, H, W) -> (T,), in the order of the targets, from one forward pass.
@@ -95,31 +114,16 @@ class HubCaptioner:
             InputError: the caption has no word, too many, or one with signs that the network cannot read; or it has
                 no word at a position.
         """
-        spoken = words(caption)
-        pieces, owners = self._pieces(spoken)
-        for target in targets:
-            if not (target == WHOLE or 0 <= target < len(spoken)):
-                raise InputError(f"The caption has {len(spoken)} words, counted from 0: there is no word {target}.")
+        said = spoken(caption)
+        self._pieces(said)
+        check_positions(targets, len(said))
+        return lambda image: self.scores(image, caption, targets)
 
-        def scores(image: Tensor) -> Tensor:
-            said = torch.tensor([self._start, *pieces], device=image.device)
-            output = self._network(pixel_values=image, **{self._text_argument: said[None, :-1]})
-            # The last ones: GIT has logits at the places of the image, too.
-            each = output.logits[0, -len(pieces) :].log_softmax(dim=1).gather(1, said[1:, None])[:, 0]
-            owner = torch.tensor(owners, device=image.device)
-            return torch.stack([(each if target == WHOLE else each[owner == target]).sum() for target in targets])
-
-        return scores
-
-    def _pieces(self, spoken: list[str]) -> tuple[list[int], list[int]]:
+    def _pieces(self, said: list[str]) -> tuple[list[int], list[int]]:
         """The word pieces of a caption, and for each the position of its word."""
-        if not spoken:
-            raise InputError(NO_WORDS)
-        if len(spoken) > MOST_WORDS:
-            raise InputError(too_long(len(spoken)))
-        caption = joined(spoken)
+        caption = joined(said)
         starts, at = [], 0
-        for word in spoken:
+        for word in said:
             starts.append(caption.index(word, at))
             at = starts[-1] + len(word)
         split = self._tokenizer(caption, add_special_tokens=False, return_offsets_mapping=True)
@@ -128,7 +132,7 @@ class HubCaptioner:
         owners = [bisect_right(starts, end - 1) - 1 for _, end in split["offset_mapping"]]
         pairs = zip(split["input_ids"], owners, strict=True)
         read = set(owners) - {owner for piece, owner in pairs if piece == self._tokenizer.unk_token_id}
-        for position, word in enumerate(spoken):
+        for position, word in enumerate(said):
             if position not in read:
                 raise InputError(f"{self.name} cannot read “{word[:80]}”: write the caption in plain words.")
         return split["input_ids"], owners

@@ -1,6 +1,6 @@
 """Question answering by models of the Hugging Face hub: ViLT, which chooses an answer, and BLIP, which writes one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from demo.errors import InputError, unknown
 from demo.models.captioning import words
+from demo.models.classification import ranked
 from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer, spelled
 from demo.models.layers import feature_maps, numbered, token_grid
-from demo.models.vqa import MOST_WORDS, NO_QUESTION, too_long
+from demo.models.vqa import MOST_WORDS, asked
 
 BEAM = 5
 MOST_TOKENS = 10  # of an answer that is generated
@@ -20,6 +21,8 @@ MOST_TOKENS = 10  # of an answer that is generated
 
 class _HubAnswerer:
     """What both do alike: they read a photograph and the word pieces of a question."""
+
+    batch = 1
 
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
         self.name = name
@@ -39,12 +42,7 @@ class _HubAnswerer:
 
     def _question(self, question: str, most: int) -> Tensor:
         """The word pieces of a question, int64 (1, L)."""
-        asked = words(question)
-        if not asked:
-            raise InputError(NO_QUESTION)
-        if len(asked) > MOST_WORDS:
-            raise InputError(too_long(len(asked)))
-        if not any(map(self._readable, asked)):
+        if not any(map(self._readable, asked(question))):
             raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
         pieces = self._tokenizer(" ".join(question.split()), return_tensors="pt")["input_ids"]
         if pieces.shape[1] > most:
@@ -78,18 +76,33 @@ class Vilt(_HubAnswerer):
         """Tokens (1, N, K), those of the image last, to feature maps (1, K, h, w)."""
         return token_grid(tokens, self._geometry.side // self._network.config.patch_size)
 
-    @torch.inference_mode()
-    def predict(self, image: Tensor, question: str) -> dict[str, float]:
-        """The probability of each answer for a prepared image, the most probable first.
+    def encode(self, images: Tensor, questions: Sequence[str]) -> list[Tensor]:
+        """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
+
+        Raises:
+            InputError: a question cannot be read; see `score`.
+        """
+        return list(map(self._logits, images.split(1), map(self._read, questions)))
+
+    def say(self, logits: Tensor, _question: str = "") -> dict[str, float]:
+        """The probability of each answer for logits (1, A), the most probable first.
 
         Each for itself, as the network was trained: they do not sum to 1.
+        """
+        return ranked(logits[0].sigmoid(), self.answers)
+
+    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
+        """Of logits (1, A) those of the named answers, (T,)."""
+        return logits[0, [self._indices[self.known(answer).casefold()] for answer in answers]]
+
+    @torch.inference_mode()
+    def predict(self, image: Tensor, question: str) -> dict[str, float]:
+        """The probability of each answer for a prepared image; see `say`.
 
         Raises:
             InputError: the question cannot be read; see `score`.
         """
-        pieces = self._question(question, self._network.config.max_position_embeddings)
-        probabilities, order = self._logits(image, pieces).sigmoid().sort(descending=True)
-        return {self.answers[i]: p for i, p in zip(order.tolist(), probabilities.tolist(), strict=True)}
+        return self.say(self.encode(image, [question])[0])
 
     def known(self, answer: str) -> str:
         """The answer in the network's spelling.
@@ -109,14 +122,17 @@ class Vilt(_HubAnswerer):
             InputError: the question has no word that the network can read, or too many; or an answer is not known,
                 see `known`.
         """
-        pieces = self._question(question, self._network.config.max_position_embeddings)
-        indices = [self._indices[self.known(answer).casefold()] for answer in answers]
-        return lambda image: self._logits(image, pieces)[indices]
+        self._read(question)
+        known = [self.known(answer) for answer in answers]
+        return lambda image: self.scores(self.encode(image, [question])[0], question, known)
+
+    def _read(self, question: str) -> Tensor:
+        return self._question(question, self._network.config.max_position_embeddings)
 
     def _logits(self, image: Tensor, pieces: Tensor) -> Tensor:
         patches = self._patches(image)
         mask = torch.ones(patches.shape[:2], device=image.device)
-        return self._network(input_ids=pieces, image_embeds=patches, pixel_mask=mask).logits[0]
+        return self._network(input_ids=pieces, image_embeds=patches, pixel_mask=mask).logits
 
     def _patches(self, image: Tensor) -> Tensor:
         """The class token and the patches in reading order, (1, 1 + h * w, K).
@@ -148,16 +164,19 @@ class BlipAnswerer(_HubAnswerer):
         super().__init__(name, network, tokenizer, geometry)
         self.layers = numbered(network.vision_model.encoder.layers)
 
+    def encode(self, images: Tensor, _questions: Sequence[str]) -> list[Tensor]:
+        """The images themselves: writing an answer and scoring it have no part in common."""
+        return list(images.split(1))
+
     @torch.inference_mode()
-    def predict(self, image: Tensor, question: str) -> dict[str, float]:
+    def say(self, image: Tensor, question: str) -> dict[str, float]:
         """The answers of a beam search for a prepared image and their probabilities, the most probable first.
 
         Raises:
             InputError: the question cannot be read, see `score`; or the network says no word.
         """
-        pieces = self._question(question, self._network.config.text_config.max_position_embeddings)
         said = self._network.generate(
-            input_ids=pieces,
+            input_ids=self._read(question),
             pixel_values=image,
             num_beams=BEAM,
             num_return_sequences=BEAM,
@@ -168,8 +187,25 @@ class BlipAnswerer(_HubAnswerer):
         answers = [text for text in dict.fromkeys(" ".join(text.split()) for text in texts) if self._readable(text)]
         if not answers:
             raise InputError(f"{self.name} says nothing: ask something else, or type an answer yourself.")
-        probabilities = self.score(question, *answers)(image).exp().tolist()
+        probabilities = self.scores(image, question, answers).exp().tolist()
         return dict(sorted(zip(answers, probabilities, strict=True), key=lambda pair: -pair[1]))
+
+    def scores(self, image: Tensor, question: str, answers: Sequence[str]) -> Tensor:
+        """The scores (T,) of answers to a question about a prepared image; see `score`."""
+        start = self._network.config.text_config.bos_token_id
+        seen = self._network.vision_model(pixel_values=image)[0]
+        read = self._network.text_encoder(input_ids=self._read(question), encoder_hidden_states=seen)[0]
+        totals = []
+        for answer in answers:
+            pieces = self._tokenizer(self.known(answer), add_special_tokens=False)["input_ids"]
+            given = torch.tensor([start, *pieces], device=image.device)
+            output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=read)
+            totals.append(output.logits[0].log_softmax(dim=1).gather(1, given[1:, None]).sum())
+        return torch.stack(totals)
+
+    def predict(self, image: Tensor, question: str) -> dict[str, float]:
+        """The answers to a question about a prepared image; see `say`."""
+        return self.say(image, question)
 
     def known(self, answer: str) -> str:
         """The answer without needless spaces, in lower case.
@@ -194,21 +230,12 @@ class BlipAnswerer(_HubAnswerer):
             InputError: the question has no word that the network can read, or too many; or an answer cannot be said,
                 see `known`.
         """
-        text = self._network.config.text_config
-        pieces = self._question(question, text.max_position_embeddings)
-        said = [self._tokenizer(self.known(answer), add_special_tokens=False)["input_ids"] for answer in answers]
+        self._read(question)
+        known = [self.known(answer) for answer in answers]
+        return lambda image: self.scores(image, question, known)
 
-        def scores(image: Tensor) -> Tensor:
-            seen = self._network.vision_model(pixel_values=image)[0]
-            asked = self._network.text_encoder(input_ids=pieces, encoder_hidden_states=seen)[0]
-            totals = []
-            for answer in said:
-                given = torch.tensor([text.bos_token_id, *answer], device=image.device)
-                output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=asked)
-                totals.append(output.logits[0].log_softmax(dim=1).gather(1, given[1:, None]).sum())
-            return torch.stack(totals)
-
-        return scores
+    def _read(self, question: str) -> Tensor:
+        return self._question(question, self._network.config.text_config.max_position_embeddings)
 
 
 def vilt(name: str, folder: Path, device: str) -> Vilt:

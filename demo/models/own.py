@@ -14,7 +14,7 @@ from torchvision import models
 from demo.errors import InputError, first_line, nearest
 from demo.models import imagenet
 from demo.models.classification import Classifier
-from demo.models.downloads import Repository, fetch
+from demo.models.downloads import Downloads, Repository
 from demo.models.hub import open_geometry, open_network
 from demo.models.layers import feature_maps, find_layers
 from explainers import gradcam_maps
@@ -44,7 +44,9 @@ def torchvision_classifier(weights: str, architecture: str, labels: str, layer: 
     whole.update(state)
     network.load_state_dict(whole)
     try:
-        found = imagenet.classifier(Path(weights).stem, architecture, network.to(device), classes)
+        network.to(device).eval().requires_grad_(False)
+        layers = _found_layers(network, network, imagenet.side(architecture, network))
+        found = imagenet.classifier(Path(weights).stem, architecture, network, classes, layers)
     except Exception as error:  # pictures of the size that it was made for may be too small
         raise InputError(f"“{weights}” cannot be run as a {architecture}: {first_line(error)}.") from error
     return _with_layer(found, network, layer)
@@ -70,15 +72,13 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
         if len(folder.parts) > 2:
             raise InputError(f"There is no folder “{repository}”.")
         source = Repository(repository)
-        fetch(source, repository)
+        Downloads().fetch(source, repository)
         folder = source.folder
     try:
         network = open_network(AutoModelForImageClassification, folder, device)
         geometry = open_geometry(folder)
         logits = _Logits(network)
-        noise = torch.randn(1, 3, geometry.side, geometry.side, generator=torch.Generator().manual_seed(0))
-        image = noise.to(device).requires_grad_()
-        layers = find_layers(network, lambda: logits(image)[0])
+        layers = _found_layers(network, logits, geometry.side)
         labels = network.config.id2label
         classes = _distinct([str(labels[index]) for index in range(len(labels))])
     except Exception as error:  # a folder of somebody's can be wrong in any way
@@ -98,6 +98,13 @@ class _Logits(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(pixel_values=images).logits
+
+
+def _found_layers(network: nn.Module, logits: nn.Module, side: int) -> dict[str, nn.Module]:
+    """The layers of a frozen network whose `logits` are those of images of `side` pixels."""
+    noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    image = noise.to(next(network.parameters()).device).requires_grad_()
+    return find_layers(network, lambda: logits(image)[0])
 
 
 def _read_labels(path: Path) -> list[str]:

@@ -7,6 +7,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet, resnet50
 
+from demo.models.speed import quicken
+
 WEIGHTS = Path(__file__).parents[2] / "assets" / "resnet50.safetensors"
 
 # The RGB mean of the original Caffe preprocessing, (123.68, 116.779, 103.939), on the 0..1 scale.
@@ -18,6 +20,9 @@ STD = (0.229, 0.224, 0.225)
 SIDE = 256
 
 FEATURES = 2048  # of `pooled`
+
+# Photographs at a time: four take 0.80 of the time of one by one, eight 0.92 (explained, on 2 cores).
+BATCH = 4
 
 
 def resnet50_v1() -> ResNet:
@@ -33,10 +38,20 @@ def resnet50_v1() -> ResNet:
 
 @cache
 def encoder(device: str) -> ResNet:
-    """The shipped ResNet-50 on a device: float32, frozen, in evaluation mode, with its 1000-class head."""
+    """The shipped ResNet-50 on a device: float32, frozen, in evaluation mode, with its 1000-class head.
+
+    It computes what `as_published` does in less time: convolutions compute their batch norms, which are `nn.Identity`.
+    """
+    network = as_published()
+    quicken(network)
+    return network.to(device)
+
+
+def as_published() -> ResNet:
+    """The shipped ResNet-50 with the modules and weights of its file, otherwise as `encoder` has it."""
     network = resnet50_v1()
     network.load_state_dict(load_file(WEIGHTS), strict=True)
-    return network.to(device).eval().requires_grad_(False)
+    return network.eval().requires_grad_(False)
 
 
 def stages(network: ResNet) -> dict[str, nn.Module]:

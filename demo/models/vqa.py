@@ -5,8 +5,10 @@ The "deeper LSTM + normalised CNN" of Lu et al. (2015), which the paper's sectio
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -16,20 +18,43 @@ from torchvision.models import ResNet
 
 from demo.errors import InputError, unknown
 from demo.models.captioning import words
-from demo.models.classification import normalised
+from demo.models.classification import normalised, ranked
 from demo.models.layers import feature_maps
-from demo.models.resnet50 import FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
+from demo.models.resnet50 import BATCH, FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
 
 MOST_WORDS = 50
-NO_QUESTION = "There is no question: ask something about the photograph, in English."
 
 
-def too_long(count: int) -> str:
-    """The sentence that a question of so many words is refused with."""
-    return f"The question has {count} words, more than {MOST_WORDS}: shorten it."
+def asked(question: str) -> list[str]:
+    """The words of a question.
+
+    Raises:
+        InputError: it has none, or too many.
+    """
+    found = words(question)
+    if not found:
+        raise InputError("There is no question: ask something about the photograph, in English.")
+    if len(found) > MOST_WORDS:
+        raise InputError(f"The question has {len(found)} words, more than {MOST_WORDS}: shorten it.")
+    return found
+
+
+def suggest(*texts: str) -> list[str]:
+    """Questions that suit a picture of which these texts are true: first one about each word, then others.
+
+    The shipped answerer understands them.
+    """
+    questions = _card()["questions"]
+    about = [questions.get(word, []) for word in ["", *dict.fromkeys(words(" ".join(texts)))]]
+    return [question for question in dict.fromkeys(chain.from_iterable(zip_longest(*about))) if question]
+
+
+@cache
+def _card() -> dict[str, Any]:
+    return json.loads(CARD.read_text())
 
 
 class Fusion(nn.Module):
@@ -74,10 +99,12 @@ class Answerer:
         answers: all that it can say.
         layers: names to modules that Grad-CAM may look at; the first is the default.
         reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+        batch: how many photographs it takes at a time, where that is faster than one by one.
     """
 
     score_is = "logit"
     reshape = staticmethod(feature_maps)
+    batch = BATCH
 
     def __init__(
         self,
@@ -86,18 +113,34 @@ class Answerer:
         fusion: Fusion,
         vocabulary: Sequence[str],
         answers: Sequence[str],
-        questions: dict[str, list[str]],
     ) -> None:
         self.name = name
         self.answers = list(answers)
         self.layers = stages(network)
-        self._network, self._fusion, self._questions = network, fusion, questions
+        self._network, self._fusion = network, fusion
         self._tokens = {word: token for token, word in enumerate(vocabulary)}
         self._indices = {answer: index for index, answer in enumerate(self.answers)}
 
     def prepare(self, photo: Image.Image) -> Tensor:
         """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
         return normalised(photo, SIDE, MEAN, STD).to(self._fusion.answer.weight.device)
+
+    def encode(self, images: Tensor, questions: Sequence[str]) -> list[Tensor]:
+        """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
+
+        Raises:
+            InputError: a question cannot be read; see `score`.
+        """
+        tokens = [torch.tensor([self._read(question)], device=images.device) for question in questions]
+        return list(map(self._fusion, pooled(self._network, images).split(1), tokens))
+
+    def say(self, logits: Tensor, _question: str = "") -> dict[str, float]:
+        """The probability of each answer for logits (1, A), the most probable first; they sum to 1."""
+        return ranked(logits[0].softmax(dim=0), self.answers)
+
+    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
+        """Of logits (1, A) those of the named answers, (T,)."""
+        return logits[0, [self._indices[self.known(answer)] for answer in answers]]
 
     @torch.inference_mode()
     def predict(self, image: Tensor, question: str) -> dict[str, float]:
@@ -106,8 +149,7 @@ class Answerer:
         Raises:
             InputError: the question cannot be read; see `score`.
         """
-        probabilities, order = self._logits(image, self._read(question)).softmax(dim=0).sort(descending=True)
-        return {self.answers[i]: p for i, p in zip(order.tolist(), probabilities.tolist(), strict=True)}
+        return self.say(self.encode(image, [question])[0])
 
     def known(self, answer: str) -> str:
         """The answer in the network's spelling.
@@ -124,11 +166,6 @@ class Answerer:
         """The words of a question that the network does not know, and does not read."""
         return [word for word in dict.fromkeys(words(question)) if word not in self._tokens]
 
-    def suggest(self, *texts: str) -> list[str]:
-        """Questions that suit a picture of which these texts are true: first one about each word, then others."""
-        about = [self._questions.get(word, []) for word in ["", *dict.fromkeys(words(" ".join(texts)))]]
-        return [question for question in dict.fromkeys(chain.from_iterable(zip_longest(*about))) if question]
-
     def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
         """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
 
@@ -136,29 +173,21 @@ class Answerer:
             InputError: the question has no word that the network knows, or more than 50 words; or an answer is not
                 known, see `known`.
         """
-        tokens = self._read(question)
-        indices = [self._indices[self.known(answer)] for answer in answers]
-        return lambda image: self._logits(image, tokens)[indices]
-
-    def _logits(self, image: Tensor, tokens: list[int]) -> Tensor:
-        return self._fusion(pooled(self._network, image), torch.tensor([tokens], device=image.device))[0]
+        self._read(question)
+        known = [self.known(answer) for answer in answers]
+        return lambda image: self.scores(self.encode(image, [question])[0], question, known)
 
     def _read(self, question: str) -> list[int]:
-        asked = words(question)
-        if not asked:
-            raise InputError(NO_QUESTION)
-        if len(asked) > MOST_WORDS:
-            raise InputError(too_long(len(asked)))
-        if not (tokens := [self._tokens[word] for word in asked if word in self._tokens]):
+        if not (tokens := [self._tokens[word] for word in asked(question) if word in self._tokens]):
             raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
         return tokens
 
 
 def shipped_answerer(name: str, device: str) -> Answerer:
     """The shipped encoder and what `training.vqa` made on top of it."""
-    card = json.loads(CARD.read_text())
+    card = _card()
     vocabulary, answers, settings = card["vocabulary"], card["answers"], card["settings"]
     fusion = Fusion(len(vocabulary), len(answers), settings["width"], settings["hidden"], settings["joint"])
     fusion.load_state_dict(load_file(WEIGHTS), strict=True)
     fusion.to(device).float().eval().requires_grad_(False)
-    return Answerer(name, encoder(device), fusion, vocabulary, answers, card["questions"])
+    return Answerer(name, encoder(device), fusion, vocabulary, answers)

@@ -1,90 +1,134 @@
 """The Captioning tab: what a network says about a photograph, and the evidence for the sentence or for a word."""
 
-import math
-import time
-from collections.abc import Iterator
-from functools import lru_cache
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import gradio as gr
 
+from demo.engine import Engine
 from demo.errors import InputError
-from demo.images import open_photo
-from demo.models import load, require
 from demo.models.captioning import WHOLE, words
-from demo.rows import Explained, make_rows, png, thumbnails
-from demo.tabs import choices, endpoints, frame, panel_rows
-from explainers import explain, gradcam_maps
+from demo.query import Photo, Query, Result
+from demo.rendering import thumbnail
+from demo.tabs import choices, endpoints, model_choice
+from demo.tabs.frame import ASKING, Shared, uploaded
+from demo.tabs.viewer import Viewer, small_files, strip, viewer
+from demo.tabs.visits import Given, Shown, Visit, answer, arrived, ask, in_turn
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip
 
 
-@lru_cache(maxsize=64)
-def captions(path: str, model_name: str) -> list[tuple[str, float]]:
-    """The captions of the beam and their scores, the best first."""
-    model = load(TASK, model_name)
-    return model.predict(model.prepare(open_photo(path)))
+@dataclass(frozen=True, eq=False)
+class CaptioningTab:
+    """The tab: its widgets, and what happens at their events.
+
+    `text` is the sentence, `beam` the captions that the network considered, `spoken` the strip of words.
+    """
+
+    engine: Engine
+    shared: Shared
+    visit: gr.State
+    text: gr.Textbox
+    beam: gr.Radio
+    spoken: gr.Gallery
+    panels: Viewer
+    model: model_choice.Models
+    layer: gr.Dropdown
+
+    def query(self, given: Given, caption: str, *targets: int, **more: Any) -> Query:
+        photo = uploaded(given[self.shared.photo])
+        return Query(photo, TASK, given[self.model.using], caption, targets, (given[self.layer] or "",), **more)
+
+    async def explain(self, given: Given, visitor: Visit, caption: str, word: int) -> Given:
+        """The panels of a word, and the strip of all words; the caption and the word are then what is shown."""
+        visitor.text, visitor.word = caption, word
+        try:
+            result = await answer(self.engine, self.query(given, caption, word))
+            visitor.text, visitor.shown = result.query.text, Shown((result.query,))
+            places = range(WHOLE, len(words(visitor.text)))
+            small = await answer(self.engine, self.query(given, visitor.text, *places, methods=("gradcam",)))
+        except InputError as error:
+            visitor.shown = Shown(note=str(error))
+            return {self.spoken: None}
+        return {self.spoken: await asyncio.to_thread(_word_files, self.engine, small)}
+
+    async def explain_shown(self, given: Given) -> Given:
+        visitor: Visit = given[self.visit]
+        return await self.explain(given, visitor, visitor.text, visitor.word)
+
+    async def explain_sentence(self, given: Given, caption: str) -> Given:
+        """The sentence, or with an empty one the network's own.
+
+        It goes into the box too: a caption that was on its way there may have come before it.
+        """
+        found = await self.explain(given, given[self.visit], caption, WHOLE)
+        shown = caption or given[self.visit].text
+        return {self.text: shown, self.beam: shown, self.spoken: gr.Gallery(found[self.spoken], selected_index=0)}
+
+    async def explain_typed(self, given: Given) -> Given:
+        return await self.explain_sentence(given, given[self.text] or " ")  # an empty one is not the network's own
+
+    async def explain_considered(self, given: Given) -> Given:
+        return await self.explain_sentence(given, given[self.beam])
+
+    async def explain_word(self, given: Given, event: gr.SelectData) -> None:
+        visitor: Visit = given[self.visit]
+        if [ALL, *words(visitor.text)][event.index : event.index + 1] != [event.value["caption"]]:
+            return  # the click was on the strip of a sentence before
+        visitor.word = event.index - 1 if event.index else WHOLE
+        try:
+            visitor.shown = Shown(((await answer(self.engine, self.query(given, visitor.text, visitor.word))).query,))
+        except InputError as error:
+            visitor.shown = Shown(note=str(error))
+
+    async def say_and_explain(self, given: Given) -> AsyncIterator[Given]:
+        """The caption is shown as soon as it is known, its panels after it."""
+        visitor: Visit = given[self.visit]
+        if given[self.shared.task] != TASK or given[self.shared.photo] == visitor.seen:
+            yield {self.text: gr.skip()}
+            return
+        visitor.seen = given[self.shared.photo]
+        try:
+            pending = await ask(self.engine, self.query(given, "", WHOLE))
+            found = await arrived(pending.said)
+        except InputError as error:
+            visitor.text, visitor.word, visitor.shown = "", WHOLE, Shown(note=str(error))
+            yield {self.text: "", self.beam: gr.Radio(choices=[], value=None), self.spoken: None}
+            return
+        best = next(iter(found))
+        offered = [(f"{caption} ({score:.1f})", caption) for caption, score in found.items()]
+        yield {self.text: best, self.beam: gr.Radio(choices=offered, value=best)}
+        yield await self.explain_sentence(given, "")
+
+    async def offer_layers(self, given: Given) -> gr.Dropdown:
+        names = (await choices.about(self.engine, TASK, given[self.model.using])).layers
+        return gr.Dropdown(choices=list(names), value=names[0])
 
 
-@lru_cache(maxsize=32)
-def explained(path: str, caption: str, word: int, model_name: str, layer: str) -> Explained:
-    """The row of one word of a caption, or with `WHOLE` of all of it; an empty layer means the default one."""
-    model = load(TASK, model_name)
-    layer = frame.known_layer(model, layer)
-    score = model.score(caption, word)
-    photo = open_photo(path)
-    image = model.prepare(photo)
-    started = time.perf_counter()
-    explanation = explain(score, image, model.layers[layer], reshape=model.reshape)
-    seconds = time.perf_counter() - started
-    target = caption if word == WHOLE else words(caption)[word]
-    targets = {target: math.exp(explanation.scores[0])}
-    return make_rows(
-        photo,
-        explanation,
-        targets,
-        task=TASK,
-        model=model.name,
-        layer=layer,
-        score_is=model.score_is,
-        seconds=seconds,
-        context={"caption": caption, "word": word},
-    )
+def caption_query(image: Photo, model: str) -> Query:
+    """The best caption."""
+    return Query(image, TASK, model)
 
 
-@lru_cache(maxsize=32)
-def strip(path: str, caption: str, model_name: str, layer: str) -> list[tuple[bytes, str]]:
-    """A small Grad-CAM picture for the caption and, on a scale of their own, for each of its words: PNG, and word."""
-    model = load(TASK, model_name)
-    layer = frame.known_layer(model, layer)
-    spoken = words(caption)
-    score = model.score(caption, WHOLE, *range(len(spoken)))
-    photo = open_photo(path)
-    maps = gradcam_maps(score, model.prepare(photo), model.layers[layer], reshape=model.reshape)
-    pictures = thumbnails(photo, maps[:1], maps[0].max().item()) + thumbnails(photo, maps[1:], maps[1:].max().item())
-    return list(zip(map(png, pictures), [ALL, *spoken], strict=True))
+def word_query(image: Photo, caption: str, word: str, model: str, layer: str) -> Query:
+    """A word by its index from 0, or with -1 the whole caption."""
+    return Query(image, TASK, model, caption, (word,), (layer,))
 
 
-def caption(image: str, model: str) -> str:
-    """Endpoint `/caption`: the best caption."""
-    require(TASK, model)
-    return captions(image, model)[0][0]
-
-
-def explain_caption(image: str, caption: str, word: str, model: str, layer: str) -> Explained:
-    """Endpoint `/explain_caption`: a word by its index from 0, or with -1 the whole caption."""
-    try:
-        index = int(word or WHOLE)
-    except ValueError:
-        raise InputError(f"“{word[:80]}” is not the index of a word: give 0 for the first, -1 for all.") from None
-    require(TASK, model)
-    caption = load(TASK, model).known(caption) if caption else captions(image, model)[0][0]
-    return explained(image, caption, index, model, layer)
-
-
-def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> None:
+def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
+    _connect(page, opened, _layout(page, engine, shared))
+    caption = gr.Textbox(visible=False, label="caption")
+    endpoints.endpoint(engine, "caption", caption_query, lambda result, *_: next(iter(result.said)), [caption])
+    endpoints.explanation_endpoint(engine, "explain_caption", word_query)
+
+
+def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
+    visit = gr.State(Visit())
     with gr.Row():
         text = gr.Textbox(
             label="What the network says: change it to anything and press Enter",
@@ -102,109 +146,53 @@ def tab(page: gr.Blocks, opened: gr.events.Dependency, shared: frame.Shared) -> 
             min_width=260,
             elem_id="beam",
         )
-    gallery = gr.Gallery(
-        label="The evidence word by word: click one",
-        columns=8,
-        height="auto",
-        allow_preview=False,
-        interactive=False,
-        buttons=[],
-        elem_id="words",
-        elem_classes="strip",
-    )
-    panels = panel_rows.panels(shared, lambda model, details: model.score(details["caption"], details["word"]))
-    seen = gr.State("no photograph yet")  # the one that the widgets are about
-    shown = gr.State(("", WHOLE))  # the sentence that the strip is about, and the word of it in the panels
+    spoken = strip("The evidence word by word: click one", elem_id="words")
+    panels = viewer(engine, shared, visit)
     with gr.Accordion("Model and layer", open=False), gr.Row():
-        model = choices.models(page, TASK, "Model").using
+        model = model_choice.models(page, engine, TASK, "Model")
         layer = choices.layers()
+    return CaptioningTab(engine, shared, visit, text, beam, spoken, panels, model, layer)
 
-    def explain_shown(
-        upload: frame.Upload, asked: tuple[str, int], model_name: str, layer_name: str
-    ) -> dict[Any, Any]:
-        sentence, word = asked
-        try:
-            path = frame.photo_path(upload)
-            sentence = load(TASK, model_name).known(sentence)
-            row = explained(path, sentence, word, model_name, layer_name)
-            small = strip(path, sentence, model_name, layer_name)
-        except InputError as error:
-            return {shown: asked, panels.state: str(error), gallery: None}
-        # Files of our own, because Gradio would write the same ones anew under somebody who is fetching them.
-        pictures = [(frame.save(data, f"{frame.file_name(name)}.png"), name) for data, name in small]
-        return {shown: asked, panels.state: row, gallery: pictures}
 
-    def explain_word(
-        event: gr.SelectData, upload: frame.Upload, asked: tuple[str, int], model_name: str, layer_name: str
-    ) -> dict[Any, Any]:
-        sentence, _ = asked
-        if [ALL, *words(sentence)][event.index : event.index + 1] != [event.value["caption"]]:
-            return {shown: asked}  # the click was on the strip of a sentence before
-        word = event.index - 1 if event.index else WHOLE
-        try:
-            path = frame.photo_path(upload)
-            sentence = load(TASK, model_name).known(sentence)
-            return {shown: (sentence, word), panels.state: explained(path, sentence, word, model_name, layer_name)}
-        except InputError as error:
-            return {shown: asked, panels.state: str(error)}
-
-    def explain_sentence(upload: frame.Upload, sentence: str, model_name: str, layer_name: str) -> dict[Any, Any]:
-        """The sentence goes into the box too: a caption that was on its way there may have come before it."""
-        found = explain_shown(upload, (sentence, WHOLE), model_name, layer_name)
-        return found | {text: sentence, beam: sentence, gallery: gr.Gallery(found[gallery], selected_index=0)}
-
-    def say_and_explain(
-        upload: frame.Upload, task: str, before: frame.Upload, model_name: str, layer_name: str
-    ) -> Iterator[dict[Any, Any]]:
-        """The caption is shown as soon as it is known, its panels after it."""
-        if task != TASK or upload == before:
-            yield {seen: before}
-            return
-        yield {seen: upload}
-        try:
-            found = captions(frame.photo_path(upload), model_name)
-        except InputError as error:
-            nothing = {text: "", shown: ("", WHOLE), gallery: None, panels.state: str(error)}
-            yield nothing | {beam: gr.Radio(choices=[], value=None)}
-            return
-        best = found[0][0]
-        offered = [(f"{sentence} ({score:.1f})", sentence) for sentence, score in found]
-        yield {text: best, beam: gr.Radio(choices=offered, value=best)}
-        yield explain_sentence(upload, best, model_name, layer_name)
-
-    def layers(model_name: str) -> gr.Dropdown:
-        names = list(load(TASK, model_name).layers)
-        return gr.Dropdown(choices=names, value=names[0])
-
-    listen: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | frame.NETWORK
-    outputs = [text, beam, gallery, shown, panels.state]
+def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: CaptioningTab) -> None:
+    turn = partial(in_turn, tab.visit)
+    pictures = tab.panels.pictures
+    asked = {tab.visit, tab.shared.photo, tab.model.using, tab.layer}
     say: dict[str, Any] = {
-        "fn": say_and_explain,
-        "inputs": [shared.photo, shared.task, seen, model, layer],
-        "outputs": [*outputs, seen],
-        "show_progress_on": [text, gallery, *panels.pictures],
-    } | listen
-    busy: dict[str, Any] = {"show_progress_on": panels.pictures} | listen
-    last: dict[str, Any] = {"show_progress_on": [gallery, *panels.pictures], "trigger_mode": "always_last"} | listen
-    asked = [shared.photo, shown, model, layer]
-    page.load(layers, model, layer, **listen)
+        "fn": turn(tab.say_and_explain),
+        "inputs": asked | {tab.shared.task},
+        "outputs": [tab.text, tab.beam, tab.spoken],
+        "show_progress_on": [tab.text, tab.spoken, *pictures],
+    } | ASKING
+    again: dict[str, Any] = {
+        "show_progress_on": [tab.spoken, *tab.panels.pictures],
+        "trigger_mode": "always_last",
+    } | ASKING
+    offer: dict[str, Any] = {"fn": tab.offer_layers, "inputs": {tab.model.using}, "outputs": tab.layer} | ASKING
+    page.load(**offer)
+    picked = choices.pick_layer(tab.engine, TASK, tab.panels, tab.model.using, tab.layer)
     for event in (
-        shared.photo.change(**say, trigger_mode="always_last"),
+        tab.shared.photo.change(**say, trigger_mode="always_last"),
         opened.then(**say, trigger_mode="multiple"),
-        model.change(layers, model, layer, **listen)
-        .then(lambda: None, None, seen, **listen)
+        tab.model.using.change(**offer)
+        .then(Visit.forget_photograph, tab.visit, None, **ASKING)
         .then(**say, trigger_mode="multiple"),
-        text.submit(explain_sentence, [shared.photo, text, model, layer], outputs, **last),
-        beam.input(explain_sentence, [shared.photo, beam, model, layer], outputs, **last),
-        layer.input(explain_shown, asked, [gallery, shown, panels.state], **last),
-        choices.pick_layer(panels, TASK, model, layer).then(
-            explain_shown, asked, [gallery, shown, panels.state], **last | {"trigger_mode": "multiple"}
-        ),
+        tab.text.submit(turn(tab.explain_typed), asked | {tab.text}, [tab.text, tab.beam, tab.spoken], **again),
+        tab.beam.input(turn(tab.explain_considered), asked | {tab.beam}, [tab.text, tab.beam, tab.spoken], **again),
+        tab.layer.input(turn(tab.explain_shown), asked, tab.spoken, **again),
+        picked.then(turn(tab.explain_shown), asked, tab.spoken, **again | {"trigger_mode": "multiple"}),
         # Not the last click alone: for that Gradio sends the first one's word again.
-        gallery.select(explain_word, asked, [shown, panels.state], trigger_mode="multiple", **busy),
+        tab.spoken.select(
+            turn(tab.explain_word), asked, None, trigger_mode="multiple", show_progress_on=pictures, **ASKING
+        ),
     ):
-        panels.refresh(event)
+        tab.panels.refresh(event)
 
-    endpoints.endpoint("caption", caption, [endpoints.text("model")], [gr.Textbox(visible=False, label="caption")])
-    names = ("caption", "word", "model", "layer")
-    endpoints.explanation_endpoint("explain_caption", explain_caption, [endpoints.text(name) for name in names])
+
+def _word_files(engine: Engine, result: Result) -> list[tuple[str, str]]:
+    """A small Grad-CAM picture for the caption and, on a scale of their own, for each of its words."""
+    photo = engine.open(result.query.photo)
+    whole, *each = result.rows
+    highest = max(row.details["peak"] for row in each)
+    pictures = [(ALL, thumbnail(photo, whole, whole.details["peak"]))]
+    return small_files(pictures + [(row.details["target"], thumbnail(photo, row, highest)) for row in each])

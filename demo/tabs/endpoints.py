@@ -1,45 +1,81 @@
-"""The endpoints of the API: an image and then texts go in."""
+"""The endpoints of the API: an image and then texts go in, which make a query."""
 
+import asyncio
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
+from demo.engine import Engine
 from demo.errors import InputError
-from demo.rendering import COLOURS, OPACITY
-from demo.rows import PANELS, Explained, row_files
-from demo.tabs.frame import NETWORK, Upload, photo_path, save
+from demo.files import row_files
+from demo.query import PANELS, Photo, Query, Result
+from demo.tabs.frame import NETWORK, Upload, save, uploaded
+from demo.tabs.visits import answer
+from explainers import METHODS
+
+Ask = Callable[..., Query]  # of a photograph and texts, whose names are those of the endpoint's inputs
+Reply = Callable[..., Any]  # of the result and the same texts
 
 
-def text(label: str) -> gr.Textbox:
-    """An invisible input of an endpoint."""
-    return gr.Textbox("", visible=False, label=label)
+def endpoint(engine: Engine, name: str, ask: Ask, reply: Reply, outputs: list[Any]) -> None:
+    """Add an endpoint that answers the query which `ask` makes of its inputs."""
 
-
-def endpoint(name: str, handler: Callable, inputs: list[gr.Textbox], outputs: list[Any]) -> None:
-    """Add an API endpoint whose inputs are an image and then texts."""
-
-    @functools.wraps(handler)
-    def answer(upload: Upload, *texts: Any) -> Any:
+    @functools.wraps(ask)
+    async def answered(upload: Upload, *given: Any) -> Any:
+        texts = ["" if text is None else str(text) for text in given]
         try:
-            return handler(photo_path(upload), *("" if given is None else str(given) for given in texts))
+            query = ask(await asyncio.to_thread(uploaded, upload), *texts)
+            return await asyncio.to_thread(reply, await answer(engine, query), *texts)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    widgets = [gr.Image(type="filepath", visible=False, label="image"), *inputs]
-    gr.Button(visible=False).click(answer, widgets, outputs, api_name=name, **NETWORK)
+    _, *names = inspect.signature(ask).parameters
+    inputs = [gr.Image(type="filepath", visible=False, label="image")]
+    inputs += [gr.Textbox("", visible=False, label=text) for text in names]
+    gr.Button(visible=False).click(answered, inputs, outputs, api_name=name, **NETWORK)
 
 
-def explanation_endpoint(name: str, handler: Callable[..., Explained], inputs: list[gr.Textbox]) -> None:
-    """Add an API endpoint that returns the three panels and the details of one explained target."""
+def label_endpoint(engine: Engine, name: str, ask: Ask) -> None:
+    """Add an endpoint that returns the five most probable of what the model says."""
+    label = gr.Label(visible=False, num_top_classes=5, label="label")
+    endpoint(engine, name, ask, lambda result, *_: result.said, [label])
 
-    @functools.wraps(handler)
-    def answer(*given: Any) -> list[Any]:
-        result = handler(*given)
+
+def explanation_endpoint(engine: Engine, name: str, ask: Ask) -> None:
+    """Add an endpoint that returns the three panels and the details of one explained target."""
+
+    def reply(result: Result, *_: str) -> list[Any]:
+        files = _files(engine, result, *PANELS)
+        return [*files, result.rows[0].details]
+
+    pictures = [gr.Image(visible=False, format="png", label=method) for method in PANELS]
+    endpoint(engine, name, ask, reply, [*pictures, gr.JSON(visible=False, label="details")])
+
+
+def method_endpoint(engine: Engine) -> None:
+    """Add `/explain_method`, for any task and method."""
+
+    def ask(image: Photo, task: str, query: str, target: str, method: str, model: str, layer: str) -> Query:
+        """One target by one method; the query is the caption or the question."""
+        if method not in METHODS:
+            raise InputError(f"No method “{method[:80]}”. Methods: {', '.join(METHODS)}.")
+        return Query(image, task, model, query, (target,), (layer,))
+
+    def reply(result: Result, _task: str, _query: str, _target: str, method: str, *_: str) -> list[Any]:
         (row,) = result.rows
-        files = row_files(result, row, COLOURS[0], OPACITY)
-        return [*(save(data, f"{panel}.png") for panel, data in files.items()), row.details]
+        peak = float(np.abs(row.pictures[method]).max())
+        return [*_files(engine, result, method), row.details | {"method": method, "peak": peak}]
 
-    pictures = [gr.Image(visible=False, format="png", label=panel) for panel in PANELS]
-    endpoint(name, answer, inputs, [*pictures, gr.JSON(visible=False, label="details")])
+    picture = gr.Image(visible=False, format="png", label="picture")
+    endpoint(engine, "explain_method", ask, reply, [picture, gr.JSON(visible=False, label="details")])
+
+
+def _files(engine: Engine, result: Result, *methods: str) -> list[str]:
+    """Where the pictures of a result's only row lie."""
+    (row,) = result.rows
+    files = row_files(engine.open(result.query.photo), result, row, methods)
+    return [save(data, f"{method}.png") for method, data in files.items()]

@@ -1,6 +1,5 @@
 """What all tabs share: the photograph, the examples and the colours; and the files that the page hands out."""
 
-import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,18 +9,21 @@ import gradio as gr
 from gradio import processing_utils, utils
 
 from demo.errors import InputError
-from demo.images import MAX_BYTES, open_photo
-from demo.models import Model
+from demo.files import png
+from demo.images import MAX_BYTES, open_photo, read_upload
+from demo.query import Photo, photo_of
 from demo.rendering import COLOURS, OPACITY
-from demo.rows import png
 
 EXAMPLES_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 FIRST_EXAMPLE = EXAMPLES_FOLDER / "zebra_elephant.jpg"
 EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"), key=lambda path: (path != FIRST_EXAMPLE, path))
 
-# One at a time: the network uses all cores, and the last thing that somebody asked for is then answered last.
+# Many at a time: they wait for the engine, which answers one after the other, or several together.
 # Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
-NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1, "preprocess": False}
+NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 64, "preprocess": False}
+
+# An event of the page that asks the engine.
+ASKING: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | NETWORK
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -30,12 +32,16 @@ NOTHING = ("nothing", "")  # to compare with
 Upload = dict[str, Any] | None
 
 
-def photo_path(upload: Upload) -> str:
-    """Where an uploaded photograph lies, unopened, from what an image input gives under `NETWORK`.
+def uploaded(upload: Upload) -> Photo:
+    """The photograph that an image input gives under `NETWORK`, unopened.
 
     Raises:
-        InputError: nothing was uploaded, or what is named is not an uploaded file.
+        InputError: nothing was uploaded, what is named is not an uploaded file, or it is empty or too large.
     """
+    return photo_of(read_upload(_path(upload)))
+
+
+def _path(upload: Upload) -> str:
     if not upload:
         raise InputError("There is no photograph: choose one first.")
     # A request can name any file of this computer; only those that were uploaded may be opened.
@@ -49,23 +55,6 @@ def photo_path(upload: Upload) -> str:
 def is_first_example(upload: Upload) -> bool:
     """Whether the photograph is still the one that the page opens with."""
     return upload is not None and Path(upload["path"] or "").name == FIRST_EXAMPLE.name
-
-
-def known_layer(model: Model, layer: str) -> str:
-    """The layer of that name, or with an empty name the default one.
-
-    Raises:
-        InputError: the model has no such layer.
-    """
-    layer = layer or next(iter(model.layers))
-    if layer not in model.layers:
-        raise InputError(f"{model.name} has no layer “{layer[:80]}”. Pick one of {', '.join(model.layers)}.")
-    return layer
-
-
-def file_name(text: str) -> str:
-    """The text with all that is unusual in the name of a file replaced."""
-    return re.sub(r"[^\w.-]+", "_", text)[-80:]
 
 
 def save(data: bytes, name: str) -> str:
@@ -127,7 +116,7 @@ def shared_column() -> Shared:
 
 def displayable(upload: Upload) -> Any:
     """A photograph that browsers cannot show (TIFF, HEIC) as one that they can; others stay as they are."""
-    path = photo_path(upload)
+    path = _path(upload)
     if Path(path).suffix.lower() not in (".tif", ".tiff", ".heic", ".heif"):
         return gr.skip()
     try:

@@ -6,10 +6,10 @@ For each photograph and question a figure in `assets/answers/`: the photograph a
 which is the network's own.
 """
 
-from demo.images import open_photo
-from demo.models import load
+from demo.engine import Engine
+from demo.models import Library
+from demo.query import Query, photo_of
 from evaluation.figures.rows import ASSETS, panels
-from explainers import explain
 
 ASKED = (
     ("airliner_fire_engine", "What color is the truck?"),
@@ -24,14 +24,12 @@ ASKED = (
 def main() -> None:
     out = ASSETS / "answers"
     out.mkdir(exist_ok=True)
-    model = load("vqa")
-    layer = next(iter(model.layers.values()))
+    engine = Engine(Library())
     for number, (name, question) in enumerate(ASKED, start=1):
-        photo = open_photo(str(ASSETS / "examples" / f"{name}.jpg"))
-        image = model.prepare(photo)
-        answer, probability = next(iter(model.predict(image, question).items()))
-        explanation = explain(model.score(question, answer), image, layer)
-        panels(question, photo, explanation).save(out / f"{number}.jpg", quality=85)
+        photo = photo_of((ASSETS / "examples" / f"{name}.jpg").read_bytes())
+        result = engine.answer(Query(photo, "vqa", text=question, targets=("",)))
+        answer, probability = next(iter(result.said.items()))
+        panels(question, engine.open(photo), result).save(out / f"{number}.jpg", quality=85)
         print(f"{number} {name}: {question} {answer} ({probability:.0%})")
 
 

@@ -6,14 +6,16 @@ For each photograph a figure in `assets/captions/`: the photograph and the three
 them the Grad-CAM of each word, on one scale for all words.
 """
 
+from dataclasses import replace
+
 from PIL import Image
 
-from demo.images import open_photo
-from demo.models import load
+from demo.engine import Engine
+from demo.models import Library
 from demo.models.captioning import WHOLE, words
-from demo.rendering import COLOURS, OPACITY, overlay
+from demo.query import Query, photo_of
+from demo.rendering import draw, scales
 from evaluation.figures.rows import ASSETS, WIDTH, panels, row
-from explainers import explain
 
 PHOTOS = ("dog", "horses", "bison", "kitten", "astronaut", "coffee")
 
@@ -21,16 +23,16 @@ PHOTOS = ("dog", "horses", "bison", "kitten", "astronaut", "coffee")
 def main() -> None:
     out = ASSETS / "captions"
     out.mkdir(exist_ok=True)
-    model = load("captioning")
-    layer = next(iter(model.layers.values()))
+    engine = Engine(Library())
     for name in PHOTOS:
-        photo = open_photo(str(ASSETS / "examples" / f"{name}.jpg"))
-        image = model.prepare(photo)
-        caption = model.predict(image)[0][0]
-        explanation = explain(model.score(caption, WHOLE, *range(len(words(caption)))), image, layer)
-        heats = explanation.gradcam[1:].numpy()
-        each = [overlay(photo, heat, heats.max(), COLOURS[0], OPACITY) for heat in heats]
-        rows = [panels("the photograph", photo, explanation), row(words(caption), each)]
+        photo = photo_of((ASSETS / "examples" / f"{name}.jpg").read_bytes())
+        picture = engine.open(photo)
+        whole = engine.answer(Query(photo, "captioning", targets=(WHOLE,)))
+        spoken = words(caption := whole.query.text)
+        each = engine.answer(replace(whole.query, targets=tuple(range(len(spoken))), methods=("gradcam",)))
+        scale = scales(each)["gradcam"]
+        small = [draw(picture, word, "gradcam", scale) for word in each.rows]
+        rows = [panels("the photograph", picture, whole), row(spoken, small)]
         figure = Image.new("RGB", (WIDTH, sum(part.height for part in rows)), "white")
         figure.paste(rows[0], (0, 0))
         figure.paste(rows[1], (0, rows[0].height))

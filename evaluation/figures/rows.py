@@ -4,21 +4,19 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from demo.rendering import COLOURS, OPACITY, gradient_limit, gradient_picture, overlay
-from demo.rows import PANELS
-from explainers import Explanation
+from demo.query import PANELS, Result
+from demo.rendering import draw, scales
+from explainers import METHODS
 
 ASSETS = Path(__file__).parents[2] / "assets"
 WIDTH, GAP, LINE = 1000, 4, 20  # pixels
 
 
-def panels(label: str, photo: Image.Image, explanation: Explanation) -> Image.Image:
-    """The photograph with its label, and the three panels of the first score."""
-    heat = explanation.gradcam[0].numpy()
-    gradients = [explanation.pixel_gradient[0].numpy(), explanation.guided_gradcam[0].numpy()]
-    backprop, product = (gradient_picture(part, gradient_limit(part), photo.size) for part in gradients)
-    gradcam = overlay(photo, heat, heat.max(), COLOURS[0], OPACITY)
-    return row([label, *PANELS.values()], [photo, backprop, gradcam, product])
+def panels(label: str, photo: Image.Image, result: Result) -> Image.Image:
+    """The photograph with its label, and the three panels of the only row of a result."""
+    limits = scales(result)
+    pictures = [draw(photo, result.rows[0], method, limits[method]) for method in PANELS]
+    return row([label, *(METHODS[method].title for method in PANELS)], [photo, *pictures])
 
 
 def row(labels: list[str], pictures: list[Image.Image]) -> Image.Image:

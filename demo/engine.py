@@ -1,0 +1,224 @@
+"""The only door to the networks: `Engine.answer` gives the result of a query."""
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cachetools import LRUCache
+from PIL import Image
+
+from demo.answers import answers, checked, kind
+from demo.errors import InputError
+from demo.images import open_photo
+from demo.models import Library, Model
+from demo.query import Photo, Query, Result
+
+CACHE_BYTES = 96 * 2**20
+
+
+@dataclass(frozen=True)
+class About:
+    """What there is to choose of a model.
+
+    Attributes:
+        name: as in the catalogue.
+        layers: where Grad-CAM may look, the default one first.
+        targets: the classes or answers that it knows; none if any text can be one.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class Pending:
+    """A query that waits for its turn.
+
+    Attributes:
+        said: `Result.said`, as soon as it is known.
+        result: the answer.
+    """
+
+    query: Query
+    photo: Image.Image
+    said: Future[dict[str, float]] = field(default_factory=Future)
+    result: Future[Result] = field(default_factory=Future)
+
+    def say(self, said: dict[str, float]) -> None:
+        if not self.said.done():
+            self.said.set_result(said)
+
+    def fail(self, error: BaseException) -> None:
+        for future in (self.said, self.result):
+            if not future.done():
+                future.set_exception(error)
+
+
+class Engine:
+    """Answers queries in one thread, which runs all networks.
+
+    More than one would not be quicker, as each uses all cores; and each thread that computes gets a team of its own
+    from OpenMP, which makes every one of them 1.3 to 1.7 times slower while they live. A model is opened in a thread
+    that ends with that, so that nobody waits for it who does not use it. What waits is answered in the order of
+    asking; but photographs that wait for one model and layer are explained together, up to as many as the model says.
+    """
+
+    def __init__(self, library: Library, cache_bytes: int = CACHE_BYTES) -> None:
+        self.library = library
+        self._kept: LRUCache[Any, Any] = LRUCache(cache_bytes, getsizeof=_nbytes)  # by content
+        self._pending: dict[Query, Pending] = {}
+        self._waiting: deque[Pending] = deque()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="networks", daemon=True).start()
+
+    def answer(self, query: Query) -> Result:
+        """The result of a query, after its turn.
+
+        Raises:
+            InputError: it cannot be answered; the message says why.
+        """
+        return self.ask(query).result.result()
+
+    def ask(self, query: Query) -> Pending:
+        """Begin to answer a query. One that is known, or is being answered for somebody else, costs nothing.
+
+        Raises:
+            InputError: the file is no picture, or the model is not here.
+        """
+        query = replace(query, model=self.library.find(query.task, query.model).name)
+        self.library.require(query.task, query.model)
+        photo = self.open(query.photo)
+        with self._changed:
+            if query in self._pending:
+                return self._pending[query]
+            pending = Pending(query, photo)
+            if (known := self._known(query)) is not None:
+                pending.said.set_result(known.said)
+                pending.result.set_result(known)
+                return pending
+            self._pending[query] = pending
+        self.about(query.task, query.model).add_done_callback(lambda opening: self._line_up(pending, opening))
+        return pending
+
+    def _line_up(self, pending: Pending, opening: Future[About]) -> None:
+        """Let a query wait for its turn, now that its model is open."""
+        with self._changed:
+            if (error := opening.exception()) is None:
+                self._waiting.append(pending)
+                self._changed.notify()
+            else:
+                del self._pending[pending.query]
+        if error is not None:
+            pending.fail(error)
+
+    def open(self, photo: Photo) -> Image.Image:
+        """The picture in an uploaded file.
+
+        Raises:
+            InputError: it is none.
+        """
+        with self._changed:
+            picture = self._kept.get(photo)
+        if picture is None:
+            picture = open_photo(photo.data)
+            with self._changed:
+                self._kept[photo] = picture
+        return picture
+
+    def _known(self, query: Query) -> Result | None:
+        known = self._kept.get(query)
+        if known is None or not query.targets or known.rows:
+            return known
+        whole = self._kept.get(known.query)
+        return whole if whole is None or whole.said == known.said else replace(whole, said=known.said)
+
+    def about(self, task: str, name: str) -> Future[About]:
+        """What there is to choose of a model whose files are here, as soon as it is open."""
+        about: Future[About] = Future()
+
+        def open_model() -> None:
+            try:
+                about.set_result(_about(self.library.load(task, name)))
+            except Exception as error:  # whoever waits is told
+                about.set_exception(error)
+
+        if self.library.opened(task, name) is None:
+            threading.Thread(target=open_model, name="opener", daemon=True).start()
+        else:
+            open_model()
+        return about
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                first = self._waiting.popleft()
+            together = [first]
+            try:
+                model = self.library.load(first.query.task, first.query.model)
+                together += self._take_alike(first.query, model.batch - 1)
+                self._answer(model, together)
+            except Exception as error:  # the model cannot be opened
+                first.fail(error)
+            with self._changed:
+                for pending in together:
+                    del self._pending[pending.query]
+
+    def _take_alike(self, query: Query, most: int) -> list[Pending]:
+        """Of those that wait up to so many that can be answered together with a query."""
+        with self._changed:
+            alike = [pending for pending in self._waiting if kind(pending.query) == kind(query) is not None][:most]
+            for pending in alike:
+                self._waiting.remove(pending)
+        return alike
+
+    def _answer(self, model: Model, together: list[Pending]) -> None:
+        asked: list[tuple[Pending, Query]] = []
+        for pending in together:
+            try:
+                asked.append((pending, checked(model, pending.query)))
+            except InputError as error:
+                pending.fail(error)
+        if not asked:
+            return
+        try:
+            results = answers(
+                model,
+                [query for _, query in asked],
+                [pending.photo for pending, _ in asked],
+                lambda place, said: asked[place][0].say(said),
+            )
+        except Exception as error:  # whoever waits is told
+            if len(asked) == 1:
+                asked[0][0].fail(error)
+            else:
+                for pending, _ in asked:  # each is to fail for itself alone
+                    self._answer(model, [pending])
+            return
+        for (pending, _), result in zip(asked, results, strict=True):
+            self._keep(pending.query, result)
+            pending.result.set_result(result)
+
+    def _keep(self, query: Query, result: Result) -> None:
+        """Keep a result for its query; and what the model says for that query as it was asked, and without targets."""
+        alone = Query(query.photo, query.task, query.model, query.text)
+        with self._changed, suppress(ValueError):  # one that is too large for what may be kept
+            self._kept[result.query] = result
+            for asked in {query, alone} if result.said else {query}:
+                if asked != result.query:
+                    self._kept[asked] = replace(result, rows=())
+
+
+def _nbytes(kept: Result | Image.Image) -> int:
+    """About how much memory is taken by what is kept."""
+    if isinstance(kept, Image.Image):
+        return 3 * kept.width * kept.height
+    return 1000 + sum(picture.nbytes for row in kept.rows for picture in row.pictures.values())
+
+
+def _about(model: Model) -> About:
+    return About(model.name, tuple(model.layers), tuple(getattr(model, "classes", getattr(model, "answers", ()))))

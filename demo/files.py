@@ -1,0 +1,55 @@
+"""Pictures and numbers as files: for the page, the API and the download."""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+
+from demo.query import Result, Row
+from demo.rendering import COLOURS, OPACITY, Colours, draw, scales
+
+_PAINTERS = ThreadPoolExecutor(2, "painter")  # packing a picture takes most of the time, and leaves Python free
+
+
+def row_files(
+    photo: Image.Image,
+    result: Result,
+    row: Row,
+    methods: Sequence[str],
+    colours: Colours = COLOURS[0],
+    opacity: float = OPACITY,
+) -> dict[str, bytes]:
+    """The pictures of a row of a result as PNG files, by the keys of the methods and in their order."""
+    limits = scales(result)
+
+    def drawn(method: str) -> bytes:
+        return png(draw(photo, row, method, limits[method], colours, opacity))
+
+    return dict(zip(methods, _PAINTERS.map(drawn, methods), strict=True))
+
+
+def archive(rows: Sequence[Row], files: dict[str, bytes]) -> bytes:
+    """A zip of the files and of the details of all rows. The same content gives the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        numbers = json.dumps([row.details for row in rows], indent=2).encode()
+        for name, data in (files | {"details.json": numbers}).items():
+            zipped.writestr(zipfile.ZipInfo(name), data)
+    return buffer.getvalue()
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    buffer = io.BytesIO()
+    # Runs of bytes alone: a fifth of the default's time, for files no larger.
+    picture.save(buffer, "PNG", compress_level=1, compress_type=3)
+    return buffer.getvalue()
+
+
+def file_name(text: str) -> str:
+    """The text with all that is unusual in the name of a file replaced."""
+    return re.sub(r"[^\w.-]+", "_", text)[-80:]

@@ -1,0 +1,216 @@
+"""The models that are open on a device, and those that are being fetched for it."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, overload
+
+import torch
+
+from demo.errors import InputError, first_line
+from demo.models.classification import Classifier
+from demo.models.downloads import Download, Downloads, Source
+from demo.models.entries import ENTRIES, AnyAnswerer, AnyCaptioner, Entry, Model
+
+MAX_MODELS = 3
+
+
+def available_device(name: str) -> str:
+    """The device "cpu", "cuda" or "mps" if it is here, or with "auto" the fastest there is.
+
+    Raises:
+        InputError: this computer or this PyTorch has no such device.
+    """
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
+    if name not in ("auto", *present):
+        raise InputError(f"There is no device “{name}” here. Devices: auto, {', '.join(present)}.")
+    return present[-1] if name == "auto" else name
+
+
+class Library:
+    """Lists the models of each task, fetches and opens them on first use, and keeps them. Threads may share one.
+
+    Args:
+        device: what the models run on, named as for `available_device`.
+        most: how many downloaded models are kept in memory, at least 1; the shipped ones are kept besides.
+        entries: the models of each task, the shipped one first.
+
+    Raises:
+        InputError: this computer or this PyTorch has no such device, or `most` is less than one.
+    """
+
+    def __init__(
+        self, device: str = "cpu", most: int = MAX_MODELS, entries: Mapping[str, Sequence[Entry]] = ENTRIES
+    ) -> None:
+        self._device = available_device(device)
+        if most < 1:
+            raise InputError("At least one model must be kept in memory.")
+        self._most = most
+        self._entries = {task: list(offered) for task, offered in entries.items()}
+        self._defaults = {task: offered[0].name for task, offered in self._entries.items()}
+        self._downloads = Downloads()
+        self._loaded: dict[tuple[str, str], Model] = {}  # by task and name; the one that was used last is the last
+        self._asked: dict[Source, str] = {}  # what `require` downloads: why it failed, or nothing while it goes on
+        self._opening = threading.Lock()  # one at a time, because transformers changes PyTorch while it opens one
+        self._lock = threading.Lock()  # so that who uses an open model does not wait for one that is being opened
+
+    def catalog(self, task: str) -> list[Entry]:
+        """The models for a task, the shipped one first.
+
+        Raises:
+            InputError: no such task.
+        """
+        if task not in self._entries:
+            raise InputError(f"No task “{task}”. Tasks: {', '.join(self._entries)}.")
+        return list(self._entries[task])
+
+    def find(self, task: str, name: str | None = None) -> Entry:
+        """The model of that name, or the task's shipped one.
+
+        Raises:
+            InputError: no such task or model.
+        """
+        entries = {entry.name: entry for entry in self.catalog(task)}
+        entry = entries.get(name) if name else next(iter(entries.values()))
+        if entry is None:
+            raise InputError(f"No model “{str(name)[:80]}” for {task}. Models: {', '.join(entries)}.")
+        return entry
+
+    def default(self, task: str) -> str:
+        """The name of the model that a tab opens with: the shipped one, or the user's own once it is offered."""
+        return self._defaults[task]
+
+    @overload
+    def load(self, task: Literal["classification"], name: str | None = None) -> Classifier: ...
+
+    @overload
+    def load(self, task: Literal["captioning"], name: str | None = None) -> AnyCaptioner: ...
+
+    @overload
+    def load(self, task: Literal["vqa"], name: str | None = None) -> AnyAnswerer: ...
+
+    @overload
+    def load(self, task: str, name: str | None = None) -> Model: ...
+
+    def load(self, task: str, name: str | None = None) -> Model:
+        """The model of that name, or the task's shipped one, frozen and in evaluation mode.
+
+        It is downloaded and opened on first use; threads that ask meanwhile wait for it. Of the models that were
+        downloaded, those that were not used for the longest time are dropped when there are more than `most`.
+
+        Raises:
+            InputError: no such task or model, or its files cannot be had or read.
+        """
+        entry = self.find(task, name)
+        key = (task, entry.name)
+        if (model := self._used(key)) is None:
+            self.fetch(task, entry.name)
+            with self._opening:
+                if (model := self._used(key)) is None:
+                    model = self._open(entry)
+                    self._keep(key, model)
+        return model
+
+    def opened(self, task: str, name: str | None = None) -> Model | None:
+        """The model, if it is open already.
+
+        Raises:
+            InputError: no such task or model.
+        """
+        return self._used((task, self.find(task, name).name))
+
+    def fetch(self, task: str, name: str | None = None) -> None:
+        """Wait until the files of a model are here, unless it is open: `load` then waits for no network.
+
+        Raises:
+            InputError: no such task or model, or its files cannot be had.
+        """
+        entry = self.find(task, name)
+        if entry.source is not None and (task, entry.name) not in self._loaded:
+            self._downloads.fetch(entry.source, entry.name)
+
+    def join(self, source: Source) -> Download | None:
+        """The download of a model's files, shared by all who wait for it; none if they are here."""
+        return self._downloads.join(source)
+
+    def require(self, task: str, name: str | None = None) -> None:
+        """Make sure that a model is here, without waiting: if it is not, its download begins.
+
+        Raises:
+            InputError: it is not here yet, its last download failed, or there is no such model.
+        """
+        entry = self.find(task, name)
+        source = entry.source
+        if source is None or (task, entry.name) in self._loaded or source.is_here():
+            return
+        with self._lock:
+            said = self._asked.pop(source, None)
+            if not said:
+                self._asked[source] = ""
+        if said:
+            raise InputError(said)
+
+        def wait() -> None:
+            try:
+                self._downloads.fetch(source, entry.name)
+            except InputError as error:
+                self._asked[source] = str(error)
+            else:
+                del self._asked[source]
+
+        if said is None:
+            threading.Thread(target=wait, daemon=True).start()
+        raise InputError(f"{entry.name} is being downloaded ({entry.megabytes:.0f} MB): ask again in a few minutes.")
+
+    def offer(self, open_classifier: Callable[[str], Classifier]) -> None:
+        """Offer the user's own classifier, behind the shipped one; it is opened at once, with a device.
+
+        Raises:
+            InputError: it cannot be opened, or there is another model of that name.
+        """
+        model = open_classifier(self._device)
+        offered = self._entries["classification"]
+        if any(entry.name == model.name for entry in offered):
+            raise InputError(f"There is a model called “{model.name}” already: rename the file or folder.")
+        offered.insert(1, Entry(model.name, 0.0, lambda _name, _device: model))
+        self._defaults["classification"] = model.name
+
+    def preload(self, name: str) -> None:
+        """Download the model of that name, whatever its task, unless it is here.
+
+        Raises:
+            InputError: there is no such model, or it cannot be had.
+        """
+        tasks = {entry.name: task for task in self._entries for entry in self.catalog(task)}
+        if name not in tasks:
+            raise InputError(f"No model “{name[:80]}”. Models: {', '.join(tasks)}.")
+        self.fetch(tasks[name], name)
+
+    def _used(self, key: tuple[str, str]) -> Model | None:
+        """The model, if it is in memory; it is then the one that was used last."""
+        with self._lock:
+            if (model := self._loaded.pop(key, None)) is not None:
+                self._loaded[key] = model
+            return model
+
+    def _keep(self, key: tuple[str, str], model: Model) -> None:
+        with self._lock:
+            self._loaded[key] = model
+            downloaded = [key for key in self._loaded if not self.find(*key).shipped]
+            for old in downloaded[: max(len(downloaded) - self._most, 0)]:
+                del self._loaded[old]
+
+    def _open(self, entry: Entry) -> Model:
+        # Tensors made under a caller's inference mode could never be explained.
+        with torch.inference_mode(False):
+            try:
+                return entry.open(entry.name, self._device)
+            except InputError:
+                raise
+            except Exception as error:
+                if entry.source is None:
+                    raise
+                raise InputError(
+                    f"{entry.name} cannot be opened: delete {entry.source.path} and pick it anew "
+                    f"({first_line(error)})."
+                ) from error

@@ -1,0 +1,83 @@
+"""A question about a photograph, and its answer, as values: compared, kept, and sent to another machine."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from explainers import METHODS
+
+PANELS = ("guided_backprop", "gradcam", "guided_gradcam")  # the paper's three pictures, from left to right
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph by its content.
+
+    Attributes:
+        digest: of the data. Photographs with the same one are equal.
+        data: the file, as it was uploaded.
+    """
+
+    digest: str
+    data: bytes = field(compare=False, repr=False)
+
+
+def photo_of(data: bytes) -> Photo:
+    """The photograph in a file."""
+    return Photo(hashlib.sha256(data).hexdigest(), data)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What somebody asks. What is left empty is the default one, or what the model itself says.
+
+    Attributes:
+        photo: what it is about.
+        task: a key of `demo.tasks.TASKS`.
+        model: its name in the catalogue.
+        text: the question, or the caption; nothing for a class.
+        targets: what is explained: classes, answers, or positions of words in the caption, -1 for all of it. Without
+            any, nothing is, and the result is what the model says.
+        layers: where Grad-CAM looks. Several only with methods whose passes end at the layer.
+        methods: keys of `explainers.METHODS`.
+    """
+
+    photo: Photo
+    task: str
+    model: str = ""
+    text: str = ""
+    targets: tuple[Any, ...] = ()
+    layers: tuple[str, ...] = ("",)
+    methods: tuple[str, ...] = tuple(METHODS)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One explained target at one layer.
+
+    Attributes:
+        pictures: float32 arrays by method, (h, w) cells of a map or (3, H, W) of a gradient; none is normalised.
+        details: task, model, layer, target, score, probability, peak, relus, seconds, image_size, as in the API; then
+            score_is ("logit" or "log-probability"), and what else belongs to the task.
+    """
+
+    pictures: dict[str, np.ndarray]
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The answer to a query.
+
+    Attributes:
+        query: the query with all that was left empty filled in, in the model's spelling.
+        said: what the model says of itself, the best first: classes or answers with their probabilities, of which
+            these are the first ten, or captions with their scores. Empty where a caption was given.
+        rows: one for each target, and for each layer of it.
+    """
+
+    query: Query
+    said: dict[str, float]
+    rows: tuple[Row, ...]

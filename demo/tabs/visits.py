@@ -1,0 +1,108 @@
+"""What a tab knows of one visitor, and how its event handlers take turns and wait for the engine."""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from demo.engine import Engine, Pending
+from demo.errors import InputError
+from demo.query import Query, Result
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the panels show: rows of one or two queries that have been answered, and why there is no further row."""
+
+    queries: tuple[Query, ...] = ()
+    note: str = ""
+
+
+@dataclass
+class Visit:
+    """What a tab keeps of one visitor, beside what stands in the widgets; a `gr.State` holds it.
+
+    Handlers of different visitors run at the same time; those of one run `in_turn`, and read and write it only then.
+
+    Attributes:
+        seen: the upload that the widgets are about.
+        text: the caption that the strip of words is about, or the question that the answers belong to.
+        word: the position of the word in the panels.
+        offered: the suggested questions.
+        shown: what the panels show.
+        turn: of the handlers that ask the engine.
+        drawing: of those that draw what is shown then.
+    """
+
+    seen: Any = "no photograph yet"
+    text: str = ""
+    word: int = -1
+    offered: list[str] = field(default_factory=list)
+    shown: Shown = Shown()
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def forget_photograph(self) -> None:
+        """Whatever is in the widgets is to be made anew, by another model."""
+        self.seen = None
+
+
+Given = dict[Any, Any]  # the values of an event's inputs, by component
+
+
+def in_turn(visit: gr.State, handler: Callable[..., Any], lock: str = "turn") -> Callable[..., AsyncIterator[Any]]:
+    """The handler of an event, run when the visitor's handlers before it have ended and all that they show is sent.
+
+    So the last click is answered last.
+
+    Args:
+        visit: holds the `Visit`; it is among the inputs of the event, which are given by component.
+        handler: an asynchronous function or generator, of what an event gives to what it shows.
+        lock: which of the visit's turns it takes.
+    """
+
+    @functools.wraps(handler)
+    async def taking_turns(given: Given, *event: Any) -> AsyncIterator[Any]:
+        async with getattr(given[visit], lock):
+            # Gradio goes on with a generator when it has sent what came before.
+            if inspect.isasyncgenfunction(handler):
+                async for shown in handler(given, *event):
+                    yield shown
+            else:
+                yield await handler(given, *event)
+
+    return taking_turns
+
+
+async def ask(engine: Engine, query: Query) -> Pending:
+    """`Engine.ask`, which opens the photograph, beside the event loop."""
+    return await asyncio.to_thread(engine.ask, query)
+
+
+async def arrived(future: Future[T]) -> T:
+    """The value of one of the futures of a `Pending`."""
+    # Shielded, because others may wait for the same.
+    return await asyncio.shield(asyncio.wrap_future(future))
+
+
+async def answer(engine: Engine, query: Query) -> Result:
+    """`Engine.answer` without holding up the event loop."""
+    return await arrived((await ask(engine, query)).result)
+
+
+async def show(engine: Engine, *queries: Query) -> Shown:
+    """Queries to show, completed; up to the first that cannot be answered, and why."""
+    answered: list[Query] = []
+    try:
+        for query in queries:
+            answered.append((await answer(engine, query)).query)
+    except InputError as error:
+        return Shown(tuple(answered), str(error))
+    return Shown(tuple(answered))

@@ -1,0 +1,37 @@
+"""Plain words about what was found."""
+
+import html
+from collections.abc import Sequence
+
+from demo.query import Row
+from demo.tasks import TASKS
+
+
+def sentence(row: Row, rows: Sequence[Row]) -> str:
+    """Some words about a row of those that are shown together, as HTML."""
+    details = row.details
+    target, layer, model = (html.escape(details[name]) for name in ("target", "layer", "model"))
+    text = (
+        f"Explaining <b>{target}</b>{TASKS[details['task']].clause(details)}: "
+        f"probability {percent(details['probability'])} ({details['score_is']} {details['score']:.2f}), "
+        f"as seen in the {' × '.join(map(str, row.pictures['gradcam'].shape))} cells of <b>{layer}</b> of {model}."
+    )
+    if details["peak"] == 0:
+        text += f" <b>No positive evidence for {target} at this layer</b>: the highest value of its map is 0."
+    if details["relus"] == 0:
+        text += " This network has no ReLU, so Guided Backprop has nothing to guide: it is the plain gradient."
+    if len({other.details["model"] for other in rows}) > 1:
+        own, probability = details["prediction"]
+        text += (
+            f" Its own prediction is <b>{html.escape(own)}</b>, {percent(probability)}. Each row has its own scale."
+        )
+    elif len(rows) > 1:
+        highest = max(other.details["peak"] for other in rows)
+        share = details["peak"] / highest if highest > 0 else 0
+        text += f" Both rows share one scale; the peak of this map is {share:.0%} of the highest."
+    return text
+
+
+def percent(probability: float) -> str:
+    """A probability for people: 38.0%, or that it is under the last digit."""
+    return "under 0.1%" if probability < 0.001 else f"{probability:.1%}"

@@ -1,0 +1,236 @@
+"""The engine: queries in, results out, on the shipped networks."""
+
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from demo.engine import Engine
+from demo.errors import InputError
+from demo.models import Entry, Library
+from demo.models.entries import ENTRIES
+from demo.models.resnet50 import BATCH
+from demo.query import Photo, Query, photo_of
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+
+
+def photo(name: str) -> Photo:
+    return photo_of((EXAMPLES / f"{name}.jpg").read_bytes())
+
+
+ZEBRA = Query(photo("zebra_elephant"), "classification", targets=("",))
+QUERIES = [
+    ZEBRA,
+    Query(photo("dog"), "captioning", targets=("",)),
+    Query(photo("dog"), "vqa", text="What animal is this?", targets=("", "cat")),
+    Query(photo("dog"), "captioning", text="a dog", targets=(-1, 0, 1), methods=("gradcam",)),
+    Query(photo("cat"), "classification"),
+]
+
+
+class Slow:
+    """A model that holds up the networks until it may go on."""
+
+    name, batch, score_is = "Slow", 1, "logit"
+    layers: ClassVar[dict] = {"layer": None}
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def prepare(self, _photo: Image.Image) -> torch.Tensor:
+        assert self.go_on.wait(30)
+        return torch.zeros(1, 3, 8, 8)
+
+    def encode(self, images: torch.Tensor, _texts: list[str]) -> list[torch.Tensor]:
+        return [images]
+
+    def say(self, _image: torch.Tensor, _text: str) -> dict[str, float]:
+        return {"nothing": 1.0}
+
+
+class Held:
+    """An engine whose networks are busy while the block runs."""
+
+    def __init__(self) -> None:
+        self.slow = Slow()
+        entries = {task: list(offered) for task, offered in ENTRIES.items()}
+        entries["classification"].append(Entry("Slow", 0.0, lambda *_: self.slow))
+        self.engine = Engine(Library(entries=entries))
+        for task in entries:  # what is asked of an open model waits at once
+            self.engine.about(task, "").result(30)
+
+    def __enter__(self) -> Engine:
+        self.engine.ask(Query(photo("rocket"), "classification", "Slow"))
+        return self.engine
+
+    def __exit__(self, *_: object) -> None:
+        self.slow.go_on.set()
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(Library())
+
+
+def runs(engine: Engine, task: str) -> tuple[list[tuple[int, str]], object]:
+    """How many photographs each run of a model's first layer takes, and in which thread; and the hook to remove."""
+    seen: list[tuple[int, str]] = []
+    layer = engine.library.load(task).layers["layer1"]
+    hook = layer.register_forward_hook(lambda _m, _i, out: seen.append((len(out), threading.current_thread().name)))
+    return seen, hook
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: f"{query.task} {len(query.targets)}")
+def test_queries_and_results_travel(engine, query):
+    sent = pickle.loads(pickle.dumps(query))
+    assert (sent, sent.photo.data) == (query, query.photo.data)
+    result = engine.answer(sent)
+    back = pickle.loads(pickle.dumps(result))
+    assert (back.query, back.said) == (result.query, result.said)
+    assert [row.details for row in back.rows] == [row.details for row in result.rows]
+    for row, other in zip(back.rows, result.rows, strict=True):
+        assert row.pictures.keys() == set(query.methods)
+        assert all(np.array_equal(row.pictures[key], other.pictures[key]) for key in row.pictures)
+
+
+def test_what_is_left_empty_is_filled_in_by_what_the_model_says(engine):
+    result = engine.answer(ZEBRA)
+    assert result.query.targets == ("zebra",) == tuple(result.said)[:1]
+    assert (result.query.model, result.query.layers) == ("ResNet-50 (ImageNet)", ("layer4",))
+    assert engine.answer(replace(ZEBRA, targets=("zebra",))) is not None
+    caption = engine.answer(QUERIES[1])
+    assert caption.query.text == next(iter(caption.said)) == caption.rows[0].details["target"]
+    answer = engine.answer(QUERIES[2])
+    assert answer.query.targets == ("dog", "cat")
+
+
+def test_what_a_model_says_and_its_explanation_share_a_pass(engine):
+    for task, text in (("classification", ""), ("captioning", ""), ("vqa", "What is it?")):
+        seen, hook = runs(engine, task)
+        asked = Query(photo("coffee"), task, text=text, targets=("",))
+        result = engine.answer(asked)
+        assert seen == [(1, "networks")], task
+        # Neither asking again, nor by name, nor for what the model says alone, takes another.
+        assert engine.answer(asked) is engine.answer(result.query) is result
+        assert engine.answer(replace(asked, targets=())).said == result.said
+        assert len(seen) == 1
+        hook.remove()
+
+
+def test_what_the_model_says_is_there_before_the_explanation(engine):
+    pending = engine.ask(Query(photo("rocket"), "classification", targets=("",)))
+    assert next(iter(pending.said.result(30))) == pending.result.result(30).query.targets[0]
+
+
+def test_photographs_that_wait_are_explained_together_as_they_are_alone():
+    names = ("garden", "fruit", "cat", "rocket", "dog")
+    for task, text in (("classification", ""), ("captioning", "a dog"), ("vqa", "Is it outside?")):
+        held = Held()
+        seen, hook = runs(held.engine, task)
+        with held as engine:
+            pending = [engine.ask(Query(photo(name), task, text=text, targets=("",))) for name in names]
+        together = [one.result.result(60) for one in pending]
+        assert [count for count, _ in seen] == [BATCH, len(names) - BATCH]
+        hook.remove()
+        alone = Engine(Library())
+        for name, result in zip(names, together, strict=True):
+            single = alone.answer(Query(photo(name), task, text=text, targets=("",)))
+            assert result.query == single.query
+            (row,), (other,) = result.rows, single.rows
+            assert row.details["score"] == pytest.approx(other.details["score"], rel=1e-4, abs=1e-4)
+            for key, picture in row.pictures.items():
+                assert np.abs(picture - other.pictures[key]).mean() <= 1e-3 * np.abs(other.pictures[key]).max(), key
+
+
+def test_one_that_cannot_be_answered_does_not_disturb_the_others():
+    with Held() as engine:
+        wrong = engine.ask(replace(ZEBRA, targets=("zebr",)))
+        layer = engine.ask(replace(ZEBRA, layers=("layer9",)))
+        long = engine.ask(Query(ZEBRA.photo, "captioning", targets=("40",)))
+        right = engine.ask(ZEBRA)
+        short = engine.ask(Query(ZEBRA.photo, "captioning", targets=("0",)))
+    for pending, message in ((wrong, "Did you mean zebra"), (layer, "no layer “layer9”"), (long, "no word 40")):
+        with pytest.raises(InputError, match=message):
+            pending.result.result(30)
+    assert right.result.result(30).query.targets == ("zebra",)
+    assert short.result.result(30).query.targets == (0,)
+
+
+def test_the_same_question_asked_by_many_is_answered_once():
+    held = Held()
+    seen, hook = runs(held.engine, "classification")
+    with held as engine, ThreadPoolExecutor(8) as pool:
+        asked = list(pool.map(lambda _: engine.ask(ZEBRA), range(16)))
+    assert len({id(pending.result.result(30)) for pending in asked}) == 1
+    assert len(seen) == 1
+    hook.remove()
+
+
+def test_what_is_kept_is_bounded():
+    engine = Engine(Library(), cache_bytes=5 * 2**20)
+    for name in ("garden", "fruit", "cat", "rocket", "dog"):
+        engine.answer(Query(photo(name), "classification", targets=("",)))
+        assert engine._kept.currsize <= 5 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (replace(ZEBRA, task="haiku"), "No task “haiku”"),
+        (replace(ZEBRA, model="GPT"), "No model “GPT”"),
+        (replace(ZEBRA, photo=photo_of(b"nothing")), "not a picture that can be opened here"),
+        (Query(ZEBRA.photo, "vqa", targets=("",)), "There is no question"),
+        (Query(ZEBRA.photo, "captioning", text="a dog", targets=("first",)), "“first” is not the index of a word"),
+        (Query(ZEBRA.photo, "vqa", text="What is it?", targets=("dgo",)), "Did you mean dog"),
+    ],
+)
+def test_what_cannot_be_asked_gets_a_sentence(engine, query, message):
+    with pytest.raises(InputError, match=message):
+        engine.answer(query)
+
+
+def test_photographs_are_equal_by_content():
+    data = (EXAMPLES / "cat.jpg").read_bytes()
+    assert photo_of(data) == photo_of(bytes(bytearray(data))) != photo_of(data + b" ")
+    assert Image.open(EXAMPLES / "cat.jpg").size == Engine(Library()).open(photo_of(data)).size
+
+
+def test_who_uses_a_model_does_not_wait_for_another_that_is_being_opened():
+    opening, go_on = threading.Event(), threading.Event()
+
+    def opener(*_: object) -> Slow:
+        opening.set()
+        assert go_on.wait(30)
+        return slow
+
+    slow = Slow()
+    slow.go_on.set()
+    entries = {task: list(offered) for task, offered in ENTRIES.items()}
+    entries["classification"].append(Entry("Slow", 0.0, opener))
+    engine = Engine(Library(entries=entries))
+    engine.about("classification", "").result(30)
+    waiting = engine.ask(Query(ZEBRA.photo, "classification", "Slow"))
+    assert opening.wait(10)
+    assert engine.answer(ZEBRA).query.targets == ("zebra",)
+    assert not waiting.result.done()
+    go_on.set()
+    assert waiting.result.result(30).said == {"nothing": 1.0}
+
+
+def test_a_model_that_cannot_be_opened_is_said_to_whoever_asks():
+    def opener(*_: object) -> Slow:
+        raise InputError("Broken cannot be opened: try another.")
+
+    entries = {"classification": [Entry("Broken", 0.0, opener)]}
+    engine = Engine(Library(entries=entries))
+    for _ in range(2):
+        with pytest.raises(InputError, match="Broken cannot be opened"):
+            engine.answer(ZEBRA)

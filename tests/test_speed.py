@@ -1,0 +1,103 @@
+"""A quickened network computes what it did before, and Grad-CAM finds the same layers and ReLUs in it.
+
+Compared in float64. In float32 a ReLU's input that rounds to the other side of zero switches a whole gradient on or
+off, in any two ways to compute one network: true gradients of the shipped ResNet-50 then differ by up to 0.5% of
+their maximum at single pixels. Where nothing rounds so far, as in scores, they are compared in float32 too.
+"""
+
+import copy
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision import models
+
+from demo.models import imagenet, load
+from demo.models.layers import find_layers
+from demo.models.resnet50 import as_published, encoder, pooled, stages
+from demo.models.speed import quicken
+from explainers import explain, layer_maps
+
+PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
+
+# Batch norms that follow no convolution: in DenseNet, those at the start of each layer and transition, and the last.
+UNFOLDED = {"densenet121": 58 + 3 + 1}
+
+
+def trained(architecture: str) -> nn.Module:
+    """A network whose batch norms are not what they are at the start of a training."""
+    torch.manual_seed(0)
+    options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
+    network = models.get_model(architecture, **options).eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.weight, module.running_var):
+                values.uniform_(0.5, 1.5)
+            for values in (module.bias, module.running_mean):
+                values.normal_(std=0.2)
+    return network
+
+
+def assert_close(found: Tensor, expected: Tensor, share: float) -> None:
+    assert expected.abs().max() > 0
+    assert (found - expected).abs().max() <= share * expected.abs().max()
+
+
+def assert_same_explanations(before: nn.Module, after: nn.Module, image: Tensor, layers: list[str]) -> None:
+    def for_and_against(network: nn.Module, x: Tensor) -> Tensor:
+        """One of the two has a map that is not zero throughout."""
+        return network(x)[0, 0] * x.new_tensor([1, -1])
+
+    maps = (
+        layer_maps(partial(for_and_against, network), image, [network.get_submodule(layer) for layer in layers])
+        for network in (before, after)
+    )
+    for expected, found in zip(*maps, strict=True):
+        assert_close(found.maps, expected.maps, 1e-5)
+    for rule in ("guided", "plain"):
+        expected, found = (
+            explain(lambda x, n=network: n(x)[0, [0]], image, network.get_submodule(layers[0]), rule=rule)
+            for network in (before, after)
+        )
+        assert found.relus == expected.relus
+        for part in ("scores", "weights", "pixel_gradient"):
+            assert_close(getattr(found, part), getattr(expected, part), 1e-5)
+
+
+@pytest.mark.parametrize("architecture", sorted(imagenet.QUICKENED))
+def test_torchvisions_networks(architecture):
+    before = trained(architecture)
+    after = copy.deepcopy(before)
+    quicken(after)
+    assert dict(after.named_modules()).keys() == dict(before.named_modules()).keys()
+    left = sum(isinstance(module, nn.BatchNorm2d) for module in after.modules())
+    assert left == UNFOLDED.get(architecture, 0)
+
+    image = torch.randn(1, 3, 128, 128, requires_grad=True)
+    layers = list(find_layers(before, lambda: before(image)[0]))
+    assert list(find_layers(after, lambda: after(image)[0])) == layers
+    assert_close(after(image), before(image), 1e-4)
+    assert_same_explanations(before.double(), after.double(), image.detach().double(), layers)
+
+
+def test_the_shipped_encoder():
+    before, after = as_published(), encoder("cpu")
+    model = load("classification")
+    image = model.prepare(Image.open(PHOTO))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in after.modules())
+    assert dict(after.named_modules()).keys() == dict(before.named_modules()).keys()
+    assert not any(parameter.requires_grad for parameter in after.parameters())
+
+    assert_close(after(image), before(image), 1e-4)
+    assert_close(pooled(after, image), pooled(before, image), 1e-4)
+    classes = [model.classes.index(name) for name in ("zebra", "African elephant")]
+    expected, found = (
+        explain(lambda x, n=network: n(x)[0, classes], image, network.layer4) for network in (before, after)
+    )
+    for part in ("scores", "weights", "maps", "pixel_gradient", "guided_gradcam"):
+        assert_close(getattr(found, part), getattr(expected, part), 1e-4)
+    after = copy.deepcopy(after).double()
+    assert_same_explanations(before.double(), after, image.double(), list(stages(before)))
