@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights
-from torchvision.transforms.v2 import functional as TF
 
 from demo.errors import InputError, unknown
 from demo.models.layers import feature_maps
@@ -21,8 +21,10 @@ def squash(photo: Image.Image, side: int) -> Image.Image:
 
 def normalised(photo: Image.Image, side: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The photograph as a network takes it: squashed, (rgb - mean) / std, float32 (1, 3, side, side)."""
-    pixels = TF.to_dtype(TF.pil_to_tensor(squash(photo, side)), torch.float32, scale=True)
-    return TF.normalize(pixels, list(mean), list(std))[None]
+    # In NumPy: PyTorch's threads do not gain from so small an array, and take 13 ms for 0.5 where other threads are busy.
+    pixels = np.asarray(squash(photo, side), np.float32) / 255
+    normal = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)[None]))
 
 
 def ranked(probabilities: Tensor, names: Sequence[str]) -> dict[str, float]:
