@@ -21,7 +21,7 @@ def squash(photo: Image.Image, side: int) -> Image.Image:
 
 def normalised(photo: Image.Image, side: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The photograph as a network takes it: squashed, (rgb - mean) / std, float32 (1, 3, side, side)."""
-    # In NumPy: PyTorch's threads do not gain from so small an array, and take 13 ms for 0.5 where other threads are busy.
+    # In NumPy: PyTorch's threads gain nothing on so small an array, and take 13 ms for 0.5 while others are busy.
     pixels = np.asarray(squash(photo, side), np.float32) / 255
     normal = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)[None]))
