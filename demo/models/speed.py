@@ -28,4 +28,4 @@ def fold_batch_norms(network: nn.Module) -> None:
         for (convolution_name, convolution), (norm_name, norm) in pairwise(parent.named_children()):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, convolution_name, fuse_conv_bn_eval(convolution, norm))
-                setattr(parent, norm_name, nn.Identity())
+                setattr(parent, norm_name, nn.Identity().eval())
