@@ -74,9 +74,8 @@ def main() -> None:
         )
     except (OSError, OverflowError) as error:
         parser.error(f"The demo cannot listen there: {first_line(error)}.")
-    engine.about(
-        "classification", library.default("classification")
-    )  # while the first visitor's browser still opens the page
+    # While the first visitor's browser still opens the page.
+    engine.about("classification", library.default("classification"))
     page.block_thread()
 
 

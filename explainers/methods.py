@@ -18,7 +18,7 @@ class Method:
         title: its name in the field.
         sentence: what its picture shows and what it does not.
         kind: "map", (T, h, w) cells of a layer, at least 0; or "gradient", (T, 3, H, W) at the pixels, signed.
-        passes: how far its backward passes go: to the "layer", or on to the "pixels", about three times as dear.
+        passes: how far its backward passes go: to the "layer", or on to the "pixels".
         function: computes it from what is shared by all methods: from the `LayerMaps` of T scores if its passes end at
             the layer, else from their `Explanation`.
     """

@@ -59,7 +59,7 @@ def viewer(engine: Engine, shared: Shared, visit: gr.State) -> Viewer:
     async def draw(given: Given) -> dict[Any, Any]:
         results, note = await _results(engine, given[visit].shown)
         opacity = min(max(given[shared.opacity] or 0, 0), 1)  # the box beside the slider takes any number, or none
-        methods = (*PANELS, *given[more])
+        methods = (*PANELS, *(key for key in MORE if key in (given[more] or ())))
         return await asyncio.to_thread(_drawn, engine, widgets, results, note, methods, given[shared.colours], opacity)
 
     async def show_layers(given: Given) -> Given:
