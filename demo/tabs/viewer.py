@@ -125,7 +125,7 @@ def _row(number: int) -> RowWidgets:
         for methods in (PANELS, MORE):
             with gr.Row():
                 for method in methods:
-                    with gr.Column(min_width=220):
+                    with gr.Column(min_width=220, elem_classes="third"):
                         pictures[method] = gr.Image(
                             label=METHODS[method].title,
                             visible=method in PANELS,
