@@ -16,7 +16,7 @@ from demo.images import open_photo
 from demo.models import Library, Model
 from demo.query import Photo, Query, Result
 
-CACHE_BYTES = 96 * 2**20
+CACHE_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ class Engine:
             InputError: it is none.
         """
         with self._changed:
-            picture = self._kept.get(photo)
+            picture = self._kept.get(photo.digest)
         if picture is None:
             picture = open_photo(photo.data)
             with self._changed:
-                self._kept[photo] = picture
+                self._kept[photo.digest] = picture
         return picture
 
     def _known(self, query: Query) -> Result | None:
@@ -217,7 +217,8 @@ def _nbytes(kept: Result | Image.Image) -> int:
     """About how much memory is taken by what is kept."""
     if isinstance(kept, Image.Image):
         return 3 * kept.width * kept.height
-    return 1000 + sum(picture.nbytes for row in kept.rows for picture in row.pictures.values())
+    pictures = (picture for row in kept.rows for picture in row.pictures.values())
+    return 1000 + len(kept.query.photo.data) + sum(picture.nbytes for picture in pictures)
 
 
 def _about(model: Model) -> About:

@@ -152,7 +152,7 @@ def _explain(
         relus = relu_nodes(scores, leaf)
         handles = follow(rule, relus)
         try:
-            gradients = [gradient for (gradient,) in _gradients(scores, [leaf], starts, "image")]
+            gradients = [gradient for (gradient,) in _gradients(scores, [leaf], starts, "image", last=True)]
         finally:
             for handle in handles:
                 handle.remove()
@@ -191,11 +191,14 @@ def _forward(score: Score, images: Tensor, layers: Sequence[nn.Module]) -> tuple
     return leaf, scores, outputs
 
 
-def _gradients(scores: Tensor, sources: Sequence[Tensor], starts: Tensor, name: str) -> list[tuple[Tensor, ...]]:
-    """For each start its gradients at `sources`, in their shapes."""
+def _gradients(
+    scores: Tensor, sources: Sequence[Tensor], starts: Tensor, name: str, *, last: bool = False
+) -> list[tuple[Tensor, ...]]:
+    """For each start its gradients at `sources`, in their shapes. The last passes give the graph's memory back."""
     gradients = []
-    for start in starts:
-        found = torch.autograd.grad(scores, list(sources), start, retain_graph=True, allow_unused=True)
+    for number, start in enumerate(starts, start=1):
+        retain = not last or number < len(starts)
+        found = torch.autograd.grad(scores, list(sources), start, retain_graph=retain, allow_unused=True)
         if any(gradient is None for gradient in found):
             raise ValueError(f"the scores do not depend on the {name}")
         gradients.append(found)

@@ -1,7 +1,6 @@
 """The endpoints of the API: an image and then texts go in, which make a query."""
 
 import asyncio
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -24,19 +23,32 @@ Reply = Callable[..., Any]  # of the result and the same texts
 def endpoint(engine: Engine, name: str, ask: Ask, reply: Reply, outputs: list[Any]) -> None:
     """Add an endpoint that answers the query which `ask` makes of its inputs."""
 
-    @functools.wraps(ask)
-    async def answered(upload: Upload, *given: Any) -> Any:
+    async def answered(request: gr.Request, upload: Upload, *given: Any) -> Any:
         texts = ["" if text is None else str(text) for text in given]
         try:
             query = ask(await asyncio.to_thread(uploaded, upload), *texts)
             return await asyncio.to_thread(reply, await answer(engine, query), *texts)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        finally:
+            _forget_session(request)
 
-    _, *names = inspect.signature(ask).parameters
+    # The API's inputs get their names from here.
+    takes_request = inspect.signature(answered).parameters["request"]
+    signature = inspect.Signature([takes_request, *inspect.signature(ask).parameters.values()])
+    vars(answered)["__signature__"] = signature
+    _, _, *names = signature.parameters
     inputs = [gr.Image(type="filepath", visible=False, label="image")]
     inputs += [gr.Textbox("", visible=False, label=text) for text in names]
     gr.Button(visible=False).click(answered, inputs, outputs, api_name=name, **NETWORK)
+
+
+def _forget_session(request: gr.Request) -> None:
+    """Drop the copy of the page, half a megabyte, that Gradio keeps for each request of plain HTTP."""
+    if "/call/" in request.url.path:  # a browser and `gradio_client` have one for all their requests
+        sessions = request.app.state_holder
+        sessions.session_data.pop(request.session_hash, None)
+        sessions.time_last_used.pop(request.session_hash, None)
 
 
 def label_endpoint(engine: Engine, name: str, ask: Ask) -> None:
