@@ -181,6 +181,16 @@ def test_what_is_kept_is_bounded():
         assert engine._kept.currsize <= 5 * 2**20
 
 
+def test_the_file_of_a_photograph_counts_as_kept():
+    small, large = (ZEBRA.photo.data + bytes(size) for size in (0, 2**20))
+    sizes = []
+    for data in (small, large):
+        engine = Engine(Library())
+        engine.answer(replace(ZEBRA, photo=photo_of(data)))
+        sizes.append(engine._kept.currsize)
+    assert sizes[1] - sizes[0] >= 2**20
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
