@@ -2,10 +2,11 @@
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import LRUCache
 from PIL import Image
@@ -15,8 +16,12 @@ from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import Library, Model
 from demo.query import Photo, Query, Result
+from demo.threads import in_a_thread
 
 CACHE_BYTES = 48 * 2**20
+MOST_CHARACTERS = 1000  # of a text
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,15 @@ class Pending:
     """A query that waits for its turn.
 
     Attributes:
+        photo: the photograph, opened.
+        model: its model, once that is open; the library may have dropped it when the query's turn comes.
         said: `Result.said`, as soon as it is known.
         result: the answer.
     """
 
     query: Query
     photo: Image.Image
+    model: Model = field(init=False)
     said: Future[dict[str, float]] = field(default_factory=Future)
     result: Future[Result] = field(default_factory=Future)
 
@@ -84,12 +92,14 @@ class Engine:
         return self.ask(query).result.result()
 
     def ask(self, query: Query) -> Pending:
-        """Begin to answer a query. One that is known, or is being answered for somebody else, costs nothing.
+        """Begin to answer a query; no network runs for one that is known, or is being answered for somebody else.
 
         Raises:
-            InputError: the file is no picture, or the model is not here.
+            InputError: the file is no picture, a text is too long, or the model is not here.
         """
         query = replace(query, model=self.library.find(query.task, query.model).name)
+        if any(len(str(text)) > MOST_CHARACTERS for text in (query.text, *query.targets, *query.layers)):
+            raise InputError(f"The text is longer than {MOST_CHARACTERS} characters: shorten it.")
         self.library.require(query.task, query.model)
         photo = self.open(query.photo)
         with self._changed:
@@ -101,13 +111,15 @@ class Engine:
                 pending.result.set_result(known)
                 return pending
             self._pending[query] = pending
-        self.about(query.task, query.model).add_done_callback(lambda opening: self._line_up(pending, opening))
+        opening = self._when_open(query.task, query.model, lambda model: model)
+        opening.add_done_callback(lambda opening: self._line_up(pending, opening))
         return pending
 
-    def _line_up(self, pending: Pending, opening: Future[About]) -> None:
+    def _line_up(self, pending: Pending, opening: Future[Model]) -> None:
         """Let a query wait for its turn, now that its model is open."""
         with self._changed:
             if (error := opening.exception()) is None:
+                pending.model = opening.result()
                 self._waiting.append(pending)
                 self._changed.notify()
             else:
@@ -131,57 +143,55 @@ class Engine:
 
     def _known(self, query: Query) -> Result | None:
         known = self._kept.get(query)
-        if known is None or not query.targets or known.rows:
+        if known is None or known.rows:
             return known
+        if not query.targets:
+            return replace(known, query=replace(known.query, photo=query.photo))
         whole = self._kept.get(known.query)
         return whole if whole is None or whole.said == known.said else replace(whole, said=known.said)
 
     def about(self, task: str, name: str) -> Future[About]:
         """What there is to choose of a model whose files are here, as soon as it is open."""
-        about: Future[About] = Future()
+        return self._when_open(task, name, _about)
 
-        def open_model() -> None:
-            try:
-                about.set_result(_about(self.library.load(task, name)))
-            except Exception as error:  # whoever waits is told
-                about.set_exception(error)
-
-        if self.library.opened(task, name) is None:
-            threading.Thread(target=open_model, name="opener", daemon=True).start()
-        else:
-            open_model()
-        return about
+    def _when_open(self, task: str, name: str, use: Callable[[Model], T]) -> Future[T]:
+        """What `use` makes of a model, as soon as it is open."""
+        if (model := self.library.opened(task, name)) is None:
+            return in_a_thread("opener", lambda: use(self.library.load(task, name)))
+        used: Future[T] = Future()
+        used.set_result(use(model))
+        return used
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                first = self._waiting.popleft()
-            together = [first]
+                together = self._take_alike()
             try:
-                model = self.library.load(first.query.task, first.query.model)
-                together += self._take_alike(first.query, model.batch - 1)
-                self._answer(model, together)
-            except Exception as error:  # the model cannot be opened
-                first.fail(error)
+                self._answer(together)
+            except Exception as error:  # nobody is to wait for ever
+                for pending in together:
+                    pending.fail(error)
             with self._changed:
                 for pending in together:
                     del self._pending[pending.query]
 
-    def _take_alike(self, query: Query, most: int) -> list[Pending]:
-        """Of those that wait up to so many that can be answered together with a query."""
-        with self._changed:
-            alike = [pending for pending in self._waiting if kind(pending.query) == kind(query) is not None][:most]
-            for pending in alike:
-                self._waiting.remove(pending)
-        return alike
+    def _take_alike(self) -> list[Pending]:
+        """The query that waits longest, and of the others as many as its model can answer with it."""
+        first = self._waiting.popleft()
+        alike = [pending for pending in self._waiting if kind(pending.query) == kind(first.query) is not None]
+        together = [first, *alike[: first.model.batch - 1]]
+        for pending in together[1:]:
+            self._waiting.remove(pending)
+        return together
 
-    def _answer(self, model: Model, together: list[Pending]) -> None:
+    def _answer(self, together: list[Pending]) -> None:
+        model = together[0].model
         asked: list[tuple[Pending, Query]] = []
         for pending in together:
             try:
                 asked.append((pending, checked(model, pending.query)))
-            except InputError as error:
+            except Exception as error:  # each fails for itself alone
                 pending.fail(error)
         if not asked:
             return
@@ -196,8 +206,8 @@ class Engine:
             if len(asked) == 1:
                 asked[0][0].fail(error)
             else:
-                for pending, _ in asked:  # each is to fail for itself alone
-                    self._answer(model, [pending])
+                for pending, _ in asked:
+                    self._answer([pending])
             return
         for (pending, _), result in zip(asked, results, strict=True):
             self._keep(pending.query, result)
@@ -205,12 +215,14 @@ class Engine:
 
     def _keep(self, query: Query, result: Result) -> None:
         """Keep a result for its query; and what the model says for that query as it was asked, and without targets."""
-        alone = Query(query.photo, query.task, query.model, query.text)
+        photo = Photo(query.photo.digest, b"")  # equal to the photograph, whose file is kept once
+        alone = Query(photo, query.task, query.model, query.text)
+        said = replace(result, query=replace(result.query, photo=photo), rows=())
         with self._changed, suppress(ValueError):  # one that is too large for what may be kept
             self._kept[result.query] = result
-            for asked in {query, alone} if result.said else {query}:
+            for asked in {replace(query, photo=photo), alone} if result.said else {replace(query, photo=photo)}:
                 if asked != result.query:
-                    self._kept[asked] = replace(result, rows=())
+                    self._kept[asked] = said
 
 
 def _nbytes(kept: Result | Image.Image) -> int:
@@ -218,7 +230,7 @@ def _nbytes(kept: Result | Image.Image) -> int:
     if isinstance(kept, Image.Image):
         return 3 * kept.width * kept.height
     pictures = (picture for row in kept.rows for picture in row.pictures.values())
-    return 1000 + len(kept.query.photo.data) + sum(picture.nbytes for picture in pictures)
+    return 2 * MOST_CHARACTERS + len(kept.query.photo.data) + sum(picture.nbytes for picture in pictures)
 
 
 def _about(model: Model) -> About:

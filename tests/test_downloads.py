@@ -6,7 +6,7 @@ import random
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import ClassVar
 
 import pytest
@@ -159,9 +159,7 @@ def test_a_failure_is_forgotten_when_the_model_has_come_otherwise(hub):
     library = library_with("vqa", late)
     with pytest.raises(InputError, match="is being downloaded"):
         library.require("vqa", "Late")
-    deadline = time.monotonic() + 10
-    while not library._asked[late.source] and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait([library._fetching[late.source]], 10)
     late.source.path.write_bytes(CONTENT)
     library.require("vqa", "Late")
 
@@ -183,9 +181,7 @@ def test_a_request_of_the_api_that_asks_again_learns_why_there_is_no_model(hub):
     library = library_with("vqa", gone)
     with pytest.raises(InputError, match="is being downloaded"):
         library.require("vqa", "Gone")
-    deadline = time.monotonic() + 10
-    while not library._asked[gone.source] and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait([library._fetching[gone.source]], 10)
     with pytest.raises(InputError, match=r"Gone cannot be downloaded \(HTTP Error 404"):
         library.require("vqa", "Gone")
     with pytest.raises(InputError, match="is being downloaded"):  # and it is tried again

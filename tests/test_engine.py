@@ -15,6 +15,7 @@ from PIL import Image
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.models import Entry, Library
+from demo.models.downloads import File
 from demo.models.entries import ENTRIES
 from demo.models.resnet50 import BATCH
 from demo.query import Photo, Query, photo_of
@@ -198,6 +199,11 @@ def test_the_file_of_a_photograph_counts_as_kept():
         (replace(ZEBRA, model="GPT"), "No model “GPT”"),
         (replace(ZEBRA, photo=photo_of(b"nothing")), "not a picture that can be opened here"),
         (Query(ZEBRA.photo, "vqa", targets=("",)), "There is no question"),
+        (
+            Query(ZEBRA.photo, "vqa", text="what" + 1000 * " ", targets=("",)),
+            "longer than 1000 characters: shorten it",
+        ),
+        (replace(ZEBRA, targets=(1001 * "a",)), "longer than 1000 characters"),
         (Query(ZEBRA.photo, "captioning", text="a dog", targets=("first",)), "“first” is not the index of a word"),
         (Query(ZEBRA.photo, "vqa", text="What is it?", targets=("dgo",)), "Did you mean dog"),
     ],
@@ -211,6 +217,18 @@ def test_photographs_are_equal_by_content():
     data = (EXAMPLES / "cat.jpg").read_bytes()
     assert photo_of(data) == photo_of(bytes(bytearray(data))) != photo_of(data + b" ")
     assert Image.open(EXAMPLES / "cat.jpg").size == Engine(Library()).open(photo_of(data)).size
+
+
+def test_what_no_widget_sends_fails_alone():
+    with Held() as engine:
+        first, bad, last = (
+            engine.ask(Query(photo(name), "vqa", text=text, targets=("",)))
+            for name, text in (("cat", "What is it?"), ("dog", 5), ("rocket", "What is it?"))
+        )
+    with pytest.raises(TypeError):
+        bad.result.result(30)
+    assert first.result.result(30).said
+    assert last.result.result(30).said
 
 
 def test_who_uses_a_model_does_not_wait_for_another_that_is_being_opened():
@@ -233,6 +251,29 @@ def test_who_uses_a_model_does_not_wait_for_another_that_is_being_opened():
     assert not waiting.result.done()
     go_on.set()
     assert waiting.result.result(30).said == {"nothing": 1.0}
+
+
+def test_a_dropped_model_that_is_waited_for_is_not_opened_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = File("http://127.0.0.1:9/net-12345678.pth")
+    source.path.parent.mkdir(parents=True)
+    source.path.write_bytes(b"")
+    slow, opened = Slow(), []
+
+    def opener(name: str, _device: str) -> Slow:
+        opened.append((name, threading.current_thread().name))
+        return slow
+
+    downloaded = [Entry(name, 0.0, opener, source) for name in "ABC"]
+    engine = Engine(Library(most=1, entries={"classification": downloaded}))
+    asked = []
+    for name in "ABC":
+        asked.append(engine.ask(Query(ZEBRA.photo, "classification", name)))
+        engine.about("classification", name).result(30)
+    slow.go_on.set()
+    for pending in asked:
+        assert pending.result.result(30).said == {"nothing": 1.0}
+    assert {thread for _, thread in opened} == {"opener"}
 
 
 def test_a_model_that_cannot_be_opened_is_said_to_whoever_asks():

@@ -1,6 +1,5 @@
 """The page in this process, where what it keeps can be seen."""
 
-import contextlib
 from pathlib import Path
 
 import httpx
@@ -17,12 +16,12 @@ CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"
 @pytest.fixture(scope="module")
 def page():
     page = build(Engine(Library()))
-    with contextlib.redirect_stdout(None):
-        page.launch(prevent_thread_lock=True, quiet=True, **LAUNCH)
+    page.launch(prevent_thread_lock=True, quiet=True, **LAUNCH)
     yield page
     page.close()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")
 def test_no_session_is_kept_of_a_plain_request_and_one_of_a_client(page):
     sessions = page.app.state_holder
     with httpx.Client(base_url=f"{page.local_url}gradio_api/", timeout=60) as http:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Literal, overload
 
 import torch
@@ -10,6 +11,7 @@ from demo.errors import InputError, first_line
 from demo.models.classification import Classifier
 from demo.models.downloads import Download, Downloads, Source
 from demo.models.entries import ENTRIES, AnyAnswerer, AnyCaptioner, Entry, Model
+from demo.threads import in_a_thread
 
 MAX_MODELS = 3
 
@@ -50,7 +52,7 @@ class Library:
         self._defaults = {task: offered[0].name for task, offered in self._entries.items()}
         self._downloads = Downloads()
         self._loaded: dict[tuple[str, str], Model] = {}  # by task and name; the one that was used last is the last
-        self._asked: dict[Source, str] = {}  # what `require` downloads: why it failed, or nothing while it goes on
+        self._fetching: dict[Source, Future[None]] = {}  # what `require` downloads
         self._opening = threading.Lock()  # one at a time, because transformers changes PyTorch while it opens one
         self._lock = threading.Lock()  # so that who uses an open model does not wait for one that is being opened
 
@@ -144,22 +146,12 @@ class Library:
         if source is None or (task, entry.name) in self._loaded or source.is_here():
             return
         with self._lock:
-            said = self._asked.pop(source, None)
-            if not said:
-                self._asked[source] = ""
-        if said:
-            raise InputError(said)
-
-        def wait() -> None:
-            try:
-                self._downloads.fetch(source, entry.name)
-            except InputError as error:
-                self._asked[source] = str(error)
-            else:
-                del self._asked[source]
-
-        if said is None:
-            threading.Thread(target=wait, daemon=True).start()
+            fetching = self._fetching.get(source)
+            if fetching is not None and fetching.done():
+                del self._fetching[source]
+                fetching.result()
+            if source not in self._fetching:
+                self._fetching[source] = in_a_thread("download", lambda: self._downloads.fetch(source, entry.name))
         raise InputError(f"{entry.name} is being downloaded ({entry.megabytes:.0f} MB): ask again in a few minutes.")
 
     def offer(self, open_classifier: Callable[[str], Classifier]) -> None:
