@@ -67,7 +67,7 @@ def main() -> None:
     captions = []
     for record in tqdm(records, unit="pictures"):
         photo = open_photo(args.data / "flickr8k" / "images" / record["image"])
-        captions.append(model.predict(model.prepare(photo))[0][0])
+        captions.append(next(iter(model.predict(model.prepare(photo)))))
     references = [record["captions"] for record in records]
     print(f"{len(records)} pictures")
     for name, value in (scores(captions, references) | variety(captions)).items():

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from demo.errors import InputError, nearest
-from demo.models.classification import normalised
-from demo.models.layers import feature_maps
-from demo.models.resnet50 import BATCH, FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
+from demo.models.network import Network
+from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
@@ -177,35 +175,25 @@ def _repeating(tokens: list[int]) -> list[int]:
     return [c for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False) if [a, b] == tokens[-2:]]
 
 
-class Captioner:
+class Captioner(Network):
     """A network that gives a log-probability to each word of any caption over its vocabulary.
 
     Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
         vocabulary: the V words it knows.
-        layers: names to modules that Grad-CAM may look at; the first is the default.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
-        batch: how many photographs it takes at a time, where that is faster than one by one.
     """
 
     score_is = "log-probability"
-    reshape = staticmethod(feature_maps)
     batch = BATCH
+    _network: ResNet
 
     def __init__(
         self, name: str, network: ResNet, decoder: Decoder, vocabulary: Sequence[str], beam: int, limit: int
     ) -> None:
-        self.name = name
+        super().__init__(name, network, stages(network), GEOMETRY)
         self.vocabulary = list(vocabulary)
-        self.layers = stages(network)
-        self._network, self._decoder = network, decoder
+        self._decoder = decoder
         self._beam, self._limit = beam, limit
         self._tokens = {word: token for token, word in enumerate(self.vocabulary, start=END + 1)}
-
-    def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        return normalised(photo, SIDE, MEAN, STD).to(self._decoder.bias.device)
 
     def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
         """The pooled features of each of the images (B, 3, H, W): B times (1, 2048)."""
@@ -225,11 +213,6 @@ class Captioner:
         logits = self._decoder(features, given[None, :-1])[0]
         each = logits.log_softmax(dim=1).gather(1, given[:, None])[:, 0]
         return torch.stack([each.sum() if target == WHOLE else each[target] for target in targets])
-
-    @torch.inference_mode()
-    def predict(self, image: Tensor) -> list[tuple[str, float]]:
-        """The captions of the beam for a prepared image, with their scores; see `say`."""
-        return list(self.say(pooled(self._network, image)).items())
 
     def known(self, caption: str) -> str:
         """The caption in the network's spelling: its words alone, in lower case.

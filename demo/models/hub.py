@@ -1,25 +1,11 @@
 """What the models of the Hugging Face hub have in common: opening one that is here, and its geometry."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
-from demo.models.classification import normalised
-
-
-class Geometry(NamedTuple):
-    """How a network takes a photograph: the side of its square in pixels, and mean and deviation of rgb in 0..1."""
-
-    side: int
-    mean: list[float]
-    std: list[float]
-
-    def prepare(self, photo: Image.Image, device: str) -> Tensor:
-        """The whole photograph, squashed and normalised, float32 (1, 3, side, side)."""
-        return normalised(photo, self.side, self.mean, self.std).to(device)
-
+from demo.models.network import Geometry
 
 # Safe tensors alone, float32, no code from the hub, and no network: what is opened is here already. Attention is
 # computed step by step, because the fused kernels have no gradient everywhere.

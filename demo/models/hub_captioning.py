@@ -7,32 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from demo.errors import InputError
 from demo.models.captioning import WHOLE, check_positions, joined, spoken
-from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer, spelled
-from demo.models.layers import feature_maps, numbered
+from demo.models.hub import open_geometry, open_network, open_tokenizer, spelled
+from demo.models.layers import numbered
+from demo.models.network import Geometry, Network
 
 BEAM = 3
 MOST_TOKENS = 30  # of a caption that is generated
 MOST_PIECES = 200  # of a caption that is written; GPT-2 has places for 1024, BERT for 512
 
 
-class HubCaptioner:
+class HubCaptioner(Network):
     """A network that gives a log-probability to each word piece of any caption.
 
-    Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
-        layers: names to the blocks of its vision transformer; the first is the default, the last block.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+    Its layers are the blocks of its vision transformer, the last one first.
     """
 
     score_is = "log-probability"
-    reshape = staticmethod(feature_maps)
-    batch = 1
+    _network: Any
 
     def __init__(
         self,
@@ -44,14 +39,9 @@ class HubCaptioner:
         text_argument: str,
         start: int,
     ) -> None:
-        self.name = name
-        self.layers = numbered(blocks)
-        self._network, self._tokenizer, self._geometry = network, tokenizer, geometry
+        super().__init__(name, network, numbered(blocks), geometry)
+        self._tokenizer = tokenizer
         self._text_argument, self._start = text_argument, start
-
-    def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        return self._geometry.prepare(photo, self._network.device)
 
     def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
         """The images themselves: generating a caption and scoring it have no part in common."""
@@ -85,10 +75,6 @@ class HubCaptioner:
         each = output.logits[0, -len(pieces) :].log_softmax(dim=1).gather(1, said[1:, None])[:, 0]
         owner = torch.tensor(owners, device=image.device)
         return torch.stack([(each if target == WHOLE else each[owner == target]).sum() for target in targets])
-
-    def predict(self, image: Tensor) -> list[tuple[str, float]]:
-        """The captions for a prepared image, with their scores; see `say`."""
-        return list(self.say(image).items())
 
     def known(self, caption: str) -> str:
         """The caption's words alone, in lower case.

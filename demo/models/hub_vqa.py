@@ -5,32 +5,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from demo.errors import InputError, unknown
 from demo.models.captioning import words
 from demo.models.classification import ranked
-from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer, spelled
-from demo.models.layers import feature_maps, numbered, token_grid
+from demo.models.hub import open_geometry, open_network, open_tokenizer, spelled
+from demo.models.layers import numbered, token_grid
+from demo.models.network import Geometry, Network
 from demo.models.vqa import MOST_WORDS, asked
 
 BEAM = 5
 MOST_TOKENS = 10  # of an answer that is generated
 
 
-class _HubAnswerer:
-    """What both do alike: they read a photograph and the word pieces of a question."""
+class _HubAnswerer(Network):
+    """What both do alike: they read the word pieces of a question."""
 
-    batch = 1
+    _network: Any
 
-    def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
-        self.name = name
-        self._network, self._tokenizer, self._geometry = network, tokenizer, geometry
-
-    def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        return self._geometry.prepare(photo, self._network.device)
+    def __init__(
+        self, name: str, network: Any, tokenizer: Any, geometry: Geometry, layers: dict[str, nn.Module]
+    ) -> None:
+        super().__init__(name, network, layers, geometry)
+        self._tokenizer = tokenizer
 
     def ignored(self, question: str) -> list[str]:
         """The words of a question in which the network cannot read a piece."""
@@ -53,28 +51,26 @@ class _HubAnswerer:
 class Vilt(_HubAnswerer):
     """Kim et al., "ViLT", 2021: one transformer over word pieces and image patches, and a logit for each answer.
 
+    Its layers are its blocks, the last but one first. After the last one only the first token is read, so that there
+    its image tokens have no influence.
+
     Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
         answers: all that it can say.
-        layers: names to its blocks; the first, the default, is the last but one. After the last one only the first
-            token is read, so that there its image tokens have no influence.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
     """
 
     score_is = "logit"
 
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
-        super().__init__(name, network, tokenizer, geometry)
+        # A block returns a tuple; what it returns is the output of its last part.
+        blocks = [block.output for block in network.vilt.encoder.layer[:-1]]
+        super().__init__(name, network, tokenizer, geometry, numbered(blocks))
         labels = network.config.id2label
         self.answers = [labels[index] for index in range(len(labels))]
-        # A block returns a tuple; what it returns is the output of its last part.
-        self.layers = numbered([block.output for block in network.vilt.encoder.layer[:-1]])
         self._indices = {answer.casefold(): index for index, answer in enumerate(self.answers)}
 
     def reshape(self, tokens: Tensor) -> Tensor:
-        """Tokens (1, N, K), those of the image last, to feature maps (1, K, h, w)."""
-        return token_grid(tokens, self._geometry.side // self._network.config.patch_size)
+        """Tokens (B, N, K), those of the image last, to feature maps (B, K, h, w)."""
+        return token_grid(tokens, self.geometry.side // self._network.config.patch_size)
 
     def encode(self, images: Tensor, questions: Sequence[str]) -> list[Tensor]:
         """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
@@ -94,15 +90,6 @@ class Vilt(_HubAnswerer):
     def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
         """Of logits (1, A) those of the named answers, (T,)."""
         return logits[0, [self._indices[self.known(answer).casefold()] for answer in answers]]
-
-    @torch.inference_mode()
-    def predict(self, image: Tensor, question: str) -> dict[str, float]:
-        """The probability of each answer for a prepared image; see `say`.
-
-        Raises:
-            InputError: the question cannot be read; see `score`.
-        """
-        return self.say(self.encode(image, [question])[0])
 
     def known(self, answer: str) -> str:
         """The answer in the network's spelling.
@@ -148,21 +135,17 @@ class Vilt(_HubAnswerer):
 class BlipAnswerer(_HubAnswerer):
     """Li et al., "BLIP", 2022: a decoder writes the answer word piece by word piece, so that any text can be one.
 
+    Its layers are the blocks of its vision transformer, the last one first.
+
     Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
         answers: none, as there is no list of what it can say.
-        layers: names to the blocks of its vision transformer; the first is the default, the last block.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
     """
 
     score_is = "log-probability"
     answers: tuple[str, ...] = ()
-    reshape = staticmethod(feature_maps)
 
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
-        super().__init__(name, network, tokenizer, geometry)
-        self.layers = numbered(network.vision_model.encoder.layers)
+        super().__init__(name, network, tokenizer, geometry, numbered(network.vision_model.encoder.layers))
 
     def encode(self, images: Tensor, _questions: Sequence[str]) -> list[Tensor]:
         """The images themselves: writing an answer and scoring it have no part in common."""
@@ -202,10 +185,6 @@ class BlipAnswerer(_HubAnswerer):
             output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=read)
             totals.append(output.logits[0].log_softmax(dim=1).gather(1, given[1:, None]).sum())
         return torch.stack(totals)
-
-    def predict(self, image: Tensor, question: str) -> dict[str, float]:
-        """The answers to a question about a prepared image; see `say`."""
-        return self.say(image, question)
 
     def known(self, answer: str) -> str:
         """The answer without needless spaces, in lower case.

@@ -6,6 +6,7 @@ from torchvision import models
 from demo.models.classification import Classifier
 from demo.models.downloads import File
 from demo.models.layers import numbered
+from demo.models.network import Geometry
 from demo.models.speed import quicken
 
 # The paper's networks, and what came after them.
@@ -121,10 +122,11 @@ def classifier(
         layers: as a `Classifier` has them; without them those of `LAYERS`.
     """
     network.eval().requires_grad_(False)
-    geometry = weights(architecture).transforms()
+    trained = weights(architecture).transforms()
     if layers is None:
         layers = _known_layers(architecture, network)
-    return Classifier(name, network, classes, layers, geometry.mean, geometry.std, side(architecture, network))
+    geometry = Geometry(side(architecture, network), trained.mean, trained.std)
+    return Classifier(name, network, classes, layers, geometry)
 
 
 def side(architecture: str, network: nn.Module) -> int:

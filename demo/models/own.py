@@ -16,7 +16,7 @@ from demo.models import imagenet
 from demo.models.classification import Classifier
 from demo.models.downloads import Downloads, Repository
 from demo.models.hub import open_geometry, open_network
-from demo.models.layers import feature_maps, find_layers
+from demo.models.layers import find_layers
 from explainers import gradcam_maps
 
 
@@ -84,9 +84,7 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
     except Exception as error:  # a folder of somebody's can be wrong in any way
         said = first_line(error)
         raise InputError(f"“{repository}” cannot be opened as an image classifier of transformers: {said}.") from error
-    return _with_layer(
-        Classifier(name, logits, classes, layers, geometry.mean, geometry.std, geometry.side), network, layer
-    )
+    return _with_layer(Classifier(name, logits, classes, layers, geometry), network, layer)
 
 
 class _Logits(nn.Module):
@@ -182,9 +180,10 @@ def _with_layer(model: Classifier, network: nn.Module, layer: str | None) -> Cla
     if not model.layers:
         raise InputError("No layer of the network gives feature maps that its scores depend on: name one by --layer.")
     try:
-        image = torch.zeros(1, 3, model.side, model.side, device=next(network.parameters()).device)
+        side = model.geometry.side
+        image = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
         first = next(iter(model.layers.values()))
-        maps = gradcam_maps(model.score(model.classes[0]), image, first, reshape=feature_maps)
+        maps = gradcam_maps(model.score(model.classes[0]), image, first, reshape=model.reshape)
         if maps.shape[-1] < 2:
             raise ValueError("its maps have a single cell")
     except ValueError as error:

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from demo.errors import InputError, unknown
 from demo.models.captioning import words
-from demo.models.classification import normalised, ranked
-from demo.models.layers import feature_maps
-from demo.models.resnet50 import BATCH, FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
+from demo.models.classification import ranked
+from demo.models.network import Network
+from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
@@ -90,21 +89,16 @@ class Fusion(nn.Module):
         return self.answer(self.dropout(joint))
 
 
-class Answerer:
+class Answerer(Network):
     """A network that gives a logit to each of its answers to a question about an image.
 
     Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
         answers: all that it can say.
-        layers: names to modules that Grad-CAM may look at; the first is the default.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
-        batch: how many photographs it takes at a time, where that is faster than one by one.
     """
 
     score_is = "logit"
-    reshape = staticmethod(feature_maps)
     batch = BATCH
+    _network: ResNet
 
     def __init__(
         self,
@@ -114,16 +108,11 @@ class Answerer:
         vocabulary: Sequence[str],
         answers: Sequence[str],
     ) -> None:
-        self.name = name
+        super().__init__(name, network, stages(network), GEOMETRY)
         self.answers = list(answers)
-        self.layers = stages(network)
-        self._network, self._fusion = network, fusion
+        self._fusion = fusion
         self._tokens = {word: token for token, word in enumerate(vocabulary)}
         self._indices = {answer: index for index, answer in enumerate(self.answers)}
-
-    def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        return normalised(photo, SIDE, MEAN, STD).to(self._fusion.answer.weight.device)
 
     def encode(self, images: Tensor, questions: Sequence[str]) -> list[Tensor]:
         """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
@@ -141,15 +130,6 @@ class Answerer:
     def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
         """Of logits (1, A) those of the named answers, (T,)."""
         return logits[0, [self._indices[self.known(answer)] for answer in answers]]
-
-    @torch.inference_mode()
-    def predict(self, image: Tensor, question: str) -> dict[str, float]:
-        """The probability of each answer for a prepared image, the most probable first; they sum to 1.
-
-        Raises:
-            InputError: the question cannot be read; see `score`.
-        """
-        return self.say(self.encode(image, [question])[0])
 
     def known(self, answer: str) -> str:
         """The answer in the network's spelling.
