@@ -60,8 +60,8 @@ class Classifier(Network):
         return ranked(logits[0].softmax(dim=0), self.classes)
 
     def scores(self, logits: Tensor, _text: str, names: Sequence[str]) -> Tensor:
-        """Of logits (1, C) those of the named classes, (T,)."""
-        return logits[0, [self._indices[self.known(name)] for name in names]]
+        """Of logits (1, C) those of the named classes in the network's spelling, (T,)."""
+        return logits[0, [self._indices[name] for name in names]]
 
     def known(self, name: str) -> str:
         """The class of that name, in its own spelling: capitals count only where they tell two classes apart.

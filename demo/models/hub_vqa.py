@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from demo.errors import InputError, unknown
+from demo.errors import InputError
 from demo.models.captioning import words
 from demo.models.classification import ranked
 from demo.models.hub import open_geometry, open_network, open_tokenizer, spelled
 from demo.models.layers import numbered, token_grid
 from demo.models.network import Geometry, Network
-from demo.models.vqa import MOST_WORDS, asked
+from demo.models.vqa import MOST_WORDS, ListAnswerer, asked
 
 BEAM = 5
 MOST_TOKENS = 10  # of an answer that is generated
@@ -25,48 +25,47 @@ class _HubAnswerer(Network):
     _network: Any
 
     def __init__(
-        self, name: str, network: Any, tokenizer: Any, geometry: Geometry, layers: dict[str, nn.Module]
+        self, name: str, network: Any, tokenizer: Any, geometry: Geometry, layers: dict[str, nn.Module], places: int
     ) -> None:
         super().__init__(name, network, layers, geometry)
-        self._tokenizer = tokenizer
+        self._tokenizer, self._places = tokenizer, places
 
     def ignored(self, question: str) -> list[str]:
         """The words of a question in which the network cannot read a piece."""
         return [word for word in dict.fromkeys(words(question)) if not self._readable(word)]
 
+    def read_question(self, question: str) -> Tensor:
+        """The word pieces of the question, int64 (1, L).
+
+        Raises:
+            InputError: it has no word that the network can read, or too many.
+        """
+        if not any(map(self._readable, asked(question))):
+            raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
+        pieces = self._tokenizer(" ".join(question.split()), return_tensors="pt")["input_ids"]
+        if (length := pieces.shape[1]) > self._places:
+            raise InputError(f"{self.name} reads at most {self._places} word pieces, the question has {length}.")
+        return pieces.to(self._network.device)
+
     def _readable(self, text: str) -> bool:
         pieces = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return bool(pieces) and self._tokenizer.unk_token_id not in pieces
 
-    def _question(self, question: str, most: int) -> Tensor:
-        """The word pieces of a question, int64 (1, L)."""
-        if not any(map(self._readable, asked(question))):
-            raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
-        pieces = self._tokenizer(" ".join(question.split()), return_tensors="pt")["input_ids"]
-        if pieces.shape[1] > most:
-            raise InputError(f"{self.name} reads at most {most} word pieces, the question has {pieces.shape[1]}.")
-        return pieces.to(self._network.device)
 
-
-class Vilt(_HubAnswerer):
+class Vilt(_HubAnswerer, ListAnswerer):
     """Kim et al., "ViLT", 2021: one transformer over word pieces and image patches, and a logit for each answer.
 
     Its layers are its blocks, the last but one first. After the last one only the first token is read, so that there
     its image tokens have no influence.
-
-    Attributes:
-        answers: all that it can say.
     """
-
-    score_is = "logit"
 
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
         # A block returns a tuple; what it returns is the output of its last part.
         blocks = [block.output for block in network.vilt.encoder.layer[:-1]]
-        super().__init__(name, network, tokenizer, geometry, numbered(blocks))
+        places = network.config.max_position_embeddings
+        super().__init__(name, network, tokenizer, geometry, numbered(blocks), places)
         labels = network.config.id2label
         self.answers = [labels[index] for index in range(len(labels))]
-        self._indices = {answer.casefold(): index for index, answer in enumerate(self.answers)}
 
     def reshape(self, tokens: Tensor) -> Tensor:
         """Tokens (B, N, K), those of the image last, to feature maps (B, K, h, w)."""
@@ -76,9 +75,9 @@ class Vilt(_HubAnswerer):
         """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
 
         Raises:
-            InputError: a question cannot be read; see `score`.
+            InputError: a question cannot be read; see `read_question`.
         """
-        return list(map(self._logits, images.split(1), map(self._read, questions)))
+        return list(map(self._logits, images.split(1), map(self.read_question, questions)))
 
     def say(self, logits: Tensor, _question: str = "") -> dict[str, float]:
         """The probability of each answer for logits (1, A), the most probable first.
@@ -86,35 +85,6 @@ class Vilt(_HubAnswerer):
         Each for itself, as the network was trained: they do not sum to 1.
         """
         return ranked(logits[0].sigmoid(), self.answers)
-
-    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
-        """Of logits (1, A) those of the named answers, (T,)."""
-        return logits[0, [self._indices[self.known(answer).casefold()] for answer in answers]]
-
-    def known(self, answer: str) -> str:
-        """The answer in the network's spelling.
-
-        Raises:
-            InputError: it cannot give that answer; the message offers the nearest ones.
-        """
-        spelled = " ".join(answer.casefold().split())
-        if spelled not in self._indices:
-            raise InputError(unknown(answer, self.name, "answer", self.answers))
-        return self.answers[self._indices[spelled]]
-
-    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
-        """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
-
-        Raises:
-            InputError: the question has no word that the network can read, or too many; or an answer is not known,
-                see `known`.
-        """
-        self._read(question)
-        known = [self.known(answer) for answer in answers]
-        return lambda image: self.scores(self.encode(image, [question])[0], question, known)
-
-    def _read(self, question: str) -> Tensor:
-        return self._question(question, self._network.config.max_position_embeddings)
 
     def _logits(self, image: Tensor, pieces: Tensor) -> Tensor:
         patches = self._patches(image)
@@ -145,7 +115,9 @@ class BlipAnswerer(_HubAnswerer):
     answers: tuple[str, ...] = ()
 
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
-        super().__init__(name, network, tokenizer, geometry, numbered(network.vision_model.encoder.layers))
+        layers = numbered(network.vision_model.encoder.layers)
+        places = network.config.text_config.max_position_embeddings
+        super().__init__(name, network, tokenizer, geometry, layers, places)
 
     def encode(self, images: Tensor, _questions: Sequence[str]) -> list[Tensor]:
         """The images themselves: writing an answer and scoring it have no part in common."""
@@ -156,10 +128,10 @@ class BlipAnswerer(_HubAnswerer):
         """The answers of a beam search for a prepared image and their probabilities, the most probable first.
 
         Raises:
-            InputError: the question cannot be read, see `score`; or the network says no word.
+            InputError: the question cannot be read, see `read_question`; or the network says no word.
         """
         said = self._network.generate(
-            input_ids=self._read(question),
+            input_ids=self.read_question(question),
             pixel_values=image,
             num_beams=BEAM,
             num_return_sequences=BEAM,
@@ -177,7 +149,7 @@ class BlipAnswerer(_HubAnswerer):
         """The scores (T,) of answers to a question about a prepared image; see `score`."""
         start = self._network.config.text_config.bos_token_id
         seen = self._network.vision_model(pixel_values=image)[0]
-        read = self._network.text_encoder(input_ids=self._read(question), encoder_hidden_states=seen)[0]
+        read = self._network.text_encoder(input_ids=self.read_question(question), encoder_hidden_states=seen)[0]
         totals = []
         for answer in answers:
             pieces = self._tokenizer(self.known(answer), add_special_tokens=False)["input_ids"]
@@ -206,15 +178,11 @@ class BlipAnswerer(_HubAnswerer):
         the end token left out.
 
         Raises:
-            InputError: the question has no word that the network can read, or too many; or an answer cannot be said,
-                see `known`.
+            InputError: the question cannot be read, see `read_question`; or an answer cannot be said, see `known`.
         """
-        self._read(question)
+        self.read_question(question)
         known = [self.known(answer) for answer in answers]
         return lambda image: self.scores(image, question, known)
-
-    def _read(self, question: str) -> Tensor:
-        return self._question(question, self._network.config.text_config.max_position_embeddings)
 
 
 def vilt(name: str, folder: Path, device: str) -> Vilt:

@@ -4,8 +4,9 @@ The "deeper LSTM + normalised CNN" of Lu et al. (2015), which the paper's sectio
 """
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -89,14 +90,57 @@ class Fusion(nn.Module):
         return self.answer(self.dropout(joint))
 
 
-class Answerer(Network):
+class ListAnswerer(Network):
     """A network that gives a logit to each of its answers to a question about an image.
 
     Attributes:
-        answers: all that it can say.
+        answers: the A answers, all that it can say.
     """
 
     score_is = "logit"
+    answers: Sequence[str]
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {answer.casefold(): index for index, answer in enumerate(self.answers)}
+
+    @abstractmethod
+    def read_question(self, question: str) -> Tensor:
+        """The question as the network takes it, int64 (1, L).
+
+        Raises:
+            InputError: it has no word that the network can read, or too many.
+        """
+
+    def known(self, answer: str) -> str:
+        """The answer in the network's spelling.
+
+        Raises:
+            InputError: it cannot give that answer; the message offers the nearest ones.
+        """
+        spelled = " ".join(answer.casefold().split())
+        if spelled not in self._indices:
+            raise InputError(unknown(answer, self.name, "answer", self.answers))
+        return self.answers[self._indices[spelled]]
+
+    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
+        """Of logits (1, A) those of the named answers in the network's spelling, (T,)."""
+        return logits[0, [self._indices[answer.casefold()] for answer in answers]]
+
+    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
+        """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
+
+        Raises:
+            InputError: the question cannot be read, see `read_question`; or an answer is not known, see `known`.
+        """
+        self.read_question(question)
+        known = [self.known(answer) for answer in answers]
+        return lambda image: self.scores(self.encode(image, [question])[0], question, known)
+
+
+class Answerer(ListAnswerer):
+    """The shipped encoder's features and a `Fusion`."""
+
     batch = BATCH
     _network: ResNet
 
@@ -112,55 +156,33 @@ class Answerer(Network):
         self.answers = list(answers)
         self._fusion = fusion
         self._tokens = {word: token for token, word in enumerate(vocabulary)}
-        self._indices = {answer: index for index, answer in enumerate(self.answers)}
 
     def encode(self, images: Tensor, questions: Sequence[str]) -> list[Tensor]:
         """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
 
         Raises:
-            InputError: a question cannot be read; see `score`.
+            InputError: a question cannot be read; see `read_question`.
         """
-        tokens = [torch.tensor([self._read(question)], device=images.device) for question in questions]
+        tokens = [self.read_question(question) for question in questions]
         return list(map(self._fusion, pooled(self._network, images).split(1), tokens))
 
     def say(self, logits: Tensor, _question: str = "") -> dict[str, float]:
         """The probability of each answer for logits (1, A), the most probable first; they sum to 1."""
         return ranked(logits[0].softmax(dim=0), self.answers)
 
-    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
-        """Of logits (1, A) those of the named answers, (T,)."""
-        return logits[0, [self._indices[self.known(answer)] for answer in answers]]
-
-    def known(self, answer: str) -> str:
-        """The answer in the network's spelling.
-
-        Raises:
-            InputError: it cannot give that answer; the message offers the nearest ones.
-        """
-        spelled = " ".join(answer.casefold().split())
-        if spelled not in self._indices:
-            raise InputError(unknown(answer, self.name, "answer", self.answers))
-        return spelled
-
     def ignored(self, question: str) -> list[str]:
         """The words of a question that the network does not know, and does not read."""
         return [word for word in dict.fromkeys(words(question)) if word not in self._tokens]
 
-    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
-        """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
+    def read_question(self, question: str) -> Tensor:
+        """The words of the question that the network knows, int64 (1, L).
 
         Raises:
-            InputError: the question has no word that the network knows, or more than 50 words; or an answer is not
-                known, see `known`.
+            InputError: there is none, or the question has more than 50 words.
         """
-        self._read(question)
-        known = [self.known(answer) for answer in answers]
-        return lambda image: self.scores(self.encode(image, [question])[0], question, known)
-
-    def _read(self, question: str) -> list[int]:
         if not (tokens := [self._tokens[word] for word in asked(question) if word in self._tokens]):
             raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
-        return tokens
+        return torch.tensor([tokens], device=self._fusion.answer.weight.device)
 
 
 def shipped_answerer(name: str, device: str) -> Answerer:
