@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from demo.images import open_photo
 from demo.models import available_device
-from demo.models.captioning import shipped_captioner, words
+from demo.models.captioning import shipped_captioner
+from demo.models.words import words
 from training.features import read_records
 
 # Words that an English sentence may well say twice.

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import load
-from demo.models.captioning import END, FEATURES, MOST_WORDS, UNKNOWN, WHOLE, Captioner, Decoder, beam_search, words
+from demo.models.captioning import END, FEATURES, UNKNOWN, WHOLE, Captioner, Decoder, beam_search
+from demo.models.words import MOST_WORDS, words
 from explainers import explain
 from training.captioner import say
 from training.cider import cider_d, inverse_frequencies, weigh

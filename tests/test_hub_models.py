@@ -15,10 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from demo.errors import InputError
-from demo.models.captioning import WHOLE, words
+from demo.models.captioning import WHOLE
 from demo.models.hub import spelled
 from demo.models.hub_captioning import blip_captioner, git_captioner, vit_gpt2_captioner
 from demo.models.hub_vqa import blip_answerer, vilt
+from demo.models.words import words
 from explainers import explain
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"

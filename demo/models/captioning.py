@@ -4,8 +4,6 @@ Vinyals et al., "Show and Tell", CVPR 2015; the kind of model that the paper's s
 """
 
 import json
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -17,6 +15,8 @@ from torchvision.models import ResNet
 from demo.errors import InputError, nearest
 from demo.models.network import Network
 from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
+from demo.models.words import joined, read
+from demo.models.words import words as words  # for the tab and the task
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
@@ -24,37 +24,7 @@ CARD = WEIGHTS.with_suffix(".json")
 END = 0
 UNKNOWN = -1
 WHOLE = -1
-MOST_WORDS = 50
 NAMED = 3  # unknown words in an error
-
-# Between spaces and punctuation: letters and digits, joined by hyphens and inner apostrophes; a possessive 's, which
-# is a word of its own in the field's tokenizer; and runs of anything else (emoji), which no vocabulary has.
-_WORD = re.compile(r"[^\W_]+(?:(?:-|'(?!s\b))[^\W_]+)*|'s\b|[^\w\s!-~\u2000-\u206f]+")
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation: "A dog's T-shirt!" is a, dog, 's, t-shirt."""
-    found = _WORD.findall(unicodedata.normalize("NFKC", text).replace("’", "'").lower())
-    return [word for word in found if not all(unicodedata.category(sign).startswith("P") for sign in word)]
-
-
-def joined(said: Sequence[str]) -> str:
-    """The caption that consists of these words."""
-    return " ".join(said).replace(" 's", "'s")
-
-
-def spoken(caption: str) -> list[str]:
-    """The words of a caption that is to be scored.
-
-    Raises:
-        InputError: it has none, or too many.
-    """
-    found = words(caption)
-    if not found:
-        raise InputError("The caption has no words: write what might be in the picture, in English.")
-    if len(found) > MOST_WORDS:
-        raise InputError(f"The caption has {len(found)} words, more than {MOST_WORDS}: shorten it.")
-    return found
 
 
 def check_positions(targets: Iterable[int], count: int) -> None:
@@ -244,7 +214,7 @@ class Captioner(Network):
         return joined([self.vocabulary[token - END - 1] for token in tokens])
 
     def _read(self, caption: str) -> list[int]:
-        said = spoken(caption)
+        said = read("caption", caption)
         if unknown := [word for word in dict.fromkeys(said) if word not in self._tokens]:
             others = f" and {len(unknown) - NAMED} more words" if len(unknown) > NAMED else ""
             raise InputError(

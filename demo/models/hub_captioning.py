@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from demo.errors import InputError
-from demo.models.captioning import WHOLE, check_positions, joined, spoken
+from demo.models.captioning import WHOLE, check_positions
 from demo.models.hub import open_geometry, open_network, open_tokenizer, spelled
 from demo.models.layers import numbered
 from demo.models.network import Geometry, Network
+from demo.models.words import joined, read
 
 BEAM = 3
 MOST_TOKENS = 30  # of a caption that is generated
@@ -68,7 +69,7 @@ class HubCaptioner(Network):
 
     def scores(self, image: Tensor, caption: str, targets: Sequence[int]) -> Tensor:
         """The scores (T,) of parts of a caption for a prepared image; see `score`."""
-        pieces, owners = self._pieces(spoken(caption))
+        pieces, owners = self._pieces(read("caption", caption))
         said = torch.tensor([self._start, *pieces], device=image.device)
         output = self._network(pixel_values=image, **{self._text_argument: said[None, :-1]})
         # The last ones: GIT has logits at the places of the image, too.
@@ -82,7 +83,7 @@ class HubCaptioner(Network):
         Raises:
             InputError: it cannot be scored; see `score`.
         """
-        said = spoken(caption)
+        said = read("caption", caption)
         self._pieces(said)
         return joined(said)
 
@@ -100,7 +101,7 @@ class HubCaptioner(Network):
             InputError: the caption has no word, too many, or one with signs that the network cannot read; or it has
                 no word at a position.
         """
-        said = spoken(caption)
+        said = read("caption", caption)
         self._pieces(said)
         check_positions(targets, len(said))
         return lambda image: self.scores(image, caption, targets)

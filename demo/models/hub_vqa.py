@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from demo.errors import InputError
-from demo.models.captioning import words
 from demo.models.classification import ranked
 from demo.models.hub import open_geometry, open_network, open_tokenizer, spelled
 from demo.models.layers import numbered, token_grid
 from demo.models.network import Geometry, Network
-from demo.models.vqa import MOST_WORDS, ListAnswerer, asked
+from demo.models.vqa import ListAnswerer
+from demo.models.words import MOST_WORDS, read, words
 
 BEAM = 5
 MOST_TOKENS = 10  # of an answer that is generated
@@ -40,7 +40,7 @@ class _HubAnswerer(Network):
         Raises:
             InputError: it has no word that the network can read, or too many.
         """
-        if not any(map(self._readable, asked(question))):
+        if not any(map(self._readable, read("question", question))):
             raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
         pieces = self._tokenizer(" ".join(question.split()), return_tensors="pt")["input_ids"]
         if (length := pieces.shape[1]) > self._places:

@@ -17,29 +17,13 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from demo.errors import InputError, unknown
-from demo.models.captioning import words
 from demo.models.classification import ranked
 from demo.models.network import Network
 from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
+from demo.models.words import read, words
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
-
-MOST_WORDS = 50
-
-
-def asked(question: str) -> list[str]:
-    """The words of a question.
-
-    Raises:
-        InputError: it has none, or too many.
-    """
-    found = words(question)
-    if not found:
-        raise InputError("There is no question: ask something about the photograph, in English.")
-    if len(found) > MOST_WORDS:
-        raise InputError(f"The question has {len(found)} words, more than {MOST_WORDS}: shorten it.")
-    return found
 
 
 def suggest(*texts: str) -> list[str]:
@@ -180,7 +164,7 @@ class Answerer(ListAnswerer):
         Raises:
             InputError: there is none, or the question has more than 50 words.
         """
-        if not (tokens := [self._tokens[word] for word in asked(question) if word in self._tokens]):
+        if not (tokens := [self._tokens[word] for word in read("question", question) if word in self._tokens]):
             raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
         return torch.tensor([tokens], device=self._fusion.answer.weight.device)
 
