@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from demo.errors import InputError
 from demo.models.captioning import WHOLE, check_positions
-from demo.models.hub import open_geometry, open_network, open_tokenizer, spelled
+from demo.models.hub import open_all, spelled
 from demo.models.layers import numbered
 from demo.models.network import Geometry, Network
 from demo.models.words import joined, read
@@ -127,33 +127,20 @@ class HubCaptioner(Network):
 
 def blip_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """Li et al., "BLIP", 2022."""
-    from transformers import BlipForConditionalGeneration
-
-    network = open_network(BlipForConditionalGeneration, folder, device)
-    blocks = network.vision_model.encoder.layers
-    start = network.config.text_config.bos_token_id
-    return _captioner(name, folder, network, blocks, "input_ids", start)
+    network, tokenizer, geometry = open_all("BlipForConditionalGeneration", folder, device)
+    blocks, start = network.vision_model.encoder.layers, network.config.text_config.bos_token_id
+    return HubCaptioner(name, network, tokenizer, geometry, blocks, "input_ids", start)
 
 
 def git_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """Wang et al., "GIT: A Generative Image-to-text Transformer", 2022."""
-    from transformers import GitForCausalLM
-
-    network = open_network(GitForCausalLM, folder, device)
-    blocks = network.git.image_encoder.vision_model.encoder.layers
-    return _captioner(name, folder, network, blocks, "input_ids", network.config.bos_token_id)
+    network, tokenizer, geometry = open_all("GitForCausalLM", folder, device)
+    blocks, start = network.git.image_encoder.vision_model.encoder.layers, network.config.bos_token_id
+    return HubCaptioner(name, network, tokenizer, geometry, blocks, "input_ids", start)
 
 
 def vit_gpt2_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """A ViT whose tokens a GPT-2 attends to; both trained before, joined and trained on COCO."""
-    from transformers import VisionEncoderDecoderModel
-
-    network = open_network(VisionEncoderDecoderModel, folder, device)
+    network, tokenizer, geometry = open_all("VisionEncoderDecoderModel", folder, device)
     start = network.generation_config.decoder_start_token_id or network.config.decoder_start_token_id
-    return _captioner(name, folder, network, network.encoder.layers, "decoder_input_ids", start)
-
-
-def _captioner(
-    name: str, folder: Path, network: Any, blocks: Sequence[nn.Module], text_argument: str, start: int
-) -> HubCaptioner:
-    return HubCaptioner(name, network, open_tokenizer(folder), open_geometry(folder), blocks, text_argument, start)
+    return HubCaptioner(name, network, tokenizer, geometry, network.encoder.layers, "decoder_input_ids", start)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from demo.errors import InputError
 from demo.models.classification import ranked
-from demo.models.hub import open_geometry, open_network, open_tokenizer, spelled
+from demo.models.hub import open_all, spelled
 from demo.models.layers import numbered, token_grid
 from demo.models.network import Geometry, Network
 from demo.models.vqa import ListAnswerer
@@ -186,14 +186,8 @@ class BlipAnswerer(_HubAnswerer):
 
 
 def vilt(name: str, folder: Path, device: str) -> Vilt:
-    from transformers import ViltForQuestionAnswering
-
-    network = open_network(ViltForQuestionAnswering, folder, device)
-    return Vilt(name, network, open_tokenizer(folder), open_geometry(folder))
+    return Vilt(name, *open_all("ViltForQuestionAnswering", folder, device))
 
 
 def blip_answerer(name: str, folder: Path, device: str) -> BlipAnswerer:
-    from transformers import BlipForQuestionAnswering
-
-    network = open_network(BlipForQuestionAnswering, folder, device)
-    return BlipAnswerer(name, network, open_tokenizer(folder), open_geometry(folder))
+    return BlipAnswerer(name, *open_all("BlipForQuestionAnswering", folder, device))

@@ -62,8 +62,6 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
     Raises:
         InputError: there is no such model, or it does not fit together.
     """
-    from transformers import AutoModelForImageClassification
-
     folder = Path(repository)
     name = folder.resolve().name
     if folder.is_file():
@@ -75,7 +73,7 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
         Downloads().fetch(source, repository)
         folder = source.folder
     try:
-        network = open_network(AutoModelForImageClassification, folder, device)
+        network = open_network("AutoModelForImageClassification", folder, device)
         geometry = open_geometry(folder)
         logits = _Logits(network)
         layers = _found_layers(network, logits, geometry.side)
