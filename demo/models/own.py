@@ -137,6 +137,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"“{path}” is not a safetensors file: save the state dict with safetensors.torch.save_file."
         ) from None
+    except OSError as error:
+        raise InputError(f"“{path}” cannot be read: {first_line(error)}.") from None
 
 
 def _untrained(architecture: str, classes: int, state: dict[str, Tensor]) -> nn.Module:
@@ -157,7 +159,7 @@ def _check_fit(
         kind = "lacks" if odd[0] in expected else "has, unlike it,"
         raise InputError(f"“{weights}” is not a {architecture}: it {kind} “{odd[0]}”. Give --arch the right name.")
     differing = [name for name in expected if expected[name].shape != state[name].shape]
-    heads = [name for name in differing if len(expected[name]) == classes]
+    heads = [name for name in differing if expected[name].shape[:1] == (classes,) and state[name].ndim]
     if differing and len(heads) == len(differing):
         raise InputError(f"“{weights}” is for {len(state[heads[0]])} classes, but “{labels}” names {classes}.")
     if differing:
