@@ -169,7 +169,7 @@ class Captioner(Network):
         """The pooled features of each of the images (B, 3, H, W): B times (1, 2048)."""
         return list(pooled(self._network, images).split(1))
 
-    def say(self, features: Tensor, _text: str = "") -> dict[str, float]:
+    def say(self, features: Tensor, _text: str) -> dict[str, float]:
         """The captions of the beam for pooled features (1, 2048), best first, each with its score (see `score`).
 
         The best has the highest mean log-probability per word, so a shorter one below it may have a higher score.

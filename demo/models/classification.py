@@ -55,7 +55,7 @@ class Classifier(Network):
         """The logits of each of the images (B, 3, H, W): B times (1, C)."""
         return list(self._network(images).split(1))
 
-    def say(self, logits: Tensor, _text: str = "") -> dict[str, float]:
+    def say(self, logits: Tensor, _text: str) -> dict[str, float]:
         """The probability of each class for logits (1, C), the most probable first; they sum to 1."""
         return ranked(logits[0].softmax(dim=0), self.classes)
 

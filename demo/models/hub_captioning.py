@@ -49,7 +49,7 @@ class HubCaptioner(Network):
         return list(images.split(1))
 
     @torch.inference_mode()
-    def say(self, image: Tensor, _text: str = "") -> dict[str, float]:
+    def say(self, image: Tensor, _text: str) -> dict[str, float]:
         """The captions of a beam search for a prepared image, best first, each with its score (see `score`).
 
         Raises:

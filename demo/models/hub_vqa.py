@@ -79,7 +79,7 @@ class Vilt(_HubAnswerer, ListAnswerer):
         """
         return list(map(self._logits, images.split(1), map(self.read_question, questions)))
 
-    def say(self, logits: Tensor, _question: str = "") -> dict[str, float]:
+    def say(self, logits: Tensor, _question: str) -> dict[str, float]:
         """The probability of each answer for logits (1, A), the most probable first.
 
         Each for itself, as the network was trained: they do not sum to 1.
@@ -149,12 +149,12 @@ class BlipAnswerer(_HubAnswerer):
         """The scores (T,) of answers to a question about a prepared image; see `score`."""
         start = self._network.config.text_config.bos_token_id
         seen = self._network.vision_model(pixel_values=image)[0]
-        read = self._network.text_encoder(input_ids=self.read_question(question), encoder_hidden_states=seen)[0]
+        encoded = self._network.text_encoder(input_ids=self.read_question(question), encoder_hidden_states=seen)[0]
         totals = []
         for answer in answers:
             pieces = self._tokenizer(self.known(answer), add_special_tokens=False)["input_ids"]
             given = torch.tensor([start, *pieces], device=image.device)
-            output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=read)
+            output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=encoded)
             totals.append(output.logits[0].log_softmax(dim=1).gather(1, given[1:, None]).sum())
         return torch.stack(totals)
 

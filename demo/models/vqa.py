@@ -150,7 +150,7 @@ class Answerer(ListAnswerer):
         tokens = [self.read_question(question) for question in questions]
         return list(map(self._fusion, pooled(self._network, images).split(1), tokens))
 
-    def say(self, logits: Tensor, _question: str = "") -> dict[str, float]:
+    def say(self, logits: Tensor, _question: str) -> dict[str, float]:
         """The probability of each answer for logits (1, A), the most probable first; they sum to 1."""
         return ranked(logits[0].softmax(dim=0), self.answers)
 
