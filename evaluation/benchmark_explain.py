@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCam
 from torchvision import models
 
-from demo.models.resnet50 import SIDE, as_published, encoder
+from demo.models.resnet50 import GEOMETRY, as_published, encoder
 from explainers import explain
 
 NETWORKS = {
@@ -143,7 +143,7 @@ def main() -> None:
                 cells += [f"{column[method]:.3f}", f"{column[method] / floor:.2f}"]
             print(f"| {name} | {method} | {' | '.join(cells)} |")
 
-    image = torch.randn(1, 3, SIDE, SIDE)
+    image = torch.randn(1, 3, GEOMETRY.side, GEOMETRY.side)
     seconds = medians(
         {
             f"as published | {FLOOR}": forward_and_backward(as_published(), image),

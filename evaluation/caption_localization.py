@@ -34,7 +34,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from demo.models import available_device
-from demo.models.captioning import shipped_captioner, words
+from demo.models.captioning import shipped_captioner
+from demo.models.words import words
 from explainers import explain, gradcam_maps
 
 # A word depends on what was said before it, not on what follows.

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from demo.images import open_photo
 from demo.models import available_device
-from demo.models.captioning import shipped_captioner, words
+from demo.models.captioning import shipped_captioner
+from demo.models.words import words
 from training.features import read_records
 
 # Words that an English sentence may well say twice.
@@ -67,7 +68,7 @@ def main() -> None:
     captions = []
     for record in tqdm(records, unit="pictures"):
         photo = open_photo(args.data / "flickr8k" / "images" / record["image"])
-        captions.append(model.predict(model.prepare(photo))[0][0])
+        captions.append(next(iter(model.predict(model.prepare(photo)))))
     references = [record["captions"] for record in records]
     print(f"{len(records)} pictures")
     for name, value in (scores(captions, references) | variety(captions)).items():

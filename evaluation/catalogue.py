@@ -24,9 +24,9 @@ from torchvision import models
 
 from demo.models import Model, catalog, imagenet, load
 from demo.models.captioning import WHOLE
-from demo.models.hub import Geometry
 from demo.models.hub_captioning import HubCaptioner
 from demo.models.hub_vqa import BlipAnswerer, Vilt
+from demo.models.network import Geometry
 from explainers import explain
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"

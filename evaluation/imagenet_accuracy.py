@@ -16,13 +16,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from torchvision.transforms import v2
 
-from demo.models.classification import squash
-from demo.models.resnet50 import MEAN, SIDE, STD, WEIGHTS, resnet50_v1
+from demo.models.network import squash
+from demo.models.resnet50 import GEOMETRY, WEIGHTS, resnet50_v1
 
 GEOMETRIES = {
     "resize 256, crop 224": v2.Compose([v2.Resize(256, v2.InterpolationMode.BICUBIC), v2.CenterCrop(224)]),
     "whole photo squashed to 224": lambda photo: squash(photo, 224),
-    f"whole photo squashed to {SIDE}": lambda photo: squash(photo, SIDE),
+    f"whole photo squashed to {GEOMETRY.side}": lambda photo: squash(photo, GEOMETRY.side),
 }
 
 
@@ -35,7 +35,9 @@ def main() -> None:
     network = resnet50_v1()
     network.load_state_dict(load_file(args.weights), strict=True)
     network.eval()
-    to_tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
+    to_tensor = v2.Compose(
+        [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(GEOMETRY.mean, GEOMETRY.std)]
+    )
 
     records = [json.loads(line) for line in (args.data / "records.jsonl").read_text().splitlines()]
     truth = torch.tensor([record["class_index"] for record in records])

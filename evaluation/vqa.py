@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from demo.models.classification import normalised
-from demo.models.resnet50 import MEAN, SIDE, STD, encoder, pooled
+from demo.models.resnet50 import GEOMETRY, encoder, pooled
 from demo.models.vqa import WEIGHTS
 from training.vqa import answer, credit, make_examples, read_features, read_pairs, read_run, require_complete
 
@@ -76,7 +75,7 @@ def main() -> None:
     fusion, vocabulary, without = read_run(WEIGHTS.parent)
     examples = make_examples(pairs, starts, vocabulary)
     with torch.inference_mode():
-        grey = pooled(encoder("cpu"), normalised(Image.new("RGB", (SIDE, SIDE), GREY), SIDE, MEAN, STD))
+        grey = pooled(encoder("cpu"), GEOMETRY.normalised(Image.new("RGB", (1, 1), GREY)))
     with_grey = torch.cat([features, grey.half()[:, None].expand(-1, 2, -1)])
     generator = np.random.default_rng(0)
     print("\nanswers that change     with a grey image   with another photograph")

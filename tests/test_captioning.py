@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import load
-from demo.models.captioning import END, FEATURES, MOST_WORDS, UNKNOWN, WHOLE, Captioner, Decoder, beam_search, words
+from demo.models.captioning import END, FEATURES, UNKNOWN, WHOLE, Captioner, Decoder, beam_search
+from demo.models.words import MOST_WORDS, words
 from explainers import explain
 from training.captioner import say
 from training.cider import cider_d, inverse_frequencies, weigh
@@ -157,9 +158,9 @@ def test_no_caption_says_three_words_twice(beam):
 def test_predictions_are_captions_with_the_scores_that_are_explained(model):
     captions = model.predict(IMAGE)
     assert len(captions) == 3
-    for caption, score in captions:
+    for caption, score in captions.items():
         assert model.score(caption, WHOLE)(IMAGE).item() == pytest.approx(score, abs=1e-4)
-    assert model.predict(IMAGE) == captions
+    assert list(model.predict(IMAGE).items()) == list(captions.items())
 
 
 @pytest.mark.parametrize(
@@ -260,13 +261,13 @@ def test_the_shipped_captioner_is_small_frozen_and_reads_its_own_captions(shippe
     for word in shipped.vocabulary:
         assert words(word) == [word]
     image = shipped.prepare(open_photo(EXAMPLES / "zebra_elephant.jpg"))
-    for caption, score in shipped.predict(image):
+    for caption, score in shipped.predict(image).items():
         assert shipped.score(caption, WHOLE)(image).item() == pytest.approx(score, abs=1e-3)
 
 
 def test_different_pictures_have_different_captions(shipped):
     files = ("zebra_elephant.jpg", "garden.jpg", "cat.jpg", "palace.jpg", "astronaut.jpg")
-    captions = [shipped.predict(shipped.prepare(open_photo(EXAMPLES / file)))[0][0] for file in files]
+    captions = [next(iter(shipped.predict(shipped.prepare(open_photo(EXAMPLES / file))))) for file in files]
     assert len(set(captions)) == len(files)
     assert "zebra" in captions[0] or "elephant" in captions[0]
 

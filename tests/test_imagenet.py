@@ -60,7 +60,7 @@ def test_each_explains_a_photograph_at_its_last_feature_maps(architecture):
     network = built(architecture)
     model = imagenet.classifier(architecture, architecture, network, classes)
     assert next(iter(model.layers)) == layer
-    noise = torch.rand(1, 3, model.side, model.side, requires_grad=True)
+    noise = torch.rand(1, 3, model.geometry.side, model.geometry.side, requires_grad=True)
     assert list(model.layers.items()) == list(find_layers(network, lambda: network(noise)[0]).items())
     image = model.prepare(Image.open(PHOTO))
     side = 299 if architecture == "inception_v3" else 224

@@ -30,6 +30,8 @@ def folder(tmp_path):
     state = get_model("resnet18", num_classes=3).state_dict()
     save_file(state, tmp_path / "mine.safetensors")
     torch.save(state, tmp_path / "mine.pth")
+    save_file(state | {"bn1.num_batches_tracked": torch.zeros(1)}, tmp_path / "counted.safetensors")
+    save_file(state | {"fc.bias": torch.tensor(0.0)}, tmp_path / "scalar.safetensors")
     return tmp_path
 
 
@@ -71,6 +73,16 @@ def test_googlenet_with_and_without_what_is_for_training_only(folder, auxiliary)
     [
         ("none.safetensors", "resnet18", "labels.txt", None, "There is no file “.*none.safetensors”"),
         ("mine.pth", "resnet18", "labels.txt", None, "is not a safetensors file: save the state dict with"),
+        pytest.param(
+            "/proc/self/status",
+            "resnet18",
+            "labels.txt",
+            None,
+            "“/proc/self/status” cannot be read: No such device",
+            marks=pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a file of Linux"),
+        ),
+        ("counted.safetensors", "resnet18", "labels.txt", None, r"its “bn1.num_batches_tracked” is \(1,\), not \(\)"),
+        ("scalar.safetensors", "resnet18", "labels.txt", None, r"its “fc.bias” is \(\), not \(3,\)"),
         ("mine.safetensors", "resnet50", "labels.txt", None, "is not a resnet50: it lacks “layer1.0.bn3.bias”"),
         ("mine.safetensors", "vgg11", "labels.txt", None, "is not a vgg11"),
         ("mine.safetensors", "renset18", "labels.txt", None, "no classifier “renset18”. It has resnet18"),

@@ -33,7 +33,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from demo.models import available_device
-from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_search, words
+from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_search
+from demo.models.words import words
 from training.cider import cider_d, inverse_frequencies, weigh
 from training.features import cached, read_records
 from training.loop import train_stage

@@ -6,8 +6,8 @@
 The network is the first version of ResNet-50: its stride of 2 sits on the first 1x1 convolution of a stage,
 where torchvision has it on the 3x3 one; `demo.models.resnet50` builds it that way. Batch norm is the same
 function after folding the convolutions' biases and the other epsilon into its statistics. The network was
-made for BGR in 0..255 minus a mean; the first convolution is rewritten for (RGB / 255 - MEAN) / STD of
-`demo.models.resnet50`.
+made for BGR in 0..255 minus a mean; the first convolution is rewritten for (RGB / 255 - mean) / std of
+`demo.models.resnet50.GEOMETRY`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from demo.models.resnet50 import STD, resnet50_v1
+from demo.models.resnet50 import GEOMETRY, resnet50_v1
 
 TARBALL_SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
 KERAS_EPSILON = 1e-3
@@ -77,7 +77,7 @@ def convert(keras: dict[str, Tensor]) -> dict[str, Tensor]:
 
     # bgr * 255 - mean_bgr, written as a factor on (rgb - mean) / std; the two means are the same numbers.
     from_bgr = state["conv1.weight"].flip(1)
-    state["conv1.weight"] = from_bgr * (255 * torch.tensor(STD)).reshape(1, 3, 1, 1)
+    state["conv1.weight"] = from_bgr * (255 * torch.tensor(GEOMETRY.std)).reshape(1, 3, 1, 1)
     return state
 
 

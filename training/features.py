@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from demo.images import open_photo
 from demo.models import available_device
-from demo.models.classification import normalised
-from demo.models.resnet50 import FEATURES, MEAN, SIDE, STD, encoder, pooled
+from demo.models.resnet50 import FEATURES, GEOMETRY, encoder, pooled
 
 BATCH = 8
 
@@ -54,7 +53,7 @@ def encode(data: Path, cache: Path, folder: str, mirrored: bool, field: str | No
             photos = [open_photo(data / folder / "images" / records[i]["image"]) for i in batch]
             if mirrored:
                 photos = [ImageOps.mirror(photo) for photo in photos]
-            images = torch.cat([normalised(photo, SIDE, MEAN, STD) for photo in photos]).to(device)
+            images = torch.cat([GEOMETRY.normalised(photo) for photo in photos]).to(device)
             features[batch] = pooled(network, images).half().cpu().numpy()
             progress.update(len(batch))
 

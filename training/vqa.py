@@ -30,8 +30,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from demo.models import available_device
-from demo.models.captioning import words
 from demo.models.vqa import CARD, WEIGHTS, Fusion
+from demo.models.words import words
 from training.features import cached
 from training.loop import train_stage
 from training.vqa_data import Pair

@@ -4,21 +4,19 @@ Vinyals et al., "Show and Tell", CVPR 2015; the kind of model that the paper's s
 """
 
 import json
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from demo.errors import InputError, nearest
-from demo.models.classification import normalised
-from demo.models.layers import feature_maps
-from demo.models.resnet50 import BATCH, FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
+from demo.models.network import Network
+from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
+from demo.models.words import joined, read
+from demo.models.words import words as words  # for the tab and the task
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
@@ -26,37 +24,7 @@ CARD = WEIGHTS.with_suffix(".json")
 END = 0
 UNKNOWN = -1
 WHOLE = -1
-MOST_WORDS = 50
 NAMED = 3  # unknown words in an error
-
-# Between spaces and punctuation: letters and digits, joined by hyphens and inner apostrophes; a possessive 's, which
-# is a word of its own in the field's tokenizer; and runs of anything else (emoji), which no vocabulary has.
-_WORD = re.compile(r"[^\W_]+(?:(?:-|'(?!s\b))[^\W_]+)*|'s\b|[^\w\s!-~\u2000-\u206f]+")
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation: "A dog's T-shirt!" is a, dog, 's, t-shirt."""
-    found = _WORD.findall(unicodedata.normalize("NFKC", text).replace("’", "'").lower())
-    return [word for word in found if not all(unicodedata.category(sign).startswith("P") for sign in word)]
-
-
-def joined(said: Sequence[str]) -> str:
-    """The caption that consists of these words."""
-    return " ".join(said).replace(" 's", "'s")
-
-
-def spoken(caption: str) -> list[str]:
-    """The words of a caption that is to be scored.
-
-    Raises:
-        InputError: it has none, or too many.
-    """
-    found = words(caption)
-    if not found:
-        raise InputError("The caption has no words: write what might be in the picture, in English.")
-    if len(found) > MOST_WORDS:
-        raise InputError(f"The caption has {len(found)} words, more than {MOST_WORDS}: shorten it.")
-    return found
 
 
 def check_positions(targets: Iterable[int], count: int) -> None:
@@ -177,41 +145,31 @@ def _repeating(tokens: list[int]) -> list[int]:
     return [c for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False) if [a, b] == tokens[-2:]]
 
 
-class Captioner:
+class Captioner(Network):
     """A network that gives a log-probability to each word of any caption over its vocabulary.
 
     Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
         vocabulary: the V words it knows.
-        layers: names to modules that Grad-CAM may look at; the first is the default.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
-        batch: how many photographs it takes at a time, where that is faster than one by one.
     """
 
     score_is = "log-probability"
-    reshape = staticmethod(feature_maps)
     batch = BATCH
+    _network: ResNet
 
     def __init__(
         self, name: str, network: ResNet, decoder: Decoder, vocabulary: Sequence[str], beam: int, limit: int
     ) -> None:
-        self.name = name
+        super().__init__(name, network, stages(network), GEOMETRY)
         self.vocabulary = list(vocabulary)
-        self.layers = stages(network)
-        self._network, self._decoder = network, decoder
+        self._decoder = decoder
         self._beam, self._limit = beam, limit
         self._tokens = {word: token for token, word in enumerate(self.vocabulary, start=END + 1)}
-
-    def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        return normalised(photo, SIDE, MEAN, STD).to(self._decoder.bias.device)
 
     def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
         """The pooled features of each of the images (B, 3, H, W): B times (1, 2048)."""
         return list(pooled(self._network, images).split(1))
 
-    def say(self, features: Tensor, _text: str = "") -> dict[str, float]:
+    def say(self, features: Tensor, _text: str) -> dict[str, float]:
         """The captions of the beam for pooled features (1, 2048), best first, each with its score (see `score`).
 
         The best has the highest mean log-probability per word, so a shorter one below it may have a higher score.
@@ -225,11 +183,6 @@ class Captioner:
         logits = self._decoder(features, given[None, :-1])[0]
         each = logits.log_softmax(dim=1).gather(1, given[:, None])[:, 0]
         return torch.stack([each.sum() if target == WHOLE else each[target] for target in targets])
-
-    @torch.inference_mode()
-    def predict(self, image: Tensor) -> list[tuple[str, float]]:
-        """The captions of the beam for a prepared image, with their scores; see `say`."""
-        return list(self.say(pooled(self._network, image)).items())
 
     def known(self, caption: str) -> str:
         """The caption in the network's spelling: its words alone, in lower case.
@@ -261,7 +214,7 @@ class Captioner:
         return joined([self.vocabulary[token - END - 1] for token in tokens])
 
     def _read(self, caption: str) -> list[int]:
-        said = spoken(caption)
+        said = read("caption", caption)
         if unknown := [word for word in dict.fromkeys(said) if word not in self._tokens]:
             others = f" and {len(unknown) - NAMED} more words" if len(unknown) > NAMED else ""
             raise InputError(

@@ -1,25 +1,11 @@
 """What the models of the Hugging Face hub have in common: opening one that is here, and its geometry."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
-from demo.models.classification import normalised
-
-
-class Geometry(NamedTuple):
-    """How a network takes a photograph: the side of its square in pixels, and mean and deviation of rgb in 0..1."""
-
-    side: int
-    mean: list[float]
-    std: list[float]
-
-    def prepare(self, photo: Image.Image, device: str) -> Tensor:
-        """The whole photograph, squashed and normalised, float32 (1, 3, side, side)."""
-        return normalised(photo, self.side, self.mean, self.std).to(device)
-
+from demo.models.network import Geometry
 
 # Safe tensors alone, float32, no code from the hub, and no network: what is opened is here already. Attention is
 # computed step by step, because the fused kernels have no gradient everywhere.
@@ -32,27 +18,38 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def open_network(model_class: Any, folder: Path, device: str) -> Any:
-    """A network of transformers, frozen and in evaluation mode, from a folder.
+def open_all(model_class: str, folder: Path, device: str) -> tuple[Any, Any, Geometry]:
+    """The network of a model that is here, its tokenizer and its geometry.
+
+    The network is frozen and in evaluation mode. The tokenizer says where in the text its tokens are.
+
+    Args:
+        model_class: the name of a class of transformers.
+
+    Raises:
+        ValueError: the weights are not all there, or it does not take square pictures.
+    """
+    from transformers import AutoTokenizer
+
+    network = open_network(model_class, folder, device)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True, trust_remote_code=False)
+    return network, tokenizer, open_geometry(folder)
+
+
+def open_network(model_class: str, folder: Path, device: str) -> Any:
+    """A network of the named class of transformers, frozen and in evaluation mode, from a folder.
 
     Raises:
         ValueError: its weights are not all there.
     """
-    from transformers.utils import logging
+    import transformers  # takes seconds, and most who start the demo need none of it
 
-    logging.disable_progress_bar()
-    network, found = model_class.from_pretrained(folder, output_loading_info=True, **_OPTIONS)
+    transformers.utils.logging.disable_progress_bar()
+    network, found = getattr(transformers, model_class).from_pretrained(folder, output_loading_info=True, **_OPTIONS)
     # A decoder attends to the encoder's tokens, and its pooler is often left out.
     if missing := [name for name in found["missing_keys"] if not name.startswith("encoder.pooler.")]:
         raise ValueError(f"its weights lack {min(missing)}")
     return network.to(device).eval().requires_grad_(False)
-
-
-def open_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model that is here; one that says where in the text its tokens are."""
-    from transformers import AutoTokenizer  # takes seconds, and most who start the demo need none of it
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True, trust_remote_code=False)
 
 
 def spelled(tokenizer: Any, pieces: Tensor) -> list[str]:

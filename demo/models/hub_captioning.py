@@ -7,32 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from demo.errors import InputError
-from demo.models.captioning import WHOLE, check_positions, joined, spoken
-from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer, spelled
-from demo.models.layers import feature_maps, numbered
+from demo.models.captioning import WHOLE, check_positions
+from demo.models.hub import open_all, spelled
+from demo.models.layers import numbered
+from demo.models.network import Geometry, Network
+from demo.models.words import joined, read
 
 BEAM = 3
 MOST_TOKENS = 30  # of a caption that is generated
 MOST_PIECES = 200  # of a caption that is written; GPT-2 has places for 1024, BERT for 512
 
 
-class HubCaptioner:
+class HubCaptioner(Network):
     """A network that gives a log-probability to each word piece of any caption.
 
-    Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
-        layers: names to the blocks of its vision transformer; the first is the default, the last block.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+    Its layers are the blocks of its vision transformer, the last one first.
     """
 
     score_is = "log-probability"
-    reshape = staticmethod(feature_maps)
-    batch = 1
+    _network: Any
 
     def __init__(
         self,
@@ -44,21 +40,16 @@ class HubCaptioner:
         text_argument: str,
         start: int,
     ) -> None:
-        self.name = name
-        self.layers = numbered(blocks)
-        self._network, self._tokenizer, self._geometry = network, tokenizer, geometry
+        super().__init__(name, network, numbered(blocks), geometry)
+        self._tokenizer = tokenizer
         self._text_argument, self._start = text_argument, start
-
-    def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        return self._geometry.prepare(photo, self._network.device)
 
     def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
         """The images themselves: generating a caption and scoring it have no part in common."""
         return list(images.split(1))
 
     @torch.inference_mode()
-    def say(self, image: Tensor, _text: str = "") -> dict[str, float]:
+    def say(self, image: Tensor, _text: str) -> dict[str, float]:
         """The captions of a beam search for a prepared image, best first, each with its score (see `score`).
 
         Raises:
@@ -78,7 +69,7 @@ class HubCaptioner:
 
     def scores(self, image: Tensor, caption: str, targets: Sequence[int]) -> Tensor:
         """The scores (T,) of parts of a caption for a prepared image; see `score`."""
-        pieces, owners = self._pieces(spoken(caption))
+        pieces, owners = self._pieces(read("caption", caption))
         said = torch.tensor([self._start, *pieces], device=image.device)
         output = self._network(pixel_values=image, **{self._text_argument: said[None, :-1]})
         # The last ones: GIT has logits at the places of the image, too.
@@ -86,17 +77,13 @@ class HubCaptioner:
         owner = torch.tensor(owners, device=image.device)
         return torch.stack([(each if target == WHOLE else each[owner == target]).sum() for target in targets])
 
-    def predict(self, image: Tensor) -> list[tuple[str, float]]:
-        """The captions for a prepared image, with their scores; see `say`."""
-        return list(self.say(image).items())
-
     def known(self, caption: str) -> str:
         """The caption's words alone, in lower case.
 
         Raises:
             InputError: it cannot be scored; see `score`.
         """
-        said = spoken(caption)
+        said = read("caption", caption)
         self._pieces(said)
         return joined(said)
 
@@ -114,7 +101,7 @@ class HubCaptioner:
             InputError: the caption has no word, too many, or one with signs that the network cannot read; or it has
                 no word at a position.
         """
-        said = spoken(caption)
+        said = read("caption", caption)
         self._pieces(said)
         check_positions(targets, len(said))
         return lambda image: self.scores(image, caption, targets)
@@ -140,33 +127,20 @@ class HubCaptioner:
 
 def blip_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """Li et al., "BLIP", 2022."""
-    from transformers import BlipForConditionalGeneration
-
-    network = open_network(BlipForConditionalGeneration, folder, device)
-    blocks = network.vision_model.encoder.layers
-    start = network.config.text_config.bos_token_id
-    return _captioner(name, folder, network, blocks, "input_ids", start)
+    network, tokenizer, geometry = open_all("BlipForConditionalGeneration", folder, device)
+    blocks, start = network.vision_model.encoder.layers, network.config.text_config.bos_token_id
+    return HubCaptioner(name, network, tokenizer, geometry, blocks, "input_ids", start)
 
 
 def git_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """Wang et al., "GIT: A Generative Image-to-text Transformer", 2022."""
-    from transformers import GitForCausalLM
-
-    network = open_network(GitForCausalLM, folder, device)
-    blocks = network.git.image_encoder.vision_model.encoder.layers
-    return _captioner(name, folder, network, blocks, "input_ids", network.config.bos_token_id)
+    network, tokenizer, geometry = open_all("GitForCausalLM", folder, device)
+    blocks, start = network.git.image_encoder.vision_model.encoder.layers, network.config.bos_token_id
+    return HubCaptioner(name, network, tokenizer, geometry, blocks, "input_ids", start)
 
 
 def vit_gpt2_captioner(name: str, folder: Path, device: str) -> HubCaptioner:
     """A ViT whose tokens a GPT-2 attends to; both trained before, joined and trained on COCO."""
-    from transformers import VisionEncoderDecoderModel
-
-    network = open_network(VisionEncoderDecoderModel, folder, device)
+    network, tokenizer, geometry = open_all("VisionEncoderDecoderModel", folder, device)
     start = network.generation_config.decoder_start_token_id or network.config.decoder_start_token_id
-    return _captioner(name, folder, network, network.encoder.layers, "decoder_input_ids", start)
-
-
-def _captioner(
-    name: str, folder: Path, network: Any, blocks: Sequence[nn.Module], text_argument: str, start: int
-) -> HubCaptioner:
-    return HubCaptioner(name, network, open_tokenizer(folder), open_geometry(folder), blocks, text_argument, start)
+    return HubCaptioner(name, network, tokenizer, geometry, network.encoder.layers, "decoder_input_ids", start)

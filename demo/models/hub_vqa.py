@@ -5,129 +5,86 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from demo.errors import InputError, unknown
-from demo.models.captioning import words
+from demo.errors import InputError
 from demo.models.classification import ranked
-from demo.models.hub import Geometry, open_geometry, open_network, open_tokenizer, spelled
-from demo.models.layers import feature_maps, numbered, token_grid
-from demo.models.vqa import MOST_WORDS, asked
+from demo.models.hub import open_all, spelled
+from demo.models.layers import numbered, token_grid
+from demo.models.network import Geometry, Network
+from demo.models.vqa import ListAnswerer
+from demo.models.words import MOST_WORDS, read, words
 
 BEAM = 5
 MOST_TOKENS = 10  # of an answer that is generated
 
 
-class _HubAnswerer:
-    """What both do alike: they read a photograph and the word pieces of a question."""
+class _HubAnswerer(Network):
+    """What both do alike: they read the word pieces of a question."""
 
-    batch = 1
+    _network: Any
 
-    def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
-        self.name = name
-        self._network, self._tokenizer, self._geometry = network, tokenizer, geometry
-
-    def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        return self._geometry.prepare(photo, self._network.device)
+    def __init__(
+        self, name: str, network: Any, tokenizer: Any, geometry: Geometry, layers: dict[str, nn.Module], places: int
+    ) -> None:
+        super().__init__(name, network, layers, geometry)
+        self._tokenizer, self._places = tokenizer, places
 
     def ignored(self, question: str) -> list[str]:
         """The words of a question in which the network cannot read a piece."""
         return [word for word in dict.fromkeys(words(question)) if not self._readable(word)]
 
+    def read_question(self, question: str) -> Tensor:
+        """The word pieces of the question, int64 (1, L).
+
+        Raises:
+            InputError: it has no word that the network can read, or too many.
+        """
+        if not any(map(self._readable, read("question", question))):
+            raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
+        pieces = self._tokenizer(" ".join(question.split()), return_tensors="pt")["input_ids"]
+        if (length := pieces.shape[1]) > self._places:
+            raise InputError(f"{self.name} reads at most {self._places} word pieces, the question has {length}.")
+        return pieces.to(self._network.device)
+
     def _readable(self, text: str) -> bool:
         pieces = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return bool(pieces) and self._tokenizer.unk_token_id not in pieces
 
-    def _question(self, question: str, most: int) -> Tensor:
-        """The word pieces of a question, int64 (1, L)."""
-        if not any(map(self._readable, asked(question))):
-            raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
-        pieces = self._tokenizer(" ".join(question.split()), return_tensors="pt")["input_ids"]
-        if pieces.shape[1] > most:
-            raise InputError(f"{self.name} reads at most {most} word pieces, the question has {pieces.shape[1]}.")
-        return pieces.to(self._network.device)
 
-
-class Vilt(_HubAnswerer):
+class Vilt(_HubAnswerer, ListAnswerer):
     """Kim et al., "ViLT", 2021: one transformer over word pieces and image patches, and a logit for each answer.
 
-    Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
-        answers: all that it can say.
-        layers: names to its blocks; the first, the default, is the last but one. After the last one only the first
-            token is read, so that there its image tokens have no influence.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
+    Its layers are its blocks, the last but one first. After the last one only the first token is read, so that there
+    its image tokens have no influence.
     """
 
-    score_is = "logit"
-
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
-        super().__init__(name, network, tokenizer, geometry)
+        # A block returns a tuple; what it returns is the output of its last part.
+        blocks = [block.output for block in network.vilt.encoder.layer[:-1]]
+        places = network.config.max_position_embeddings
+        super().__init__(name, network, tokenizer, geometry, numbered(blocks), places)
         labels = network.config.id2label
         self.answers = [labels[index] for index in range(len(labels))]
-        # A block returns a tuple; what it returns is the output of its last part.
-        self.layers = numbered([block.output for block in network.vilt.encoder.layer[:-1]])
-        self._indices = {answer.casefold(): index for index, answer in enumerate(self.answers)}
 
     def reshape(self, tokens: Tensor) -> Tensor:
-        """Tokens (1, N, K), those of the image last, to feature maps (1, K, h, w)."""
-        return token_grid(tokens, self._geometry.side // self._network.config.patch_size)
+        """Tokens (B, N, K), those of the image last, to feature maps (B, K, h, w)."""
+        return token_grid(tokens, self.geometry.side // self._network.config.patch_size)
 
     def encode(self, images: Tensor, questions: Sequence[str]) -> list[Tensor]:
         """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
 
         Raises:
-            InputError: a question cannot be read; see `score`.
+            InputError: a question cannot be read; see `read_question`.
         """
-        return list(map(self._logits, images.split(1), map(self._read, questions)))
+        return list(map(self._logits, images.split(1), map(self.read_question, questions)))
 
-    def say(self, logits: Tensor, _question: str = "") -> dict[str, float]:
+    def say(self, logits: Tensor, _question: str) -> dict[str, float]:
         """The probability of each answer for logits (1, A), the most probable first.
 
         Each for itself, as the network was trained: they do not sum to 1.
         """
         return ranked(logits[0].sigmoid(), self.answers)
-
-    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
-        """Of logits (1, A) those of the named answers, (T,)."""
-        return logits[0, [self._indices[self.known(answer).casefold()] for answer in answers]]
-
-    @torch.inference_mode()
-    def predict(self, image: Tensor, question: str) -> dict[str, float]:
-        """The probability of each answer for a prepared image; see `say`.
-
-        Raises:
-            InputError: the question cannot be read; see `score`.
-        """
-        return self.say(self.encode(image, [question])[0])
-
-    def known(self, answer: str) -> str:
-        """The answer in the network's spelling.
-
-        Raises:
-            InputError: it cannot give that answer; the message offers the nearest ones.
-        """
-        spelled = " ".join(answer.casefold().split())
-        if spelled not in self._indices:
-            raise InputError(unknown(answer, self.name, "answer", self.answers))
-        return self.answers[self._indices[spelled]]
-
-    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
-        """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
-
-        Raises:
-            InputError: the question has no word that the network can read, or too many; or an answer is not known,
-                see `known`.
-        """
-        self._read(question)
-        known = [self.known(answer) for answer in answers]
-        return lambda image: self.scores(self.encode(image, [question])[0], question, known)
-
-    def _read(self, question: str) -> Tensor:
-        return self._question(question, self._network.config.max_position_embeddings)
 
     def _logits(self, image: Tensor, pieces: Tensor) -> Tensor:
         patches = self._patches(image)
@@ -148,21 +105,19 @@ class Vilt(_HubAnswerer):
 class BlipAnswerer(_HubAnswerer):
     """Li et al., "BLIP", 2022: a decoder writes the answer word piece by word piece, so that any text can be one.
 
+    Its layers are the blocks of its vision transformer, the last one first.
+
     Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
         answers: none, as there is no list of what it can say.
-        layers: names to the blocks of its vision transformer; the first is the default, the last block.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
     """
 
     score_is = "log-probability"
     answers: tuple[str, ...] = ()
-    reshape = staticmethod(feature_maps)
 
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
-        super().__init__(name, network, tokenizer, geometry)
-        self.layers = numbered(network.vision_model.encoder.layers)
+        layers = numbered(network.vision_model.encoder.layers)
+        places = network.config.text_config.max_position_embeddings
+        super().__init__(name, network, tokenizer, geometry, layers, places)
 
     def encode(self, images: Tensor, _questions: Sequence[str]) -> list[Tensor]:
         """The images themselves: writing an answer and scoring it have no part in common."""
@@ -173,10 +128,10 @@ class BlipAnswerer(_HubAnswerer):
         """The answers of a beam search for a prepared image and their probabilities, the most probable first.
 
         Raises:
-            InputError: the question cannot be read, see `score`; or the network says no word.
+            InputError: the question cannot be read, see `read_question`; or the network says no word.
         """
         said = self._network.generate(
-            input_ids=self._read(question),
+            input_ids=self.read_question(question),
             pixel_values=image,
             num_beams=BEAM,
             num_return_sequences=BEAM,
@@ -194,18 +149,14 @@ class BlipAnswerer(_HubAnswerer):
         """The scores (T,) of answers to a question about a prepared image; see `score`."""
         start = self._network.config.text_config.bos_token_id
         seen = self._network.vision_model(pixel_values=image)[0]
-        read = self._network.text_encoder(input_ids=self._read(question), encoder_hidden_states=seen)[0]
+        encoded = self._network.text_encoder(input_ids=self.read_question(question), encoder_hidden_states=seen)[0]
         totals = []
         for answer in answers:
             pieces = self._tokenizer(self.known(answer), add_special_tokens=False)["input_ids"]
             given = torch.tensor([start, *pieces], device=image.device)
-            output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=read)
+            output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=encoded)
             totals.append(output.logits[0].log_softmax(dim=1).gather(1, given[1:, None]).sum())
         return torch.stack(totals)
-
-    def predict(self, image: Tensor, question: str) -> dict[str, float]:
-        """The answers to a question about a prepared image; see `say`."""
-        return self.say(image, question)
 
     def known(self, answer: str) -> str:
         """The answer without needless spaces, in lower case.
@@ -227,26 +178,16 @@ class BlipAnswerer(_HubAnswerer):
         the end token left out.
 
         Raises:
-            InputError: the question has no word that the network can read, or too many; or an answer cannot be said,
-                see `known`.
+            InputError: the question cannot be read, see `read_question`; or an answer cannot be said, see `known`.
         """
-        self._read(question)
+        self.read_question(question)
         known = [self.known(answer) for answer in answers]
         return lambda image: self.scores(image, question, known)
 
-    def _read(self, question: str) -> Tensor:
-        return self._question(question, self._network.config.text_config.max_position_embeddings)
-
 
 def vilt(name: str, folder: Path, device: str) -> Vilt:
-    from transformers import ViltForQuestionAnswering
-
-    network = open_network(ViltForQuestionAnswering, folder, device)
-    return Vilt(name, network, open_tokenizer(folder), open_geometry(folder))
+    return Vilt(name, *open_all("ViltForQuestionAnswering", folder, device))
 
 
 def blip_answerer(name: str, folder: Path, device: str) -> BlipAnswerer:
-    from transformers import BlipForQuestionAnswering
-
-    network = open_network(BlipForQuestionAnswering, folder, device)
-    return BlipAnswerer(name, network, open_tokenizer(folder), open_geometry(folder))
+    return BlipAnswerer(name, *open_all("BlipForQuestionAnswering", folder, device))

@@ -6,6 +6,7 @@ from torchvision import models
 from demo.models.classification import Classifier
 from demo.models.downloads import File
 from demo.models.layers import numbered
+from demo.models.network import Geometry
 from demo.models.speed import quicken
 
 # The paper's networks, and what came after them.
@@ -64,27 +65,8 @@ LAYERS = {
     "swin_t": ("norm", "features.5", "features.3", "features.1"),
 }
 
-
-# The networks in which `explain` takes less time once they are quickened; behind each, that time over the time of the
-# network as torchvision builds it. Measured with random weights on one image of the network's size and one thread of
-# a CPU, in CPU seconds, since the machine was busy: medians of the ratios in 7 interleaved rounds. Channels last alone
-# gave 0.99 for ConvNeXt-Tiny and ViT-B/16 and 1.02 for Swin-T, which have no batch norms.
-QUICKENED = {
-    "alexnet",  # 0.94
-    "vgg16",  # 0.84
-    "vgg19",  # 0.88
-    "googlenet",  # 0.66
-    "inception_v3",  # 0.74
-    "resnet18",  # 0.88
-    "resnet50",  # 0.87
-    "resnet101",  # 0.88
-    "resnet152",  # 0.89
-    "densenet121",  # 0.90
-    "squeezenet1_1",  # 0.74
-    "mobilenet_v2",  # 0.75
-    "mobilenet_v3_large",  # 0.72
-    "efficientnet_b0",  # 0.81
-}
+# No batch norms to fold, and no time saved by channels last; docs/models.md has the measurements of all.
+NOT_QUICKENED = {"convnext_tiny", "vit_b_16", "swin_t"}
 
 
 def weights(architecture: str) -> models.WeightsEnum:
@@ -107,7 +89,7 @@ def pretrained(name: str, device: str) -> Classifier:
     architecture = ARCHITECTURES[name]
     chosen = weights(architecture)
     network = models.get_model(architecture, weights=chosen, progress=False).eval()
-    if architecture in QUICKENED:
+    if architecture not in NOT_QUICKENED:
         quicken(network)
     return classifier(name, architecture, network.to(device), chosen.meta["categories"])
 
@@ -121,10 +103,11 @@ def classifier(
         layers: as a `Classifier` has them; without them those of `LAYERS`.
     """
     network.eval().requires_grad_(False)
-    geometry = weights(architecture).transforms()
+    trained = weights(architecture).transforms()
     if layers is None:
         layers = _known_layers(architecture, network)
-    return Classifier(name, network, classes, layers, geometry.mean, geometry.std, side(architecture, network))
+    geometry = Geometry(side(architecture, network), trained.mean, trained.std)
+    return Classifier(name, network, classes, layers, geometry)
 
 
 def side(architecture: str, network: nn.Module) -> int:

@@ -11,10 +11,10 @@ STAGES = 3
 
 
 def feature_maps(output: Tensor) -> Tensor:
-    """The output of a layer for one square image as (1, K, h, h).
+    """The output of a layer for B square images as (B, K, h, h).
 
     Args:
-        output: (1, K, h, h); or (1, h, h, K) as in torchvision's Swin; or tokens (1, N, K), of which the last h * h
+        output: (B, K, h, h); or (B, h, h, K) as in torchvision's Swin; or tokens (B, N, K), of which the last h * h
             with the largest h that fits are the image's, row by row, after the class token and its like.
 
     Raises:
@@ -30,7 +30,7 @@ def feature_maps(output: Tensor) -> Tensor:
 
 
 def token_grid(tokens: Tensor, side: int) -> Tensor:
-    """The last side * side of the tokens (1, N, K) as feature maps (1, K, side, side)."""
+    """The last side * side of the tokens (B, N, K) as feature maps (B, K, side, side)."""
     return tokens[:, tokens.shape[1] - side * side :].transpose(1, 2).unflatten(2, (side, side))
 
 

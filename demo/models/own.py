@@ -16,7 +16,7 @@ from demo.models import imagenet
 from demo.models.classification import Classifier
 from demo.models.downloads import Downloads, Repository
 from demo.models.hub import open_geometry, open_network
-from demo.models.layers import feature_maps, find_layers
+from demo.models.layers import find_layers
 from explainers import gradcam_maps
 
 
@@ -62,8 +62,6 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
     Raises:
         InputError: there is no such model, or it does not fit together.
     """
-    from transformers import AutoModelForImageClassification
-
     folder = Path(repository)
     name = folder.resolve().name
     if folder.is_file():
@@ -75,7 +73,7 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
         Downloads().fetch(source, repository)
         folder = source.folder
     try:
-        network = open_network(AutoModelForImageClassification, folder, device)
+        network = open_network("AutoModelForImageClassification", folder, device)
         geometry = open_geometry(folder)
         logits = _Logits(network)
         layers = _found_layers(network, logits, geometry.side)
@@ -84,9 +82,7 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
     except Exception as error:  # a folder of somebody's can be wrong in any way
         said = first_line(error)
         raise InputError(f"“{repository}” cannot be opened as an image classifier of transformers: {said}.") from error
-    return _with_layer(
-        Classifier(name, logits, classes, layers, geometry.mean, geometry.std, geometry.side), network, layer
-    )
+    return _with_layer(Classifier(name, logits, classes, layers, geometry), network, layer)
 
 
 class _Logits(nn.Module):
@@ -141,6 +137,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"“{path}” is not a safetensors file: save the state dict with safetensors.torch.save_file."
         ) from None
+    except OSError as error:
+        raise InputError(f"“{path}” cannot be read: {first_line(error)}.") from None
 
 
 def _untrained(architecture: str, classes: int, state: dict[str, Tensor]) -> nn.Module:
@@ -161,7 +159,7 @@ def _check_fit(
         kind = "lacks" if odd[0] in expected else "has, unlike it,"
         raise InputError(f"“{weights}” is not a {architecture}: it {kind} “{odd[0]}”. Give --arch the right name.")
     differing = [name for name in expected if expected[name].shape != state[name].shape]
-    heads = [name for name in differing if len(expected[name]) == classes]
+    heads = [name for name in differing if expected[name].shape[:1] == (classes,) and state[name].ndim]
     if differing and len(heads) == len(differing):
         raise InputError(f"“{weights}” is for {len(state[heads[0]])} classes, but “{labels}” names {classes}.")
     if differing:
@@ -182,9 +180,10 @@ def _with_layer(model: Classifier, network: nn.Module, layer: str | None) -> Cla
     if not model.layers:
         raise InputError("No layer of the network gives feature maps that its scores depend on: name one by --layer.")
     try:
-        image = torch.zeros(1, 3, model.side, model.side, device=next(network.parameters()).device)
+        side = model.geometry.side
+        image = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
         first = next(iter(model.layers.values()))
-        maps = gradcam_maps(model.score(model.classes[0]), image, first, reshape=feature_maps)
+        maps = gradcam_maps(model.score(model.classes[0]), image, first, reshape=model.reshape)
         if maps.shape[-1] < 2:
             raise ValueError("its maps have a single cell")
     except ValueError as error:

@@ -7,17 +7,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet, resnet50
 
+from demo.models.network import Geometry
 from demo.models.speed import quicken
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "resnet50.safetensors"
 
-# The RGB mean of the original Caffe preprocessing, (123.68, 116.779, 103.939), on the 0..1 scale.
-MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
-STD = (0.229, 0.224, 0.225)
-
 # Trained on crops of 224 pixels from photographs of 256. Whole photographs are squashed to 256, so that things
-# are as large as in training: see `evaluation.imagenet_accuracy` for what that gains over 224.
-SIDE = 256
+# are as large as in training: see `evaluation.imagenet_accuracy` for what that gains over 224. The mean is that of the
+# original Caffe preprocessing, in 0..255.
+GEOMETRY = Geometry(256, (123.68 / 255, 116.779 / 255, 103.939 / 255), (0.229, 0.224, 0.225))
 
 FEATURES = 2048  # of `pooled`
 

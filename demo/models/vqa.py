@@ -4,42 +4,26 @@ The "deeper LSTM + normalised CNN" of Lu et al. (2015), which the paper's sectio
 """
 
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from demo.errors import InputError, unknown
-from demo.models.captioning import words
-from demo.models.classification import normalised, ranked
-from demo.models.layers import feature_maps
-from demo.models.resnet50 import BATCH, FEATURES, MEAN, SIDE, STD, encoder, pooled, stages
+from demo.models.classification import ranked
+from demo.models.network import Network
+from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
+from demo.models.words import read, words
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
-
-MOST_WORDS = 50
-
-
-def asked(question: str) -> list[str]:
-    """The words of a question.
-
-    Raises:
-        InputError: it has none, or too many.
-    """
-    found = words(question)
-    if not found:
-        raise InputError("There is no question: ask something about the photograph, in English.")
-    if len(found) > MOST_WORDS:
-        raise InputError(f"The question has {len(found)} words, more than {MOST_WORDS}: shorten it.")
-    return found
 
 
 def suggest(*texts: str) -> list[str]:
@@ -90,66 +74,27 @@ class Fusion(nn.Module):
         return self.answer(self.dropout(joint))
 
 
-class Answerer:
+class ListAnswerer(Network):
     """A network that gives a logit to each of its answers to a question about an image.
 
     Attributes:
-        name: as in the catalogue.
-        score_is: what a score is.
-        answers: all that it can say.
-        layers: names to modules that Grad-CAM may look at; the first is the default.
-        reshape: brings the output of a layer to (1, K, h, w), for `explain`.
-        batch: how many photographs it takes at a time, where that is faster than one by one.
+        answers: the A answers, all that it can say.
     """
 
     score_is = "logit"
-    reshape = staticmethod(feature_maps)
-    batch = BATCH
+    answers: Sequence[str]
 
-    def __init__(
-        self,
-        name: str,
-        network: ResNet,
-        fusion: Fusion,
-        vocabulary: Sequence[str],
-        answers: Sequence[str],
-    ) -> None:
-        self.name = name
-        self.answers = list(answers)
-        self.layers = stages(network)
-        self._network, self._fusion = network, fusion
-        self._tokens = {word: token for token, word in enumerate(vocabulary)}
-        self._indices = {answer: index for index, answer in enumerate(self.answers)}
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {answer.casefold(): index for index, answer in enumerate(self.answers)}
 
-    def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
-        return normalised(photo, SIDE, MEAN, STD).to(self._fusion.answer.weight.device)
-
-    def encode(self, images: Tensor, questions: Sequence[str]) -> list[Tensor]:
-        """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
+    @abstractmethod
+    def read_question(self, question: str) -> Tensor:
+        """The question as the network takes it, int64 (1, L).
 
         Raises:
-            InputError: a question cannot be read; see `score`.
+            InputError: it has no word that the network can read, or too many.
         """
-        tokens = [torch.tensor([self._read(question)], device=images.device) for question in questions]
-        return list(map(self._fusion, pooled(self._network, images).split(1), tokens))
-
-    def say(self, logits: Tensor, _question: str = "") -> dict[str, float]:
-        """The probability of each answer for logits (1, A), the most probable first; they sum to 1."""
-        return ranked(logits[0].softmax(dim=0), self.answers)
-
-    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
-        """Of logits (1, A) those of the named answers, (T,)."""
-        return logits[0, [self._indices[self.known(answer)] for answer in answers]]
-
-    @torch.inference_mode()
-    def predict(self, image: Tensor, question: str) -> dict[str, float]:
-        """The probability of each answer for a prepared image, the most probable first; they sum to 1.
-
-        Raises:
-            InputError: the question cannot be read; see `score`.
-        """
-        return self.say(self.encode(image, [question])[0])
 
     def known(self, answer: str) -> str:
         """The answer in the network's spelling.
@@ -160,27 +105,68 @@ class Answerer:
         spelled = " ".join(answer.casefold().split())
         if spelled not in self._indices:
             raise InputError(unknown(answer, self.name, "answer", self.answers))
-        return spelled
+        return self.answers[self._indices[spelled]]
 
-    def ignored(self, question: str) -> list[str]:
-        """The words of a question that the network does not know, and does not read."""
-        return [word for word in dict.fromkeys(words(question)) if word not in self._tokens]
+    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
+        """Of logits (1, A) those of the named answers in the network's spelling, (T,)."""
+        return logits[0, [self._indices[answer.casefold()] for answer in answers]]
 
     def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
         """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
 
         Raises:
-            InputError: the question has no word that the network knows, or more than 50 words; or an answer is not
-                known, see `known`.
+            InputError: the question cannot be read, see `read_question`; or an answer is not known, see `known`.
         """
-        self._read(question)
+        self.read_question(question)
         known = [self.known(answer) for answer in answers]
         return lambda image: self.scores(self.encode(image, [question])[0], question, known)
 
-    def _read(self, question: str) -> list[int]:
-        if not (tokens := [self._tokens[word] for word in asked(question) if word in self._tokens]):
+
+class Answerer(ListAnswerer):
+    """The shipped encoder's features and a `Fusion`."""
+
+    batch = BATCH
+    _network: ResNet
+
+    def __init__(
+        self,
+        name: str,
+        network: ResNet,
+        fusion: Fusion,
+        vocabulary: Sequence[str],
+        answers: Sequence[str],
+    ) -> None:
+        super().__init__(name, network, stages(network), GEOMETRY)
+        self.answers = list(answers)
+        self._fusion = fusion
+        self._tokens = {word: token for token, word in enumerate(vocabulary)}
+
+    def encode(self, images: Tensor, questions: Sequence[str]) -> list[Tensor]:
+        """The logits of all answers to a question about each of the images (B, 3, H, W): B times (1, A).
+
+        Raises:
+            InputError: a question cannot be read; see `read_question`.
+        """
+        tokens = [self.read_question(question) for question in questions]
+        return list(map(self._fusion, pooled(self._network, images).split(1), tokens))
+
+    def say(self, logits: Tensor, _question: str) -> dict[str, float]:
+        """The probability of each answer for logits (1, A), the most probable first; they sum to 1."""
+        return ranked(logits[0].softmax(dim=0), self.answers)
+
+    def ignored(self, question: str) -> list[str]:
+        """The words of a question that the network does not know, and does not read."""
+        return [word for word in dict.fromkeys(words(question)) if word not in self._tokens]
+
+    def read_question(self, question: str) -> Tensor:
+        """The words of the question that the network knows, int64 (1, L).
+
+        Raises:
+            InputError: there is none, or the question has more than 50 words.
+        """
+        if not (tokens := [self._tokens[word] for word in read("question", question) if word in self._tokens]):
             raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
-        return tokens
+        return torch.tensor([tokens], device=self._fusion.answer.weight.device)
 
 
 def shipped_answerer(name: str, device: str) -> Answerer:

@@ -20,7 +20,7 @@ def check(model: AnyAnswerer, query: Query) -> Query:
     Raises:
         InputError: the question cannot be read, or an answer cannot be given.
     """
-    model.score(query.text)
+    model.read_question(query.text)
     return replace(query, targets=tuple(answer and model.known(str(answer)) for answer in query.targets))
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from demo.engine import Engine
 from demo.models import Library
-from demo.models.captioning import WHOLE, words
+from demo.models.captioning import WHOLE
+from demo.models.words import words
 from demo.query import Query, photo_of
 from demo.rendering import draw, scales
 from evaluation.figures.rows import ASSETS, WIDTH, panels, row
