@@ -88,10 +88,11 @@ class CaptioningTab:
     async def say_and_explain(self, given: Given) -> AsyncIterator[Given]:
         """The caption is shown as soon as it is known, its panels after it."""
         visitor: Visit = given[self.visit]
-        if given[self.shared.task] != TASK or given[self.shared.photo] == visitor.seen:
+        looked = given[self.shared.photo], given[self.model.using]
+        if given[self.shared.task] != TASK or looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
-        visitor.seen = given[self.shared.photo]
+        visitor.seen = looked
         try:
             pending = await ask(self.engine, self.query(given, "", WHOLE))
             found = await arrived(pending.said)
@@ -174,9 +175,7 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: CaptioningTab) 
     for event in (
         tab.shared.photo.change(**say, trigger_mode="always_last"),
         opened.then(**say, trigger_mode="multiple"),
-        tab.model.using.change(**offer)
-        .then(Visit.forget_photograph, tab.visit, None, **ASKING)
-        .then(**say, trigger_mode="multiple"),
+        tab.model.using.change(**offer).then(**say, trigger_mode="multiple"),
         tab.text.submit(turn(tab.explain_typed), asked | {tab.text}, [tab.text, tab.beam, tab.spoken], **again),
         tab.beam.input(turn(tab.explain_considered), asked | {tab.beam}, [tab.text, tab.beam, tab.spoken], **again),
         tab.layer.input(turn(tab.explain_shown), asked, tab.spoken, **again),

@@ -18,7 +18,6 @@ from demo.tabs.visits import Given, Shown, Visit, answer, arrived, ask, in_turn,
 
 TASK: Final = "classification"
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
-OPENING = "the page is opening"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +51,13 @@ class ClassificationTab:
     async def predict_and_explain(self, given: Given) -> AsyncIterator[Given]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
         visitor: Visit = given[self.visit]
-        upload = given[self.shared.photo]
+        looked = given[self.shared.photo], given[self.model.using]
         # Gradio turns to the first tab when the page opens, and `open_page` fills it then.
-        opening = visitor.seen == OPENING and frame.is_first_example(upload)
-        if given[self.shared.task] != TASK or upload == visitor.seen or opening:
+        opening = visitor.seen is None and frame.is_first_example(given[self.shared.photo])
+        if given[self.shared.task] != TASK or looked == visitor.seen or opening:
             yield {self.targets.label: gr.skip()}
             return
-        visitor.seen = upload
+        visitor.seen = looked
         try:
             pending = await ask(self.engine, self.query(given, ""))
             found = await arrived(pending.said)
@@ -75,11 +74,12 @@ class ClassificationTab:
         visitor: Visit = given[self.visit]
         if not frame.is_first_example(given[self.shared.photo]):  # somebody was quicker, and has a request
             return {self.targets.label: gr.skip()}
+        visitor.seen = given[self.shared.photo], given[self.model.using]
         # The user's own model may have other classes.
         knows = set((await choices.about(self.engine, TASK, given[self.model.using])).targets)
         names = FIRST_CLASSES if knows.issuperset(FIRST_CLASSES) else ("",)
         result = await answer(self.engine, self.query(given, *names))
-        visitor.seen, visitor.shown = given[self.shared.photo], Shown((result.query,))
+        visitor.shown = Shown((result.query,))
         first, second = (*result.query.targets, "")[:2]
         return {self.targets.label: result.said, self.targets.chosen: first, self.targets.other: second}
 
@@ -112,7 +112,7 @@ def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: S
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> ClassificationTab:
-    visit = gr.State(Visit(seen=OPENING))
+    visit = gr.State(Visit())
     targets = choices.targets("What the network sees: click a class to explain it", "class", TASK)
     panels = viewer(engine, shared, visit)
     with gr.Accordion("Model and layer", open=False), gr.Row():
@@ -138,9 +138,7 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: ClassificationT
         page.load(**offer).then(turn(tab.open_page), choice, prediction, **ASKING),
         tab.shared.photo.change(**predict, trigger_mode="always_last"),
         opened.then(**predict, trigger_mode="multiple"),
-        tab.model.using.change(**offer)
-        .then(Visit.forget_photograph, tab.visit, None, **ASKING)
-        .then(**predict, trigger_mode="multiple"),
+        tab.model.using.change(**offer).then(**predict, trigger_mode="multiple"),
         tab.rival.using.change(
             turn(tab.meet_rival),
             choice,

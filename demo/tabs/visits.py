@@ -29,10 +29,11 @@ class Shown:
 class Visit:
     """What a tab keeps of one visitor, beside what stands in the widgets; a `gr.State` holds it.
 
-    Handlers of different visitors run at the same time; those of one run `in_turn`, and read and write it only then.
+    Handlers of different visitors run at the same time. Those of one run `in_turn`, and write it only then; what draws
+    `shown` has a turn of its own.
 
     Attributes:
-        seen: the upload that the widgets are about.
+        seen: the upload and the model that the widgets are about; none while the page opens.
         text: the caption that the strip of words is about, or the question that the answers belong to.
         word: the position of the word in the panels.
         offered: the suggested questions.
@@ -41,17 +42,13 @@ class Visit:
         drawing: of those that draw what is shown then.
     """
 
-    seen: Any = "no photograph yet"
+    seen: tuple[Any, str] | None = None
     text: str = ""
     word: int = -1
     offered: list[str] = field(default_factory=list)
     shown: Shown = Shown()
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def forget_photograph(self) -> None:
-        """Whatever is in the widgets is to be made anew, by another model."""
-        self.seen = None
 
 
 Given = dict[Any, Any]  # the values of an event's inputs, by component

@@ -94,16 +94,17 @@ class AnsweringTab:
     async def look(self, given: Given) -> AsyncIterator[Given]:
         """Ask a new photograph what somebody typed for the one before, else what can be asked of any.
 
-        Of a new model, for which `Visit.seen` is none, the same is asked.
+        A new model is asked the same.
         """
         visitor: Visit = given[self.visit]
-        before = visitor.seen
-        if given[self.shared.task] != TASK or given[self.shared.photo] == before:
+        looked = given[self.shared.photo], given[self.model.using]
+        if given[self.shared.task] != TASK or looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
-        visitor.seen = given[self.shared.photo]
+        same_photo = visitor.seen is not None and visitor.seen[0] == looked[0]
+        visitor.seen = looked
         typed = given[self.text] not in visitor.offered
-        question = given[self.text] if given[self.text] and (typed or before is None) else ANY
+        question = given[self.text] if given[self.text] and (typed or same_photo) else ANY
         async for shown in self.explain_own(given, question):
             yield shown
         try:
@@ -170,9 +171,7 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: AnsweringTab) -
     for event in (
         tab.shared.photo.change(**looking, trigger_mode="always_last"),
         opened.then(**looking, trigger_mode="multiple"),
-        tab.model.using.change(**offer)
-        .then(Visit.forget_photograph, tab.visit, None, **ASKING)
-        .then(**looking, trigger_mode="multiple"),
+        tab.model.using.change(**offer).then(**looking, trigger_mode="multiple"),
         tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, trigger_mode="always_last", **busy),
         tab.suggested.input(turn(tab.ask_suggested), asked | {tab.suggested}, trigger_mode="always_last", **busy),
     ):
