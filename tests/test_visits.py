@@ -1,6 +1,7 @@
 """What the handlers of a tab show of a visitor's photograph and model, without a browser."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,19 @@ def test_another_model_is_asked_the_suggested_question_and_another_photograph_is
     assert asked[tab.text] == suggested != vqa.ANY
     asked = looks(vqa, tab, given | {tab.text: suggested, tab.model.using: "Twin", tab.shared.photo: example("cat")})
     assert asked[tab.text] == vqa.ANY
+
+
+@pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
+def test_a_photograph_is_read_beside_the_event_loop(engine, module, monkeypatch):
+    tab, given = laid_out(module, engine)
+    readers, open_file = [], Path.open
+
+    def watched(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name == "dog.jpg":
+            readers.append(threading.current_thread())
+        return open_file(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", watched)
+    assert looks(module, tab, given | ({tab.text: ""} if module is vqa else {}))
+    assert readers
+    assert threading.main_thread() not in readers

@@ -12,11 +12,10 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.captioning import WHOLE, words
 from demo.query import Photo, Query, Result
-from demo.rendering import thumbnail
 from demo.tabs import choices, endpoints, model_choice
 from demo.tabs.frame import ASKING, Shared, uploaded
 from demo.tabs.viewer import Viewer, small_files, strip, viewer
-from demo.tabs.visits import Given, Shown, Visit, answer, arrived, ask, in_turn
+from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip
@@ -39,9 +38,9 @@ class CaptioningTab:
     model: model_choice.Models
     layer: gr.Dropdown
 
-    def query(self, given: Given, caption: str, *targets: int, **more: Any) -> Query:
-        photo = uploaded(given[self.shared.photo])
-        return Query(photo, TASK, given[self.model.using], caption, targets, (given[self.layer] or "",), **more)
+    def query(self, given: Given, caption: str, *targets: int, **more: Any) -> Making:
+        photo, model, layer = given[self.shared.photo], given[self.model.using], given[self.layer] or ""
+        return lambda: Query(uploaded(photo), TASK, model, caption, targets, (layer,), **more)
 
     async def explain(self, given: Given, visitor: Visit, caption: str, word: int) -> Given:
         """The panels of a word, and the strip of all words; the caption and the word are then what is shown."""
@@ -80,10 +79,7 @@ class CaptioningTab:
         if [ALL, *words(visitor.text)][event.index : event.index + 1] != [event.value["caption"]]:
             return  # the click was on the strip of a sentence before
         visitor.word = event.index - 1 if event.index else WHOLE
-        try:
-            visitor.shown = Shown(((await answer(self.engine, self.query(given, visitor.text, visitor.word))).query,))
-        except InputError as error:
-            visitor.shown = Shown(note=str(error))
+        visitor.shown = await show(self.engine, self.query(given, visitor.text, visitor.word))
 
     async def say_and_explain(self, given: Given) -> AsyncIterator[Given]:
         """The caption is shown as soon as it is known, its panels after it."""
@@ -190,8 +186,7 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: CaptioningTab) 
 
 def _word_files(engine: Engine, result: Result) -> list[tuple[str, str]]:
     """A small Grad-CAM picture for the caption and, on a scale of their own, for each of its words."""
-    photo = engine.open(result.query.photo)
     whole, *each = result.rows
     highest = max(row.details["peak"] for row in each)
-    pictures = [(ALL, thumbnail(photo, whole, whole.details["peak"]))]
-    return small_files(pictures + [(row.details["target"], thumbnail(photo, row, highest)) for row in each])
+    each_word = [(row.details["target"], row, highest) for row in each]
+    return small_files(engine, result.query.photo, [(ALL, whole, whole.details["peak"]), *each_word])

@@ -14,7 +14,7 @@ from demo.tabs import choices, endpoints, frame, model_choice
 from demo.tabs.choices import Targets
 from demo.tabs.frame import ASKING, Shared, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, answer, arrived, ask, in_turn, show
+from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show
 
 TASK: Final = "classification"
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
@@ -33,20 +33,20 @@ class ClassificationTab:
     rival: model_choice.Models
     layer: gr.Dropdown
 
-    def query(self, given: Given, *names: str) -> Query:
-        photo = uploaded(given[self.shared.photo])
-        return Query(photo, TASK, given[self.model.using], targets=names, layers=(given[self.layer] or "",))
+    def query(self, given: Given, *names: str) -> Making:
+        photo, model, layer = given[self.shared.photo], given[self.model.using], given[self.layer] or ""
+        return lambda: Query(uploaded(photo), TASK, model, targets=names, layers=(layer,))
 
     async def explain(self, given: Given, _visitor: Visit) -> Shown:
         """The chosen class by two models, or beside another class."""
         name, second = given[self.targets.chosen] or "", given[self.rival.using]
-        try:
-            if second in ("", given[self.model.using]):
-                return await show(self.engine, self.query(given, *choices.pair(name, given[self.targets.other])))
-            first = (await answer(self.engine, self.query(given, name))).query
-        except InputError as error:
-            return Shown(note=str(error))
-        return await show(self.engine, first, replace(first, model=second, layers=("",)))
+        if second in ("", given[self.model.using]):
+            return await show(self.engine, self.query(given, *choices.pair(name, given[self.targets.other])))
+        first = await show(self.engine, self.query(given, name))
+        if first.note:
+            return first
+        rival = await show(self.engine, lambda: replace(first.queries[0], model=second, layers=("",)))
+        return Shown(first.queries + rival.queries, rival.note)
 
     async def predict_and_explain(self, given: Given) -> AsyncIterator[Given]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""

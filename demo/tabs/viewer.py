@@ -11,7 +11,7 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.files import archive, file_name, png, row_files
-from demo.query import PANELS, Result, Row
+from demo.query import PANELS, Photo, Query, Result, Row
 from demo.rendering import LEGENDS, Colours, thumbnail
 from demo.tabs.frame import ASKING, Shared, save
 from demo.tabs.visits import Given, Shown, answer, in_turn
@@ -145,8 +145,12 @@ def _caption(method: str) -> str:
 
 async def _results(engine: Engine, shown: Shown) -> tuple[list[Result], str]:
     """What is shown, computed anew if it is not kept any more; and the note."""
+
+    async def anew(query: Query) -> Result:
+        return await answer(engine, lambda: query)
+
     try:
-        return [await answer(engine, query) for query in shown.queries], shown.note
+        return [await anew(query) for query in shown.queries], shown.note
     except InputError as error:  # the model's files have gone
         return [], str(error)
 
@@ -195,18 +199,18 @@ async def _all_layers(engine: Engine, shown: Shown) -> gr.Gallery:
     try:
         names = (await asyncio.wrap_future(engine.about(query.task, query.model))).layers
         asked = replace(query, targets=query.targets[:1], layers=tuple(reversed(names)), methods=("gradcam",))
-        result = await answer(engine, asked)
+        result = await answer(engine, lambda: asked)
     except InputError:
         return gr.Gallery(value=None, visible=False)  # said where the panels are
     # Somebody's own layer may stand out of its place.
     rows = sorted(result.rows, key=lambda row: -len(row.pictures["gradcam"]))
-    photo = engine.open(query.photo)
-    small = [(row.details["layer"], thumbnail(photo, row, row.details["peak"])) for row in rows]
-    files = await asyncio.to_thread(small_files, small)
+    named = [(row.details["layer"], row, row.details["peak"]) for row in rows]
+    files = await asyncio.to_thread(small_files, engine, query.photo, named)
     return gr.Gallery(files, visible=True, selected_index=[name for _, name in files].index(query.layers[0]))
 
 
-def small_files(pictures: list[tuple[str, Any]]) -> list[tuple[str, str]]:
-    """Named pictures as files for a strip: path and name."""
+def small_files(engine: Engine, photo: Photo, rows: list[tuple[str, Row, float]]) -> list[tuple[str, str]]:
+    """Small Grad-CAM pictures of named rows, each on a scale, as files for a strip: path and name."""
+    opened = engine.open(photo)
     # Files of our own, because Gradio would write the same ones anew under somebody who is fetching them.
-    return [(save(png(picture), f"{file_name(name)}.png"), name) for name, picture in pictures]
+    return [(save(png(thumbnail(opened, row, scale)), f"{file_name(name)}.png"), name) for name, row, scale in rows]

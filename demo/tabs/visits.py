@@ -52,6 +52,7 @@ class Visit:
 
 
 Given = dict[Any, Any]  # the values of an event's inputs, by component
+Making = Callable[[], Query]  # may take a while, and raise InputError
 
 
 def in_turn(visit: gr.State, handler: Callable[..., Any], lock: str = "turn") -> Callable[..., AsyncIterator[Any]]:
@@ -78,9 +79,9 @@ def in_turn(visit: gr.State, handler: Callable[..., Any], lock: str = "turn") ->
     return taking_turns
 
 
-async def ask(engine: Engine, query: Query) -> Pending:
-    """`Engine.ask`, which opens the photograph, beside the event loop."""
-    return await asyncio.to_thread(engine.ask, query)
+async def ask(engine: Engine, made: Making) -> Pending:
+    """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read."""
+    return await asyncio.to_thread(lambda: engine.ask(made()))
 
 
 async def arrived(future: Future[T]) -> T:
@@ -89,17 +90,14 @@ async def arrived(future: Future[T]) -> T:
     return await asyncio.shield(asyncio.wrap_future(future))
 
 
-async def answer(engine: Engine, query: Query) -> Result:
+async def answer(engine: Engine, made: Making) -> Result:
     """`Engine.answer` without holding up the event loop."""
-    return await arrived((await ask(engine, query)).result)
+    return await arrived((await ask(engine, made)).result)
 
 
-async def show(engine: Engine, *queries: Query) -> Shown:
-    """Queries to show, completed; up to the first that cannot be answered, and why."""
-    answered: list[Query] = []
+async def show(engine: Engine, made: Making) -> Shown:
+    """A query to show, completed; or why it cannot be answered."""
     try:
-        for query in queries:
-            answered.append((await answer(engine, query)).query)
+        return Shown(((await answer(engine, made)).query,))
     except InputError as error:
-        return Shown(tuple(answered), str(error))
-    return Shown(tuple(answered))
+        return Shown(note=str(error))

@@ -16,7 +16,7 @@ from demo.tabs import choices, endpoints, frame, model_choice
 from demo.tabs.choices import Targets
 from demo.tabs.frame import ASKING, Shared, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, answer, arrived, ask, in_turn, show
+from demo.tabs.visits import Given, Making, Shown, Visit, arrived, ask, in_turn, show
 from demo.tasks.vqa import ANY, suggestions
 
 TASK: Final = "vqa"
@@ -40,16 +40,13 @@ class AnsweringTab:
     model: model_choice.Models
     layer: gr.Dropdown
 
-    def query(self, given: Given, question: str, *answers: str) -> Query:
-        photo = uploaded(given[self.shared.photo])
-        return Query(photo, TASK, given[self.model.using], question, answers, (given[self.layer] or "",))
+    def query(self, given: Given, question: str, *answers: str) -> Making:
+        photo, model, layer = given[self.shared.photo], given[self.model.using], given[self.layer] or ""
+        return lambda: Query(uploaded(photo), TASK, model, question, answers, (layer,))
 
     async def explain(self, given: Given, visitor: Visit) -> Shown:
         answers = choices.pair(given[self.targets.chosen] or "", given[self.targets.other])
-        try:
-            return await show(self.engine, self.query(given, visitor.text, *answers))
-        except InputError as error:
-            return Shown(note=str(error))
+        return await show(self.engine, self.query(given, visitor.text, *answers))
 
     async def explain_own(self, given: Given, question: str) -> AsyncIterator[Given]:
         """The answers are shown as soon as they are known, the panels of the first one after them."""
@@ -73,7 +70,7 @@ class AnsweringTab:
             self.targets.chosen: names[0] if lists else gr.Dropdown(choices=names, value=names[0]),
         }
         try:
-            result = await answer(self.engine, pending.query)
+            result = await arrived(pending.result)
         except InputError as error:
             visitor.shown = Shown(note=str(error))
             yield {self.note: gr.HTML(visible=False)}
@@ -108,7 +105,7 @@ class AnsweringTab:
         async for shown in self.explain_own(given, question):
             yield shown
         try:
-            photo = uploaded(given[self.shared.photo])
+            photo = await asyncio.to_thread(uploaded, given[self.shared.photo])
             visitor.offered = await asyncio.to_thread(suggestions, self.engine.answer, photo)
         except InputError:
             visitor.offered = []  # what is wrong stands where the panels are
