@@ -2,6 +2,7 @@
 
 import tempfile
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,14 +32,23 @@ NOTHING = ("nothing", "")  # to compare with
 
 Upload = dict[str, Any] | None
 
+LARGE = 2**20  # bytes of an upload
+
 
 def uploaded(upload: Upload) -> Photo:
-    """The photograph that an image input gives under `NETWORK`, unopened.
+    """The photograph that an image input gives under `NETWORK`: the file, or if that is large what it is opened as.
 
     Raises:
-        InputError: nothing was uploaded, what is named is not an uploaded file, or it is empty or too large.
+        InputError: nothing was uploaded, what is named is not an uploaded file, it is empty or too large, or it is
+            large and no picture.
     """
-    return photo_of(read_upload(_path(upload)))
+    return _photo(_path(upload))
+
+
+@lru_cache(32)  # by path, which has the hash of the content in it: all tabs of a visitor share one
+def _photo(path: str) -> Photo:
+    data = read_upload(path)
+    return photo_of(data if len(data) <= LARGE else png(open_photo(data)))
 
 
 def _path(upload: Upload) -> str:
@@ -62,7 +72,7 @@ def save(data: bytes, name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, name)
         file.write_bytes(data)
-        # Moves it into place in one step: another visitor may just be fetching the same file.
+        # This copies it, and then renames the copy into place: another visitor may just be fetching the same file.
         return processing_utils.save_file_to_cache(file, utils.get_upload_folder())
 
 
