@@ -144,7 +144,7 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
             elem_id="beam",
         )
     spoken = strip("The evidence word by word: click one", elem_id="words")
-    panels = viewer(engine, shared, visit)
+    panels = viewer(engine, TASK, shared, visit)
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = model_choice.models(page, engine, TASK, "Model")
         layer = choices.layers()

@@ -114,7 +114,7 @@ def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: S
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> ClassificationTab:
     visit = gr.State(Visit())
     targets = choices.targets("What the network sees: click a class to explain it", "class", TASK)
-    panels = viewer(engine, shared, visit)
+    panels = viewer(engine, TASK, shared, visit)
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = model_choice.models(page, engine, TASK, "Model")
         layer = choices.layers()

@@ -50,19 +50,23 @@ class _Widgets(NamedTuple):
     layers: gr.Gallery
 
 
-def viewer(engine: Engine, shared: Shared, visit: gr.State) -> Viewer:
-    """Build the panels of a tab and connect them."""
+def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State) -> Viewer:
+    """Build the panels of a tab and connect them. Of a hidden tab nothing is drawn until it is turned to."""
     widgets = _layout()
     rows, more, download, all_layers, layers = widgets
     pictures = [picture for row in rows for picture in row.pictures.values()]
 
-    async def draw(given: Given) -> dict[Any, Any]:
+    async def draw(given: Given) -> Given:
+        if given[shared.task] != task:
+            return {download: gr.skip()}
         results, note = await _results(engine, given[visit].shown)
         opacity = min(max(given[shared.opacity] or 0, 0), 1)  # the box beside the slider takes any number, or none
         methods = (*PANELS, *(key for key in MORE if key in (given[more] or ())))
         return await asyncio.to_thread(_drawn, engine, widgets, results, note, methods, given[shared.colours], opacity)
 
     async def show_layers(given: Given) -> Given:
+        if given[shared.task] != task:
+            return {layers: gr.skip()}
         shown = given[visit].shown
         if not given[all_layers] or not shown.queries:
             return {layers: gr.Gallery(value=None, visible=False)}
@@ -71,13 +75,13 @@ def viewer(engine: Engine, shared: Shared, visit: gr.State) -> Viewer:
     # "multiple": a result that comes while the one before is being drawn is drawn too.
     drawing: dict[str, Any] = {
         "fn": in_turn(visit, draw, "drawing"),
-        "inputs": {visit, shared.colours, shared.opacity, more},
+        "inputs": {visit, shared.task, shared.colours, shared.opacity, more},
         "outputs": [download, *pictures, *(widget for row in rows for widget in (row.group, row.sentence))],
         "show_progress_on": pictures,
     } | ASKING
     layering: dict[str, Any] = {
         "fn": in_turn(visit, show_layers),
-        "inputs": {all_layers, visit},
+        "inputs": {visit, shared.task, all_layers},
         "outputs": layers,
         "trigger_mode": "multiple",
     } | ASKING

@@ -143,7 +143,7 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
         suggested = gr.Radio([], label="Or take one of these", scale=2, min_width=260, elem_id="suggested")
     note = gr.HTML(elem_id="ignored", elem_classes="sentence", visible=False)
     targets = choices.targets("What the network answers: click one to explain it", "answer", TASK)
-    panels = viewer(engine, shared, visit)
+    panels = viewer(engine, TASK, shared, visit)
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = model_choice.models(page, engine, TASK, "Model")
         layer = choices.layers()
