@@ -16,7 +16,7 @@ from demo.tabs import choices, endpoints, frame, model_choice
 from demo.tabs.choices import Targets
 from demo.tabs.frame import ASKING, Shared, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Making, Shown, Visit, arrived, ask, in_turn, show
+from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show
 from demo.tasks.vqa import ANY, suggestions
 
 TASK: Final = "vqa"
@@ -104,9 +104,13 @@ class AnsweringTab:
         question = given[self.text] if given[self.text] and (typed or same_photo) else ANY
         async for shown in self.explain_own(given, question):
             yield shown
+
+        async def said(task: str, text: str = "") -> dict[str, float]:
+            return (await answer(self.engine, lambda: Query(uploaded(given[self.shared.photo]), task, text=text))).said
+
         try:
-            photo = await asyncio.to_thread(uploaded, given[self.shared.photo])
-            visitor.offered = await asyncio.to_thread(suggestions, self.engine.answer, photo)
+            of_each = await asyncio.gather(said("classification"), said("captioning"), said(TASK, ANY))
+            visitor.offered = suggestions(*of_each)
         except InputError:
             visitor.offered = []  # what is wrong stands where the panels are
         yield {self.suggested: gr.Radio(choices=visitor.offered, value=question if visitor.offered else None)}

@@ -1,13 +1,12 @@
 """Question answering: what a network answers to a question, and the evidence for any of its answers."""
 
 import html
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from demo.models import AnyAnswerer
 from demo.models.vqa import suggest
-from demo.query import Photo, Query, Result
+from demo.query import Query
 
 ANY = "What is in the picture?"  # can be asked of any photograph, and is the first question suggested
 SUGGESTIONS = 5
@@ -37,9 +36,7 @@ def clause(details: dict[str, Any]) -> str:
     return f" as the answer to “{html.escape(details['question'])}”"
 
 
-def suggestions(answer: Callable[[Query], Result], photo: Photo) -> list[str]:
-    """Questions about what the default classifier, captioner and answerer see in a photograph."""
-    named, captions = (answer(Query(photo, task)).said for task in ("classification", "captioning"))
-    shown = answer(Query(photo, "vqa", text=ANY)).said
-    answers = [said for said, probability in shown.items() if probability > LIKELY]
-    return suggest(next(iter(named)), *answers, next(iter(captions)))[:SUGGESTIONS]
+def suggestions(classes: dict[str, float], captions: dict[str, float], answers: dict[str, float]) -> list[str]:
+    """Questions about a photograph of which models say this; the answers are those to ANY."""
+    likely = [answer for answer, probability in answers.items() if probability > LIKELY]
+    return suggest(next(iter(classes)), *likely, next(iter(captions)))[:SUGGESTIONS]
