@@ -4,6 +4,7 @@ import contextlib
 import io
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from demo.errors import InputError
 from demo.images import MAX_BYTES, open_photo
 from demo.models import Library
 from demo.page import LAUNCH, build
-from demo.tabs.frame import save, uploaded
+from demo.tabs.frame import displayable, save, uploaded
 
 CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"
 
@@ -70,3 +71,16 @@ def test_a_file_that_cannot_be_kept_gets_a_sentence_each_time(data, message):
     for _ in range(2):
         with pytest.raises(InputError, match=message):
             uploaded({"path": path})
+
+
+def test_only_a_picture_that_browsers_cannot_show_is_replaced():
+    Image.open(CAT).save(file := io.BytesIO(), "TIFF")
+    shown = displayable({"path": save(file.getvalue(), "scan.TIFF")})
+    assert Image.open(shown).format == "PNG"
+    for upload in (
+        {"path": save(b"no picture", "scan.tiff")},
+        {"path": save(CAT.read_bytes(), "cat.jpg")},
+        {"path": str(CAT)},  # was not uploaded
+        None,
+    ):
+        assert displayable(upload) == gr.skip()

@@ -32,7 +32,7 @@ def pick_layer(engine: Engine, task: str, viewer: Viewer, model: gr.State, layer
         # The strip and the list of layers may still be those of a model before.
         return next((name for name in (event.value["caption"], given[layer]) if name in names), names[0])
 
-    return viewer.layers.select(clicked, {model, layer}, layer, preprocess=False, trigger_mode="multiple", **QUIET)
+    return viewer.layers.select(clicked, {model, layer}, layer, trigger_mode="multiple", **ASKING | QUIET)
 
 
 class Targets(NamedTuple):

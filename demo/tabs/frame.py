@@ -113,7 +113,7 @@ def shared_column() -> Shared:
         return EXAMPLES[event.index]
 
     examples.select(take_example, None, photo, **QUIET)
-    photo.upload(displayable, photo, photo, preprocess=False, **QUIET)
+    photo.upload(displayable, photo, photo, **ASKING | QUIET)
     with gr.Accordion("Colours", open=False):
         colours = gr.Radio(
             [("even, safe for colour-blind readers (viridis)", COLOURS[0]), ("as in the paper (jet)", COLOURS[1])],
@@ -126,10 +126,10 @@ def shared_column() -> Shared:
 
 def displayable(upload: Upload) -> Any:
     """A photograph that browsers cannot show (TIFF, HEIC) as one that they can; others stay as they are."""
-    path = _path(upload)
-    if Path(path).suffix.lower() not in (".tif", ".tiff", ".heic", ".heif"):
-        return gr.skip()
     try:
-        return save(png(open_photo(path)), "photograph.png")
+        path = Path(_path(upload))
+        if path.suffix.lower() in (".tif", ".tiff", ".heic", ".heif"):
+            return save(png(open_photo(path)), "photograph.png")
     except InputError:
-        return gr.skip()  # said where the photograph is used
+        pass  # said where the photograph is used
+    return gr.skip()
