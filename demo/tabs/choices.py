@@ -117,5 +117,5 @@ def on_choice(
 
 
 def pair(chosen: str, other: str) -> tuple[str, ...]:
-    """The targets to explain: one, or two different ones."""
-    return (chosen, other) if other not in ("", None, chosen) else (chosen,)
+    """The targets to explain: one, or two."""
+    return (chosen, other) if other else (chosen,)

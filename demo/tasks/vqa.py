@@ -7,6 +7,7 @@ from typing import Any
 from demo.models import AnyAnswerer
 from demo.models.vqa import suggest
 from demo.query import Query
+from demo.tasks import classification
 
 ANY = "What is in the picture?"  # can be asked of any photograph, and is the first question suggested
 SUGGESTIONS = 5
@@ -14,18 +15,16 @@ LIKELY = 0.1  # the probability of an answer that questions are suggested about
 
 
 def check(model: AnyAnswerer, query: Query) -> Query:
-    """The query with its answers in the model's spelling; one may be empty.
+    """The query with its answers in the model's spelling, each once; one may be empty.
 
     Raises:
         InputError: the question cannot be read, or an answer cannot be given.
     """
     model.score(query.text)
-    return replace(query, targets=tuple(answer and model.known(str(answer)) for answer in query.targets))
+    return replace(query, targets=classification.spelled(model.known, query.targets))
 
 
-def complete(query: Query, said: dict[str, float]) -> Query:
-    """The query with the model's own answer for an empty one."""
-    return replace(query, targets=tuple(answer or next(iter(said)) for answer in query.targets))
+complete = classification.complete  # an answer has a name and a probability, as a class has
 
 
 def describe(model: AnyAnswerer, query: Query, target: str, _said: dict[str, float]) -> tuple[str, dict[str, Any]]:
