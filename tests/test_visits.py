@@ -92,14 +92,15 @@ def test_another_model_is_asked_the_suggested_question_and_another_photograph_is
 @pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
 def test_a_photograph_is_read_beside_the_event_loop(engine, module, monkeypatch):
     tab, given = laid_out(module, engine)
+    new = frame.save((EXAMPLES / "dog.jpg").read_bytes() + module.TASK.encode(), "new.jpg")
     readers, open_file = [], Path.open
 
     def watched(path: Path, *how: Any, **more: Any) -> Any:
-        if path.name == "dog.jpg":
+        if path.name == "new.jpg":
             readers.append(threading.current_thread())
         return open_file(path, *how, **more)
 
     monkeypatch.setattr(Path, "open", watched)
-    assert looks(module, tab, given | ({tab.text: ""} if module is vqa else {}))
+    assert looks(module, tab, given | {tab.shared.photo: {"path": new}} | ({tab.text: ""} if module is vqa else {}))
     assert readers
     assert threading.main_thread() not in readers
