@@ -9,7 +9,7 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Photo, Query
+from demo.query import Query
 from demo.tabs import choices, endpoints, frame, model_choice
 from demo.tabs.choices import Targets
 from demo.tabs.frame import ASKING, Shared, uploaded
@@ -94,21 +94,15 @@ class ClassificationTab:
         return "", ""
 
 
-def class_query(image: Photo, class_name: str, model: str, layer: str) -> Query:
-    """One class, or with an empty name the top one."""
-    return Query(image, TASK, model, targets=(class_name,), layers=(layer,))
-
-
-def top_query(image: Photo, model: str) -> Query:
-    """Class probabilities, of which the label shows the top 5."""
-    return Query(image, TASK, model)
-
-
 def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
     _connect(page, opened, _layout(page, engine, shared))
-    endpoints.label_endpoint(engine, "classify", top_query)
-    endpoints.explanation_endpoint(engine, "explain_class", class_query)
+    endpoints.label_endpoint(engine, "classify", lambda image, model: Query(image, TASK, model))
+    endpoints.explanation_endpoint(
+        engine,
+        "explain_class",
+        lambda image, class_name, model, layer: Query(image, TASK, model, "", (class_name,), (layer,)),
+    )
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> ClassificationTab:
@@ -133,7 +127,7 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: ClassificationT
         "outputs": prediction,
         "show_progress_on": [label, *tab.panels.pictures],
     } | ASKING
-    offer = choices.offer(tab.engine, TASK, tab.targets, tab.model.using, tab.layer)
+    offer = choices.offer(tab.engine, TASK, tab.model.using, tab.layer, tab.targets)
     for event in (
         page.load(**offer).then(turn(tab.open_page), choice, prediction, **ASKING),
         tab.shared.photo.change(**predict, trigger_mode="always_last"),

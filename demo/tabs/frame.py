@@ -98,16 +98,8 @@ def shared_column() -> Shared:
         elem_id="photo",
         alt_text="The photograph that is explained",
     )
-    examples = gr.Gallery(
-        [(path, path.stem.replace("_", " ")) for path in EXAMPLES],
-        label="Or take one of these",
-        columns=4,
-        height="auto",
-        allow_preview=False,
-        interactive=False,
-        buttons=[],
-        elem_id="examples",
-    )
+    pictures = [(path, path.stem.replace("_", " ")) for path in EXAMPLES]
+    examples = strip("Or take one of these", value=pictures, columns=4, elem_id="examples")
 
     def take_example(event: gr.SelectData) -> Path:
         return EXAMPLES[event.index]
@@ -122,6 +114,11 @@ def shared_column() -> Shared:
         )
         opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity of the map over the photograph")
     return Shared(gr.State("classification"), photo, colours, opacity)
+
+
+def strip(label: str, **more: Any) -> gr.Gallery:
+    """Small pictures to click; `more` as of a gallery."""
+    return gr.Gallery(label=label, height="auto", allow_preview=False, interactive=False, buttons=[], **more)
 
 
 def displayable(upload: Upload) -> Any:

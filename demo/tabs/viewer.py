@@ -13,7 +13,7 @@ from demo.errors import InputError
 from demo.files import archive, file_name, png, row_files
 from demo.query import PANELS, Photo, Query, Result, Row
 from demo.rendering import LEGENDS, Colours, thumbnail
-from demo.tabs.frame import ASKING, Shared, save
+from demo.tabs.frame import ASKING, Shared, save, strip
 from demo.tabs.visits import Given, Shown, answer, in_turn
 from demo.tasks.sentence import sentence
 from explainers import METHODS
@@ -103,23 +103,10 @@ def _layout() -> _Widgets:
             [(f"{METHODS[key].title}: {_caption(key)}", key) for key in MORE], show_label=False, container=False
         )
     all_layers = gr.Checkbox(False, label="Show Grad-CAM at all layers of the network", container=False)
-    layers = strip("From shallow to deep, each with its own scale: click one", visible=False)
-    return _Widgets(rows, more, download, all_layers, layers)
-
-
-def strip(label: str, visible: bool = True, elem_id: str | None = None) -> gr.Gallery:
-    """A line of small pictures to click."""
-    return gr.Gallery(
-        label=label,
-        visible=visible,
-        columns=8,
-        height="auto",
-        allow_preview=False,
-        interactive=False,
-        buttons=[],
-        elem_id=elem_id,
-        elem_classes="strip",
+    layers = strip(
+        "From shallow to deep, each with its own scale: click one", columns=8, visible=False, elem_classes="strip"
     )
+    return _Widgets(rows, more, download, all_layers, layers)
 
 
 def _row(number: int) -> RowWidgets:

@@ -29,8 +29,7 @@ class Shown:
 class Visit:
     """What a tab keeps of one visitor, beside what stands in the widgets; a `gr.State` holds it.
 
-    Handlers of different visitors run at the same time. Those of one run `in_turn`, and write it only then; what draws
-    `shown` has a turn of its own.
+    Handlers of different visitors run at the same time, those of one `in_turn`.
 
     Attributes:
         seen: the upload and the model that the widgets are about; none while the page opens.
@@ -38,8 +37,8 @@ class Visit:
         word: the position of the word in the panels.
         offered: the suggested questions.
         shown: what the panels show.
-        turn: of the handlers that ask the engine.
-        drawing: of those that draw what is shown then.
+        turn: of the handlers that read and write the above; that of the strip of all layers is one.
+        drawing: of the one that draws the panels of what is shown then.
     """
 
     seen: tuple[Any, str] | None = None

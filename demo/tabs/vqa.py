@@ -11,7 +11,7 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Photo, Query
+from demo.query import Query
 from demo.tabs import choices, endpoints, frame, model_choice
 from demo.tabs.choices import Targets
 from demo.tabs.frame import ASKING, Shared, uploaded
@@ -80,12 +80,8 @@ class AnsweringTab:
         told = f"<p>Ignored, because the network does not know it: {ignored}.</p>"
         yield {self.note: gr.HTML(told, visible=bool(ignored))}
 
-    async def ask_typed(self, given: Given) -> AsyncIterator[Given]:
-        async for shown in self.explain_own(given, given[self.text]):
-            yield shown
-
-    async def ask_suggested(self, given: Given) -> AsyncIterator[Given]:
-        async for shown in self.explain_own(given, given[self.suggested]):
+    async def ask_from(self, given: Given, box: gr.components.Component) -> AsyncIterator[Given]:
+        async for shown in self.explain_own(given, given[box]):
             yield shown
 
     async def look(self, given: Given) -> AsyncIterator[Given]:
@@ -116,21 +112,15 @@ class AnsweringTab:
         yield {self.suggested: gr.Radio(choices=visitor.offered, value=question if visitor.offered else None)}
 
 
-def question_query(image: Photo, question: str, model: str) -> Query:
-    """Answers with their probabilities, of which the label shows the top 5."""
-    return Query(image, TASK, model, question)
-
-
-def answer_query(image: Photo, question: str, answer: str, model: str, layer: str) -> Query:
-    """One answer, or with an empty one the network's own."""
-    return Query(image, TASK, model, question, (answer,), (layer,))
-
-
 def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
     _connect(page, opened, _layout(page, engine, shared))
-    endpoints.label_endpoint(engine, "answer", question_query)
-    endpoints.explanation_endpoint(engine, "explain_answer", answer_query)
+    endpoints.label_endpoint(engine, "answer", lambda image, question, model: Query(image, TASK, model, question))
+    endpoints.explanation_endpoint(
+        engine,
+        "explain_answer",
+        lambda image, question, answer, model, layer: Query(image, TASK, model, question, (answer,), (layer,)),
+    )
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
@@ -166,15 +156,16 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: AnsweringTab) -
         "inputs": {tab.visit, tab.shared.photo, tab.shared.task, tab.text, tab.model.using, tab.layer},
     }
     looking |= busy
-    offer = choices.offer(tab.engine, TASK, tab.targets, tab.model.using, tab.layer)
+    again = busy | {"trigger_mode": "always_last"}
+    offer = choices.offer(tab.engine, TASK, tab.model.using, tab.layer, tab.targets)
     page.load(**offer)
     asked = {tab.visit, tab.shared.photo, tab.model.using, tab.layer}
     for event in (
         tab.shared.photo.change(**looking, trigger_mode="always_last"),
         opened.then(**looking, trigger_mode="multiple"),
         tab.model.using.change(**offer).then(**looking, trigger_mode="multiple"),
-        tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, trigger_mode="always_last", **busy),
-        tab.suggested.input(turn(tab.ask_suggested), asked | {tab.suggested}, trigger_mode="always_last", **busy),
+        tab.text.submit(turn(partial(tab.ask_from, box=tab.text)), asked | {tab.text}, **again),
+        tab.suggested.input(turn(partial(tab.ask_from, box=tab.suggested)), asked | {tab.suggested}, **again),
     ):
         tab.panels.refresh(event)
     picked = choices.pick_layer(tab.engine, TASK, tab.panels, tab.model.using, tab.layer)

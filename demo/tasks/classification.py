@@ -29,7 +29,3 @@ def complete(query: Query, said: dict[str, float]) -> Query:
 
 def describe(_model: Classifier, _query: Query, target: str, said: dict[str, float]) -> tuple[str, dict[str, Any]]:
     return target, {"prediction": list(next(iter(said.items())))}
-
-
-def clause(_details: dict[str, Any]) -> str:
-    return ""

@@ -1,6 +1,5 @@
 """Question answering: what a network answers to a question, and the evidence for any of its answers."""
 
-import html
 from dataclasses import replace
 from typing import Any
 
@@ -29,10 +28,6 @@ complete = classification.complete  # an answer has a name and a probability, as
 
 def describe(model: AnyAnswerer, query: Query, target: str, _said: dict[str, float]) -> tuple[str, dict[str, Any]]:
     return target, {"question": query.text, "ignored": model.ignored(query.text)}
-
-
-def clause(details: dict[str, Any]) -> str:
-    return f" as the answer to “{html.escape(details['question'])}”"
 
 
 def suggestions(classes: dict[str, float], captions: dict[str, float], answers: dict[str, float]) -> list[str]:
