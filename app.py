@@ -1,8 +1,10 @@
 """Start the demo: `python app.py`, or `python app.py --help` for the options."""
 
 import argparse
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NoReturn
 
 from demo.engine import Engine
 from demo.errors import InputError, first_line
@@ -11,7 +13,8 @@ from demo.models.own import hub_classifier, torchvision_classifier
 from demo.page import LAUNCH, build
 
 
-def main() -> None:
+def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
+    """What the command was given, and what ends it with a message."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default=None, help="address to listen on (default: this computer only)")
     parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
@@ -45,7 +48,11 @@ def main() -> None:
         parser.error("--arch, --labels and --layer describe a --classifier, and there is none.")
     if bool(args.arch) != bool(args.labels):
         parser.error("--arch and --labels go together: give both, or neither for a classifier of transformers.")
+    return args, parser.error
 
+
+def main() -> None:
+    args, refuse = arguments()
     try:
         library = Library(args.device, args.max_models)
         own = None
@@ -60,7 +67,7 @@ def main() -> None:
             print(f"Fetching {name}, unless it is here already ...", flush=True)
             library.preload(name)
     except InputError as error:
-        parser.error(str(error))
+        refuse(str(error))
     engine = Engine(library)
     page = build(engine)
     try:
@@ -73,7 +80,7 @@ def main() -> None:
             **LAUNCH,
         )
     except (OSError, OverflowError) as error:
-        parser.error(f"The demo cannot listen there: {first_line(error)}.")
+        refuse(f"The demo cannot listen there: {first_line(error)}.")
     # While the first visitor's browser still opens the page.
     engine.about("classification", library.default("classification"))
     page.block_thread()

@@ -4,13 +4,14 @@ import ctypes
 import os
 from contextlib import suppress
 
-# Read by OpenMP when PyTorch is loaded. By default a thread that waits for the others' shares of an operation keeps its
-# core busy meanwhile, which the server needs for pictures and requests: an eighth of all CPU time under load. This many
-# turns are enough for the waits between two operations; see docs/benchmarks.md for both settings.
+# Read by OpenMP when PyTorch is loaded. By default a thread that waits for the others' shares of an operation keeps
+# its core busy meanwhile, which the server needs for pictures and requests: an eighth of all CPU time under load. This
+# many turns are enough for the waits between two operations; see docs/benchmarks.md for both settings.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # The GNU C library gives memory back to the system and fetches it anew in each run of a network, which takes up to a
-# seventh of its time, and keeps a heap for each thread. With these settings there is one heap, which is not given back.
+# seventh of its time, and keeps a heap for each thread. With these settings there is one heap, and it is not given
+# back.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # from its malloc.h
 with suppress(OSError, AttributeError):  # another C library
     _c = ctypes.CDLL("libc.so.6")

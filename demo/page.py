@@ -34,7 +34,8 @@ LAUNCH = {
     "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
     "css_paths": Path(__file__).with_name("page.css"),
     "max_file_size": MAX_BYTES,
-    # Each browser that has a page open is a session, half a megabyte. A forgotten one is made anew.
+    # Each browser that has a page open is a session: half a megabyte, and the photographs that its tabs show, of about
+    # a megabyte at most. A forgotten one is made anew.
     "state_session_capacity": 400,
     "allowed_paths": [str(frame.EXAMPLES_FOLDER)],
     "ssr_mode": False,

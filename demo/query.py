@@ -74,7 +74,8 @@ class Result:
     Attributes:
         query: the query with all that was left empty filled in, in the model's spelling.
         said: what the model says of itself, the best first: classes or answers with their probabilities, of which
-            these are the first ten, or captions with their scores. Empty where a caption was given.
+            these are the first ten, or captions with their scores. Empty where a score is a log-probability
+            and the text and the targets were given.
         rows: one for each target, and for each layer of it.
     """
 

@@ -161,3 +161,20 @@ def test_the_photograph_stays_and_each_tab_answers_for_it(tab):
     caption = tab.locator("#caption textarea").input_value()
     tab.get_by_role("tab", name="Captioning").click()
     says(tab, f"Explaining {caption}: ")
+
+
+def test_a_hidden_tab_is_drawn_when_it_is_turned_to(tab):
+    def maps(inside: str):
+        panel = tab.locator("[role=tabpanel]", has=tab.locator(inside))
+        return panel.locator(".panel img[alt^='Grad-CAM for']").first
+
+    tab.get_by_role("tab", name="Classification").click()
+    expect(maps("#classification-top")).to_be_visible()
+    sources = {inside: maps(inside).get_attribute("src") for inside in ("#classification-top", "#caption")}
+    tab.get_by_text("Colours", exact=True).click()
+    tab.get_by_label("as in the paper (jet)").check()
+    expect(maps("#classification-top")).not_to_have_attribute("src", sources["#classification-top"])
+    tab.wait_for_timeout(1500)
+    expect(maps("#caption")).to_have_attribute("src", sources["#caption"])
+    tab.get_by_role("tab", name="Captioning").click()
+    expect(maps("#caption")).not_to_have_attribute("src", sources["#caption"])

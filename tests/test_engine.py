@@ -113,6 +113,22 @@ def test_what_is_left_empty_is_filled_in_by_what_the_model_says(engine):
     assert answer.query.targets == ("dog", "cat")
 
 
+@pytest.mark.parametrize(
+    ("query", "names", "once"),
+    [
+        (ZEBRA, ("Zebra", "zebra"), ("zebra",)),
+        (ZEBRA, ("", "zebra"), ("zebra",)),
+        (ZEBRA, ("hen", "", "ZEBRA", "hen"), ("hen", "zebra")),
+        (QUERIES[2], ("cat", " Cat "), ("cat",)),
+        (QUERIES[2], ("dog", ""), ("dog",)),
+    ],
+)
+def test_a_target_given_twice_has_one_row(engine, query, names, once):
+    for _ in range(2):
+        result = engine.answer(replace(query, targets=names))
+        assert result.query.targets == tuple(row.details["target"] for row in result.rows) == once
+
+
 def test_what_a_model_says_and_its_explanation_share_a_pass(engine):
     for task, text in (("classification", ""), ("captioning", ""), ("vqa", "What is it?")):
         seen, hook = runs(engine, task)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,15 @@ import transformers as hf
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from demo.engine import Engine
 from demo.errors import InputError
+from demo.models import Entry, Library
 from demo.models.captioning import WHOLE
 from demo.models.hub import spelled
 from demo.models.hub_captioning import blip_captioner, git_captioner, vit_gpt2_captioner
 from demo.models.hub_vqa import blip_answerer, vilt
 from demo.models.words import words
+from demo.query import Query, photo_of
 from explainers import explain
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
@@ -199,6 +203,15 @@ def test_answers_are_explained_at_the_blocks(models, image, name):
     assert explanation.maps.amax(dim=(1, 2)).gt(0).any()
     best = next(iter(model.predict(image, "what is the zebra on?")))
     assert model.known(best.upper()) == best
+
+
+@pytest.mark.parametrize("name", ANSWERERS)
+def test_an_answer_given_twice_has_one_row(models, name):
+    engine = Engine(Library(entries={"vqa": [Entry(name, 0.0, lambda *_: models[name])]}))
+    question = Query(photo_of(PHOTO.read_bytes()), "vqa", text="what is the zebra on?")
+    best = next(iter(engine.answer(question).said))
+    for answers in (("Grass", "grass"), (best, ""), (best.upper(), best, "")):
+        assert len(engine.answer(replace(question, targets=answers)).rows) == 1
 
 
 @pytest.mark.parametrize("name", ANSWERERS)

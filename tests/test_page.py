@@ -1,14 +1,21 @@
 """The page in this process, where what it keeps can be seen."""
 
+import io
 from pathlib import Path
 
+import gradio as gr
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
+from PIL import ExifTags, Image, ImageChops
 
 from demo.engine import Engine
+from demo.errors import InputError
+from demo.images import MAX_BYTES, open_photo
 from demo.models import Library
 from demo.page import LAUNCH, build
+from demo.tabs.frame import displayable, save, uploaded
 
 CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"
 
@@ -34,3 +41,45 @@ def test_no_session_is_kept_of_a_plain_request_and_one_of_a_client(page):
     for _ in range(2):
         client.predict(handle_file(CAT), "", api_name="/classify")
     assert len(sessions.session_data) == 1
+
+
+def test_a_large_photograph_is_kept_small_and_once_with_the_same_pixels():
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(noise).save(file := io.BytesIO(), "PNG", exif=exif)
+    path = save(file.getvalue(), "noise.png")
+    photo = uploaded({"path": path})
+    assert len(file.getvalue()) > 5 * 2**20 > 4 * len(photo.data)
+    first, kept = open_photo(path), open_photo(photo.data)
+    assert first.size == kept.size == (480, 640)
+    assert ImageChops.difference(first, kept).getbbox() is None
+    assert uploaded({"path": path, "orig_name": "again.png"}).data is photo.data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "The file is empty"),
+        (bytes(MAX_BYTES), "not a picture that can be opened here"),
+        (bytes(MAX_BYTES + 1), "larger than 10 MB"),
+    ],
+)
+def test_a_file_that_cannot_be_kept_gets_a_sentence_each_time(data, message):
+    path = save(data, "photograph.png")
+    for _ in range(2):
+        with pytest.raises(InputError, match=message):
+            uploaded({"path": path})
+
+
+def test_only_a_picture_that_browsers_cannot_show_is_replaced():
+    Image.open(CAT).save(file := io.BytesIO(), "TIFF")
+    shown = displayable({"path": save(file.getvalue(), "scan.TIFF")})
+    assert Image.open(shown).format == "PNG"
+    for upload in (
+        {"path": save(b"no picture", "scan.tiff")},
+        {"path": save(CAT.read_bytes(), "cat.jpg")},
+        {"path": str(CAT)},  # was not uploaded
+        None,
+    ):
+        assert displayable(upload) == gr.skip()

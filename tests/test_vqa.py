@@ -10,6 +10,7 @@ from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import load
 from demo.models.vqa import FEATURES, Answerer, Fusion, suggest
+from demo.tasks.vqa import SUGGESTIONS, suggestions
 from explainers import explain
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -121,6 +122,15 @@ def test_suggested_questions_are_about_what_is_seen_and_understood(model):
     assert len(set(suggested)) == len(suggested) >= 5
     assert not any(model.ignored(question) for question in suggested)
     assert suggest("") == ["What is in the picture?", "Where is this?"]
+
+
+def test_questions_are_suggested_about_likely_answers_and_no_others():
+    about = suggestions({"zebra": 0.6, "lion": 0.4}, {"a dog": -2.0, "a cat": -3.0}, {"car": 0.8, "pizza": 0.05})
+    assert len(about) == SUGGESTIONS
+    asked = " ".join(about)
+    assert {word: word in asked for word in ("zebra", "lion", "dog", "cat", "car", "pizza")} == {
+        "zebra": True, "lion": False, "dog": True, "cat": False, "car": True, "pizza": False
+    }  # fmt: skip
 
 
 def test_the_encoder_runs_once_for_all_answers(model, image):

@@ -11,12 +11,11 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.captioning import WHOLE, words
-from demo.query import Photo, Query, Result
-from demo.rendering import thumbnail
+from demo.query import Query, Result
 from demo.tabs import choices, endpoints, model_choice
-from demo.tabs.frame import ASKING, Shared, uploaded
-from demo.tabs.viewer import Viewer, small_files, strip, viewer
-from demo.tabs.visits import Given, Shown, Visit, answer, arrived, ask, in_turn
+from demo.tabs.frame import ASKING, Shared, strip, uploaded
+from demo.tabs.viewer import Viewer, small_files, viewer
+from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip
@@ -39,9 +38,9 @@ class CaptioningTab:
     model: model_choice.Models
     layer: gr.Dropdown
 
-    def query(self, given: Given, caption: str, *targets: int, **more: Any) -> Query:
-        photo = uploaded(given[self.shared.photo])
-        return Query(photo, TASK, given[self.model.using], caption, targets, (given[self.layer] or "",), **more)
+    def query(self, given: Given, caption: str, *targets: int, **more: Any) -> Making:
+        photo, model, layer = given[self.shared.photo], given[self.model.using], given[self.layer] or ""
+        return lambda: Query(uploaded(photo), TASK, model, caption, targets, (layer,), **more)
 
     async def explain(self, given: Given, visitor: Visit, caption: str, word: int) -> Given:
         """The panels of a word, and the strip of all words; the caption and the word are then what is shown."""
@@ -69,29 +68,24 @@ class CaptioningTab:
         shown = caption or given[self.visit].text
         return {self.text: shown, self.beam: shown, self.spoken: gr.Gallery(found[self.spoken], selected_index=0)}
 
-    async def explain_typed(self, given: Given) -> Given:
-        return await self.explain_sentence(given, given[self.text] or " ")  # an empty one is not the network's own
-
-    async def explain_considered(self, given: Given) -> Given:
-        return await self.explain_sentence(given, given[self.beam])
+    async def explain_from(self, given: Given, box: gr.components.Component) -> Given:
+        return await self.explain_sentence(given, given[box] or " ")  # an empty one is not the network's own
 
     async def explain_word(self, given: Given, event: gr.SelectData) -> None:
         visitor: Visit = given[self.visit]
         if [ALL, *words(visitor.text)][event.index : event.index + 1] != [event.value["caption"]]:
             return  # the click was on the strip of a sentence before
         visitor.word = event.index - 1 if event.index else WHOLE
-        try:
-            visitor.shown = Shown(((await answer(self.engine, self.query(given, visitor.text, visitor.word))).query,))
-        except InputError as error:
-            visitor.shown = Shown(note=str(error))
+        visitor.shown = await show(self.engine, self.query(given, visitor.text, visitor.word))
 
     async def say_and_explain(self, given: Given) -> AsyncIterator[Given]:
         """The caption is shown as soon as it is known, its panels after it."""
         visitor: Visit = given[self.visit]
-        if given[self.shared.task] != TASK or given[self.shared.photo] == visitor.seen:
+        looked = given[self.shared.photo], given[self.model.using]
+        if given[self.shared.task] != TASK or looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
-        visitor.seen = given[self.shared.photo]
+        visitor.seen = looked
         try:
             pending = await ask(self.engine, self.query(given, "", WHOLE))
             found = await arrived(pending.said)
@@ -104,27 +98,22 @@ class CaptioningTab:
         yield {self.text: best, self.beam: gr.Radio(choices=offered, value=best)}
         yield await self.explain_sentence(given, "")
 
-    async def offer_layers(self, given: Given) -> gr.Dropdown:
-        names = (await choices.about(self.engine, TASK, given[self.model.using])).layers
-        return gr.Dropdown(choices=list(names), value=names[0])
-
-
-def caption_query(image: Photo, model: str) -> Query:
-    """The best caption."""
-    return Query(image, TASK, model)
-
-
-def word_query(image: Photo, caption: str, word: str, model: str, layer: str) -> Query:
-    """A word by its index from 0, or with -1 the whole caption."""
-    return Query(image, TASK, model, caption, (word,), (layer,))
-
 
 def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
     _connect(page, opened, _layout(page, engine, shared))
-    caption = gr.Textbox(visible=False, label="caption")
-    endpoints.endpoint(engine, "caption", caption_query, lambda result, *_: next(iter(result.said)), [caption])
-    endpoints.explanation_endpoint(engine, "explain_caption", word_query)
+    endpoints.endpoint(
+        engine,
+        "caption",
+        lambda image, model: Query(image, TASK, model),
+        lambda result, *_: next(iter(result.said)),
+        [gr.Textbox(visible=False, label="caption")],
+    )
+    endpoints.explanation_endpoint(
+        engine,
+        "explain_caption",
+        lambda image, caption, word, model, layer: Query(image, TASK, model, caption, (word,), (layer,)),
+    )
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
@@ -146,8 +135,8 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
             min_width=260,
             elem_id="beam",
         )
-    spoken = strip("The evidence word by word: click one", elem_id="words")
-    panels = viewer(engine, shared, visit)
+    spoken = strip("The evidence word by word: click one", columns=8, elem_id="words", elem_classes="strip")
+    panels = viewer(engine, TASK, shared, visit)
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = model_choice.models(page, engine, TASK, "Model")
         layer = choices.layers()
@@ -157,28 +146,27 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
 def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: CaptioningTab) -> None:
     turn = partial(in_turn, tab.visit)
     pictures = tab.panels.pictures
+    sentence = [tab.text, tab.beam, tab.spoken]
     asked = {tab.visit, tab.shared.photo, tab.model.using, tab.layer}
     say: dict[str, Any] = {
         "fn": turn(tab.say_and_explain),
         "inputs": asked | {tab.shared.task},
-        "outputs": [tab.text, tab.beam, tab.spoken],
+        "outputs": sentence,
         "show_progress_on": [tab.text, tab.spoken, *pictures],
     } | ASKING
     again: dict[str, Any] = {
-        "show_progress_on": [tab.spoken, *tab.panels.pictures],
+        "show_progress_on": [tab.spoken, *pictures],
         "trigger_mode": "always_last",
     } | ASKING
-    offer: dict[str, Any] = {"fn": tab.offer_layers, "inputs": {tab.model.using}, "outputs": tab.layer} | ASKING
+    offer = choices.offer(tab.engine, TASK, tab.model.using, tab.layer)
     page.load(**offer)
     picked = choices.pick_layer(tab.engine, TASK, tab.panels, tab.model.using, tab.layer)
     for event in (
         tab.shared.photo.change(**say, trigger_mode="always_last"),
         opened.then(**say, trigger_mode="multiple"),
-        tab.model.using.change(**offer)
-        .then(Visit.forget_photograph, tab.visit, None, **ASKING)
-        .then(**say, trigger_mode="multiple"),
-        tab.text.submit(turn(tab.explain_typed), asked | {tab.text}, [tab.text, tab.beam, tab.spoken], **again),
-        tab.beam.input(turn(tab.explain_considered), asked | {tab.beam}, [tab.text, tab.beam, tab.spoken], **again),
+        tab.model.using.change(**offer).then(**say, trigger_mode="multiple"),
+        tab.text.submit(turn(partial(tab.explain_from, box=tab.text)), asked | {tab.text}, sentence, **again),
+        tab.beam.input(turn(partial(tab.explain_from, box=tab.beam)), asked | {tab.beam}, sentence, **again),
         tab.layer.input(turn(tab.explain_shown), asked, tab.spoken, **again),
         picked.then(turn(tab.explain_shown), asked, tab.spoken, **again | {"trigger_mode": "multiple"}),
         # Not the last click alone: for that Gradio sends the first one's word again.
@@ -191,8 +179,7 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: CaptioningTab) 
 
 def _word_files(engine: Engine, result: Result) -> list[tuple[str, str]]:
     """A small Grad-CAM picture for the caption and, on a scale of their own, for each of its words."""
-    photo = engine.open(result.query.photo)
     whole, *each = result.rows
     highest = max(row.details["peak"] for row in each)
-    pictures = [(ALL, thumbnail(photo, whole, whole.details["peak"]))]
-    return small_files(pictures + [(row.details["target"], thumbnail(photo, row, highest)) for row in each])
+    each_word = [(row.details["target"], row, highest) for row in each]
+    return small_files(engine, result.query.photo, [(ALL, whole, whole.details["peak"]), *each_word])

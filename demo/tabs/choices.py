@@ -13,6 +13,9 @@ from demo.tabs.visits import Given, Shown, Visit, in_turn
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 
+LISTED = "Type to search all that the network knows."
+UNLISTED = "Type anything: this network has no list of what it can say."
+
 
 def layers() -> gr.Dropdown:
     """Build the choice of a layer, which the tab fills."""
@@ -32,7 +35,7 @@ def pick_layer(engine: Engine, task: str, viewer: Viewer, model: gr.State, layer
         # The strip and the list of layers may still be those of a model before.
         return next((name for name in (event.value["caption"], given[layer]) if name in names), names[0])
 
-    return viewer.layers.select(clicked, {model, layer}, layer, preprocess=False, trigger_mode="multiple", **QUIET)
+    return viewer.layers.select(clicked, {model, layer}, layer, trigger_mode="multiple", **ASKING | QUIET)
 
 
 class Targets(NamedTuple):
@@ -59,7 +62,7 @@ def targets(title: str, kind: str, task: str) -> Targets:
             chosen = gr.Dropdown(
                 [],
                 label=f"Explain this {kind}",
-                info="Type to search all that the network knows.",
+                info=LISTED,
                 allow_custom_value=True,
                 elem_id=f"{task}-chosen",
             )
@@ -67,19 +70,22 @@ def targets(title: str, kind: str, task: str) -> Targets:
     return Targets(label, chosen, other)
 
 
-def offer(engine: Engine, task: str, widgets: Targets, model: gr.State, layer: gr.Dropdown) -> dict[str, Any]:
-    """The event that fills the lists with what a model knows."""
+def offer(
+    engine: Engine, task: str, model: gr.State, layer: gr.Dropdown, widgets: Targets | None = None
+) -> dict[str, Any]:
+    """The event that fills the lists of layers and of targets with those of a model."""
 
     async def offers(given: Given) -> Given:
         known = await about(engine, task, given[model])
-        names = sorted(known.targets, key=str.casefold)
-        return {
-            widgets.chosen: gr.Dropdown(choices=names),
-            widgets.other: gr.Dropdown(choices=[NOTHING, *names]),
-            layer: gr.Dropdown(choices=list(known.layers), value=known.layers[0]),
-        }
+        offered = {layer: gr.Dropdown(choices=list(known.layers), value=known.layers[0])}
+        if widgets:
+            names = sorted(known.targets, key=str.casefold)
+            offered[widgets.chosen] = gr.Dropdown(choices=names, info=LISTED if names else UNLISTED)
+            offered[widgets.other] = gr.Dropdown(choices=[NOTHING, *names])
+        return offered
 
-    return {"fn": offers, "inputs": {model}, "outputs": [widgets.chosen, widgets.other, layer]} | ASKING
+    outputs = [layer, widgets.chosen, widgets.other] if widgets else [layer]
+    return {"fn": offers, "inputs": {model}, "outputs": outputs} | ASKING
 
 
 def on_choice(
@@ -117,5 +123,5 @@ def on_choice(
 
 
 def pair(chosen: str, other: str) -> tuple[str, ...]:
-    """The targets to explain: one, or two different ones."""
-    return (chosen, other) if other not in ("", None, chosen) else (chosen,)
+    """The targets to explain: one, or two."""
+    return (chosen, other) if other else (chosen,)

@@ -9,16 +9,15 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Photo, Query
+from demo.query import Query
 from demo.tabs import choices, endpoints, frame, model_choice
 from demo.tabs.choices import Targets
 from demo.tabs.frame import ASKING, Shared, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, answer, arrived, ask, in_turn, show
+from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show
 
 TASK: Final = "classification"
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
-OPENING = "the page is opening"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,31 +33,31 @@ class ClassificationTab:
     rival: model_choice.Models
     layer: gr.Dropdown
 
-    def query(self, given: Given, *names: str) -> Query:
-        photo = uploaded(given[self.shared.photo])
-        return Query(photo, TASK, given[self.model.using], targets=names, layers=(given[self.layer] or "",))
+    def query(self, given: Given, *names: str) -> Making:
+        photo, model, layer = given[self.shared.photo], given[self.model.using], given[self.layer] or ""
+        return lambda: Query(uploaded(photo), TASK, model, targets=names, layers=(layer,))
 
     async def explain(self, given: Given, _visitor: Visit) -> Shown:
         """The chosen class by two models, or beside another class."""
         name, second = given[self.targets.chosen] or "", given[self.rival.using]
-        try:
-            if second in ("", given[self.model.using]):
-                return await show(self.engine, self.query(given, *choices.pair(name, given[self.targets.other])))
-            first = (await answer(self.engine, self.query(given, name))).query
-        except InputError as error:
-            return Shown(note=str(error))
-        return await show(self.engine, first, replace(first, model=second, layers=("",)))
+        if second in ("", given[self.model.using]):
+            return await show(self.engine, self.query(given, *choices.pair(name, given[self.targets.other])))
+        first = await show(self.engine, self.query(given, name))
+        if first.note:
+            return first
+        rival = await show(self.engine, lambda: replace(first.queries[0], model=second, layers=("",)))
+        return Shown(first.queries + rival.queries, rival.note)
 
     async def predict_and_explain(self, given: Given) -> AsyncIterator[Given]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
         visitor: Visit = given[self.visit]
-        upload = given[self.shared.photo]
+        looked = given[self.shared.photo], given[self.model.using]
         # Gradio turns to the first tab when the page opens, and `open_page` fills it then.
-        opening = visitor.seen == OPENING and frame.is_first_example(upload)
-        if given[self.shared.task] != TASK or upload == visitor.seen or opening:
+        opening = visitor.seen is None and frame.is_first_example(given[self.shared.photo])
+        if given[self.shared.task] != TASK or looked == visitor.seen or opening:
             yield {self.targets.label: gr.skip()}
             return
-        visitor.seen = upload
+        visitor.seen = looked
         try:
             pending = await ask(self.engine, self.query(given, ""))
             found = await arrived(pending.said)
@@ -75,11 +74,12 @@ class ClassificationTab:
         visitor: Visit = given[self.visit]
         if not frame.is_first_example(given[self.shared.photo]):  # somebody was quicker, and has a request
             return {self.targets.label: gr.skip()}
+        visitor.seen = given[self.shared.photo], given[self.model.using]
         # The user's own model may have other classes.
         knows = set((await choices.about(self.engine, TASK, given[self.model.using])).targets)
         names = FIRST_CLASSES if knows.issuperset(FIRST_CLASSES) else ("",)
         result = await answer(self.engine, self.query(given, *names))
-        visitor.seen, visitor.shown = given[self.shared.photo], Shown((result.query,))
+        visitor.shown = Shown((result.query,))
         first, second = (*result.query.targets, "")[:2]
         return {self.targets.label: result.said, self.targets.chosen: first, self.targets.other: second}
 
@@ -94,27 +94,21 @@ class ClassificationTab:
         return "", ""
 
 
-def class_query(image: Photo, class_name: str, model: str, layer: str) -> Query:
-    """One class, or with an empty name the top one."""
-    return Query(image, TASK, model, targets=(class_name,), layers=(layer,))
-
-
-def top_query(image: Photo, model: str) -> Query:
-    """Class probabilities, of which the label shows the top 5."""
-    return Query(image, TASK, model)
-
-
 def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
     _connect(page, opened, _layout(page, engine, shared))
-    endpoints.label_endpoint(engine, "classify", top_query)
-    endpoints.explanation_endpoint(engine, "explain_class", class_query)
+    endpoints.label_endpoint(engine, "classify", lambda image, model: Query(image, TASK, model))
+    endpoints.explanation_endpoint(
+        engine,
+        "explain_class",
+        lambda image, class_name, model, layer: Query(image, TASK, model, "", (class_name,), (layer,)),
+    )
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> ClassificationTab:
-    visit = gr.State(Visit(seen=OPENING))
+    visit = gr.State(Visit())
     targets = choices.targets("What the network sees: click a class to explain it", "class", TASK)
-    panels = viewer(engine, shared, visit)
+    panels = viewer(engine, TASK, shared, visit)
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = model_choice.models(page, engine, TASK, "Model")
         layer = choices.layers()
@@ -133,14 +127,12 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: ClassificationT
         "outputs": prediction,
         "show_progress_on": [label, *tab.panels.pictures],
     } | ASKING
-    offer = choices.offer(tab.engine, TASK, tab.targets, tab.model.using, tab.layer)
+    offer = choices.offer(tab.engine, TASK, tab.model.using, tab.layer, tab.targets)
     for event in (
         page.load(**offer).then(turn(tab.open_page), choice, prediction, **ASKING),
         tab.shared.photo.change(**predict, trigger_mode="always_last"),
         opened.then(**predict, trigger_mode="multiple"),
-        tab.model.using.change(**offer)
-        .then(Visit.forget_photograph, tab.visit, None, **ASKING)
-        .then(**predict, trigger_mode="multiple"),
+        tab.model.using.change(**offer).then(**predict, trigger_mode="multiple"),
         tab.rival.using.change(
             turn(tab.meet_rival),
             choice,

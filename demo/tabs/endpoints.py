@@ -26,8 +26,8 @@ def endpoint(engine: Engine, name: str, ask: Ask, reply: Reply, outputs: list[An
     async def answered(request: gr.Request, upload: Upload, *given: Any) -> Any:
         texts = ["" if text is None else str(text) for text in given]
         try:
-            query = ask(await asyncio.to_thread(uploaded, upload), *texts)
-            return await asyncio.to_thread(reply, await answer(engine, query), *texts)
+            result = await answer(engine, lambda: ask(uploaded(upload), *texts))
+            return await asyncio.to_thread(reply, result, *texts)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
         finally:

@@ -2,6 +2,7 @@
 
 import tempfile
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,14 +32,23 @@ NOTHING = ("nothing", "")  # to compare with
 
 Upload = dict[str, Any] | None
 
+LARGE = 2**20  # bytes of an upload
+
 
 def uploaded(upload: Upload) -> Photo:
-    """The photograph that an image input gives under `NETWORK`, unopened.
+    """The photograph that an image input gives under `NETWORK`: the file, or if that is large what it is opened as.
 
     Raises:
-        InputError: nothing was uploaded, what is named is not an uploaded file, or it is empty or too large.
+        InputError: nothing was uploaded, what is named is not an uploaded file, it is empty or too large, or it is
+            large and no picture.
     """
-    return photo_of(read_upload(_path(upload)))
+    return _photo(_path(upload))
+
+
+@lru_cache(32)  # by path, which has the hash of the content in it: all tabs of a visitor share one
+def _photo(path: str) -> Photo:
+    data = read_upload(path)
+    return photo_of(data if len(data) <= LARGE else png(open_photo(data)))
 
 
 def _path(upload: Upload) -> str:
@@ -62,7 +72,7 @@ def save(data: bytes, name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, name)
         file.write_bytes(data)
-        # Moves it into place in one step: another visitor may just be fetching the same file.
+        # This copies it, and then renames the copy into place: another visitor may just be fetching the same file.
         return processing_utils.save_file_to_cache(file, utils.get_upload_folder())
 
 
@@ -88,22 +98,14 @@ def shared_column() -> Shared:
         elem_id="photo",
         alt_text="The photograph that is explained",
     )
-    examples = gr.Gallery(
-        [(path, path.stem.replace("_", " ")) for path in EXAMPLES],
-        label="Or take one of these",
-        columns=4,
-        height="auto",
-        allow_preview=False,
-        interactive=False,
-        buttons=[],
-        elem_id="examples",
-    )
+    pictures = [(path, path.stem.replace("_", " ")) for path in EXAMPLES]
+    examples = strip("Or take one of these", value=pictures, columns=4, elem_id="examples")
 
     def take_example(event: gr.SelectData) -> Path:
         return EXAMPLES[event.index]
 
     examples.select(take_example, None, photo, **QUIET)
-    photo.upload(displayable, photo, photo, preprocess=False, **QUIET)
+    photo.upload(displayable, photo, photo, **ASKING | QUIET)
     with gr.Accordion("Colours", open=False):
         colours = gr.Radio(
             [("even, safe for colour-blind readers (viridis)", COLOURS[0]), ("as in the paper (jet)", COLOURS[1])],
@@ -114,12 +116,17 @@ def shared_column() -> Shared:
     return Shared(gr.State("classification"), photo, colours, opacity)
 
 
+def strip(label: str, **more: Any) -> gr.Gallery:
+    """Small pictures to click; `more` as of a gallery."""
+    return gr.Gallery(label=label, height="auto", allow_preview=False, interactive=False, buttons=[], **more)
+
+
 def displayable(upload: Upload) -> Any:
     """A photograph that browsers cannot show (TIFF, HEIC) as one that they can; others stay as they are."""
-    path = _path(upload)
-    if Path(path).suffix.lower() not in (".tif", ".tiff", ".heic", ".heif"):
-        return gr.skip()
     try:
-        return save(png(open_photo(path)), "photograph.png")
+        path = Path(_path(upload))
+        if path.suffix.lower() in (".tif", ".tiff", ".heic", ".heif"):
+            return save(png(open_photo(path)), "photograph.png")
     except InputError:
-        return gr.skip()  # said where the photograph is used
+        pass  # said where the photograph is used
+    return gr.skip()

@@ -11,9 +11,9 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.files import archive, file_name, png, row_files
-from demo.query import PANELS, Result, Row
+from demo.query import PANELS, Photo, Query, Result, Row
 from demo.rendering import LEGENDS, Colours, thumbnail
-from demo.tabs.frame import ASKING, Shared, save
+from demo.tabs.frame import ASKING, Shared, save, strip
 from demo.tabs.visits import Given, Shown, answer, in_turn
 from demo.tasks.sentence import sentence
 from explainers import METHODS
@@ -50,19 +50,23 @@ class _Widgets(NamedTuple):
     layers: gr.Gallery
 
 
-def viewer(engine: Engine, shared: Shared, visit: gr.State) -> Viewer:
-    """Build the panels of a tab and connect them."""
+def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State) -> Viewer:
+    """Build the panels of a tab and connect them. Of a hidden tab nothing is drawn until it is turned to."""
     widgets = _layout()
     rows, more, download, all_layers, layers = widgets
     pictures = [picture for row in rows for picture in row.pictures.values()]
 
-    async def draw(given: Given) -> dict[Any, Any]:
+    async def draw(given: Given) -> Given:
+        if given[shared.task] != task:
+            return {download: gr.skip()}
         results, note = await _results(engine, given[visit].shown)
         opacity = min(max(given[shared.opacity] or 0, 0), 1)  # the box beside the slider takes any number, or none
         methods = (*PANELS, *(key for key in MORE if key in (given[more] or ())))
         return await asyncio.to_thread(_drawn, engine, widgets, results, note, methods, given[shared.colours], opacity)
 
     async def show_layers(given: Given) -> Given:
+        if given[shared.task] != task:
+            return {layers: gr.skip()}
         shown = given[visit].shown
         if not given[all_layers] or not shown.queries:
             return {layers: gr.Gallery(value=None, visible=False)}
@@ -71,13 +75,13 @@ def viewer(engine: Engine, shared: Shared, visit: gr.State) -> Viewer:
     # "multiple": a result that comes while the one before is being drawn is drawn too.
     drawing: dict[str, Any] = {
         "fn": in_turn(visit, draw, "drawing"),
-        "inputs": {visit, shared.colours, shared.opacity, more},
+        "inputs": {visit, shared.task, shared.colours, shared.opacity, more},
         "outputs": [download, *pictures, *(widget for row in rows for widget in (row.group, row.sentence))],
         "show_progress_on": pictures,
     } | ASKING
     layering: dict[str, Any] = {
         "fn": in_turn(visit, show_layers),
-        "inputs": {all_layers, visit},
+        "inputs": {visit, shared.task, all_layers},
         "outputs": layers,
         "trigger_mode": "multiple",
     } | ASKING
@@ -99,23 +103,10 @@ def _layout() -> _Widgets:
             [(f"{METHODS[key].title}: {_caption(key)}", key) for key in MORE], show_label=False, container=False
         )
     all_layers = gr.Checkbox(False, label="Show Grad-CAM at all layers of the network", container=False)
-    layers = strip("From shallow to deep, each with its own scale: click one", visible=False)
-    return _Widgets(rows, more, download, all_layers, layers)
-
-
-def strip(label: str, visible: bool = True, elem_id: str | None = None) -> gr.Gallery:
-    """A line of small pictures to click."""
-    return gr.Gallery(
-        label=label,
-        visible=visible,
-        columns=8,
-        height="auto",
-        allow_preview=False,
-        interactive=False,
-        buttons=[],
-        elem_id=elem_id,
-        elem_classes="strip",
+    layers = strip(
+        "From shallow to deep, each with its own scale: click one", columns=8, visible=False, elem_classes="strip"
     )
+    return _Widgets(rows, more, download, all_layers, layers)
 
 
 def _row(number: int) -> RowWidgets:
@@ -145,8 +136,12 @@ def _caption(method: str) -> str:
 
 async def _results(engine: Engine, shown: Shown) -> tuple[list[Result], str]:
     """What is shown, computed anew if it is not kept any more; and the note."""
+
+    async def anew(query: Query) -> Result:
+        return await answer(engine, lambda: query)
+
     try:
-        return [await answer(engine, query) for query in shown.queries], shown.note
+        return [await anew(query) for query in shown.queries], shown.note
     except InputError as error:  # the model's files have gone
         return [], str(error)
 
@@ -195,18 +190,18 @@ async def _all_layers(engine: Engine, shown: Shown) -> gr.Gallery:
     try:
         names = (await asyncio.wrap_future(engine.about(query.task, query.model))).layers
         asked = replace(query, targets=query.targets[:1], layers=tuple(reversed(names)), methods=("gradcam",))
-        result = await answer(engine, asked)
+        result = await answer(engine, lambda: asked)
     except InputError:
         return gr.Gallery(value=None, visible=False)  # said where the panels are
     # Somebody's own layer may stand out of its place.
     rows = sorted(result.rows, key=lambda row: -len(row.pictures["gradcam"]))
-    photo = engine.open(query.photo)
-    small = [(row.details["layer"], thumbnail(photo, row, row.details["peak"])) for row in rows]
-    files = await asyncio.to_thread(small_files, small)
+    named = [(row.details["layer"], row, row.details["peak"]) for row in rows]
+    files = await asyncio.to_thread(small_files, engine, query.photo, named)
     return gr.Gallery(files, visible=True, selected_index=[name for _, name in files].index(query.layers[0]))
 
 
-def small_files(pictures: list[tuple[str, Any]]) -> list[tuple[str, str]]:
-    """Named pictures as files for a strip: path and name."""
+def small_files(engine: Engine, photo: Photo, rows: list[tuple[str, Row, float]]) -> list[tuple[str, str]]:
+    """Small Grad-CAM pictures of named rows, each on a scale, as files for a strip: path and name."""
+    opened = engine.open(photo)
     # Files of our own, because Gradio would write the same ones anew under somebody who is fetching them.
-    return [(save(png(picture), f"{file_name(name)}.png"), name) for name, picture in pictures]
+    return [(save(png(thumbnail(opened, row, scale)), f"{file_name(name)}.png"), name) for name, row, scale in rows]

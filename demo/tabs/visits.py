@@ -29,19 +29,19 @@ class Shown:
 class Visit:
     """What a tab keeps of one visitor, beside what stands in the widgets; a `gr.State` holds it.
 
-    Handlers of different visitors run at the same time; those of one run `in_turn`, and read and write it only then.
+    Handlers of different visitors run at the same time, those of one `in_turn`.
 
     Attributes:
-        seen: the upload that the widgets are about.
+        seen: the upload and the model that the widgets are about; none while the page opens.
         text: the caption that the strip of words is about, or the question that the answers belong to.
         word: the position of the word in the panels.
         offered: the suggested questions.
         shown: what the panels show.
-        turn: of the handlers that ask the engine.
-        drawing: of those that draw what is shown then.
+        turn: of the handlers that read and write the above; that of the strip of all layers is one.
+        drawing: of the one that draws the panels of what is shown then.
     """
 
-    seen: Any = "no photograph yet"
+    seen: tuple[Any, str] | None = None
     text: str = ""
     word: int = -1
     offered: list[str] = field(default_factory=list)
@@ -49,12 +49,9 @@ class Visit:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def forget_photograph(self) -> None:
-        """Whatever is in the widgets is to be made anew, by another model."""
-        self.seen = None
-
 
 Given = dict[Any, Any]  # the values of an event's inputs, by component
+Making = Callable[[], Query]  # may take a while, and raise InputError
 
 
 def in_turn(visit: gr.State, handler: Callable[..., Any], lock: str = "turn") -> Callable[..., AsyncIterator[Any]]:
@@ -81,9 +78,9 @@ def in_turn(visit: gr.State, handler: Callable[..., Any], lock: str = "turn") ->
     return taking_turns
 
 
-async def ask(engine: Engine, query: Query) -> Pending:
-    """`Engine.ask`, which opens the photograph, beside the event loop."""
-    return await asyncio.to_thread(engine.ask, query)
+async def ask(engine: Engine, made: Making) -> Pending:
+    """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read."""
+    return await asyncio.to_thread(lambda: engine.ask(made()))
 
 
 async def arrived(future: Future[T]) -> T:
@@ -92,17 +89,14 @@ async def arrived(future: Future[T]) -> T:
     return await asyncio.shield(asyncio.wrap_future(future))
 
 
-async def answer(engine: Engine, query: Query) -> Result:
+async def answer(engine: Engine, made: Making) -> Result:
     """`Engine.answer` without holding up the event loop."""
-    return await arrived((await ask(engine, query)).result)
+    return await arrived((await ask(engine, made)).result)
 
 
-async def show(engine: Engine, *queries: Query) -> Shown:
-    """Queries to show, completed; up to the first that cannot be answered, and why."""
-    answered: list[Query] = []
+async def show(engine: Engine, made: Making) -> Shown:
+    """A query to show, completed; or why it cannot be answered."""
     try:
-        for query in queries:
-            answered.append((await answer(engine, query)).query)
+        return Shown(((await answer(engine, made)).query,))
     except InputError as error:
-        return Shown(tuple(answered), str(error))
-    return Shown(tuple(answered))
+        return Shown(note=str(error))

@@ -11,12 +11,12 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Photo, Query
+from demo.query import Query
 from demo.tabs import choices, endpoints, frame, model_choice
 from demo.tabs.choices import Targets
 from demo.tabs.frame import ASKING, Shared, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, answer, arrived, ask, in_turn, show
+from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show
 from demo.tasks.vqa import ANY, suggestions
 
 TASK: Final = "vqa"
@@ -40,16 +40,13 @@ class AnsweringTab:
     model: model_choice.Models
     layer: gr.Dropdown
 
-    def query(self, given: Given, question: str, *answers: str) -> Query:
-        photo = uploaded(given[self.shared.photo])
-        return Query(photo, TASK, given[self.model.using], question, answers, (given[self.layer] or "",))
+    def query(self, given: Given, question: str, *answers: str) -> Making:
+        photo, model, layer = given[self.shared.photo], given[self.model.using], given[self.layer] or ""
+        return lambda: Query(uploaded(photo), TASK, model, question, answers, (layer,))
 
     async def explain(self, given: Given, visitor: Visit) -> Shown:
         answers = choices.pair(given[self.targets.chosen] or "", given[self.targets.other])
-        try:
-            return await show(self.engine, self.query(given, visitor.text, *answers))
-        except InputError as error:
-            return Shown(note=str(error))
+        return await show(self.engine, self.query(given, visitor.text, *answers))
 
     async def explain_own(self, given: Given, question: str) -> AsyncIterator[Given]:
         """The answers are shown as soon as they are known, the panels of the first one after them."""
@@ -73,7 +70,7 @@ class AnsweringTab:
             self.targets.chosen: names[0] if lists else gr.Dropdown(choices=names, value=names[0]),
         }
         try:
-            result = await answer(self.engine, pending.query)
+            result = await arrived(pending.result)
         except InputError as error:
             visitor.shown = Shown(note=str(error))
             yield {self.note: gr.HTML(visible=False)}
@@ -83,52 +80,47 @@ class AnsweringTab:
         told = f"<p>Ignored, because the network does not know it: {ignored}.</p>"
         yield {self.note: gr.HTML(told, visible=bool(ignored))}
 
-    async def ask_typed(self, given: Given) -> AsyncIterator[Given]:
-        async for shown in self.explain_own(given, given[self.text]):
-            yield shown
-
-    async def ask_suggested(self, given: Given) -> AsyncIterator[Given]:
-        async for shown in self.explain_own(given, given[self.suggested]):
+    async def ask_from(self, given: Given, box: gr.components.Component) -> AsyncIterator[Given]:
+        async for shown in self.explain_own(given, given[box]):
             yield shown
 
     async def look(self, given: Given) -> AsyncIterator[Given]:
         """Ask a new photograph what somebody typed for the one before, else what can be asked of any.
 
-        Of a new model, for which `Visit.seen` is none, the same is asked.
+        A new model is asked the same.
         """
         visitor: Visit = given[self.visit]
-        before = visitor.seen
-        if given[self.shared.task] != TASK or given[self.shared.photo] == before:
+        looked = given[self.shared.photo], given[self.model.using]
+        if given[self.shared.task] != TASK or looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
-        visitor.seen = given[self.shared.photo]
+        same_photo = visitor.seen is not None and visitor.seen[0] == looked[0]
+        visitor.seen = looked
         typed = given[self.text] not in visitor.offered
-        question = given[self.text] if given[self.text] and (typed or before is None) else ANY
+        question = given[self.text] if given[self.text] and (typed or same_photo) else ANY
         async for shown in self.explain_own(given, question):
             yield shown
+
+        async def said(task: str, text: str = "") -> dict[str, float]:
+            return (await answer(self.engine, lambda: Query(uploaded(given[self.shared.photo]), task, text=text))).said
+
         try:
-            photo = uploaded(given[self.shared.photo])
-            visitor.offered = await asyncio.to_thread(suggestions, self.engine.answer, photo)
+            of_each = await asyncio.gather(said("classification"), said("captioning"), said(TASK, ANY))
+            visitor.offered = suggestions(*of_each)
         except InputError:
             visitor.offered = []  # what is wrong stands where the panels are
         yield {self.suggested: gr.Radio(choices=visitor.offered, value=question if visitor.offered else None)}
 
 
-def question_query(image: Photo, question: str, model: str) -> Query:
-    """Answers with their probabilities, of which the label shows the top 5."""
-    return Query(image, TASK, model, question)
-
-
-def answer_query(image: Photo, question: str, answer: str, model: str, layer: str) -> Query:
-    """One answer, or with an empty one the network's own."""
-    return Query(image, TASK, model, question, (answer,), (layer,))
-
-
 def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
     """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
     _connect(page, opened, _layout(page, engine, shared))
-    endpoints.label_endpoint(engine, "answer", question_query)
-    endpoints.explanation_endpoint(engine, "explain_answer", answer_query)
+    endpoints.label_endpoint(engine, "answer", lambda image, question, model: Query(image, TASK, model, question))
+    endpoints.explanation_endpoint(
+        engine,
+        "explain_answer",
+        lambda image, question, answer, model, layer: Query(image, TASK, model, question, (answer,), (layer,)),
+    )
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
@@ -145,7 +137,7 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
         suggested = gr.Radio([], label="Or take one of these", scale=2, min_width=260, elem_id="suggested")
     note = gr.HTML(elem_id="ignored", elem_classes="sentence", visible=False)
     targets = choices.targets("What the network answers: click one to explain it", "answer", TASK)
-    panels = viewer(engine, shared, visit)
+    panels = viewer(engine, TASK, shared, visit)
     with gr.Accordion("Model and layer", open=False), gr.Row():
         model = model_choice.models(page, engine, TASK, "Model")
         layer = choices.layers()
@@ -164,17 +156,16 @@ def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: AnsweringTab) -
         "inputs": {tab.visit, tab.shared.photo, tab.shared.task, tab.text, tab.model.using, tab.layer},
     }
     looking |= busy
-    offer = choices.offer(tab.engine, TASK, tab.targets, tab.model.using, tab.layer)
+    again = busy | {"trigger_mode": "always_last"}
+    offer = choices.offer(tab.engine, TASK, tab.model.using, tab.layer, tab.targets)
     page.load(**offer)
     asked = {tab.visit, tab.shared.photo, tab.model.using, tab.layer}
     for event in (
         tab.shared.photo.change(**looking, trigger_mode="always_last"),
         opened.then(**looking, trigger_mode="multiple"),
-        tab.model.using.change(**offer)
-        .then(Visit.forget_photograph, tab.visit, None, **ASKING)
-        .then(**looking, trigger_mode="multiple"),
-        tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, trigger_mode="always_last", **busy),
-        tab.suggested.input(turn(tab.ask_suggested), asked | {tab.suggested}, trigger_mode="always_last", **busy),
+        tab.model.using.change(**offer).then(**looking, trigger_mode="multiple"),
+        tab.text.submit(turn(partial(tab.ask_from, box=tab.text)), asked | {tab.text}, **again),
+        tab.suggested.input(turn(partial(tab.ask_from, box=tab.suggested)), asked | {tab.suggested}, **again),
     ):
         tab.panels.refresh(event)
     picked = choices.pick_layer(tab.engine, TASK, tab.panels, tab.model.using, tab.layer)

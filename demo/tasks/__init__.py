@@ -5,7 +5,6 @@ A task is a module with these functions:
     check(model, query)                      the query in the model's spelling; InputError for what it cannot answer
     complete(query, said)                    the query with what the model says where something was left empty
     describe(model, query, target, said)     what people call the target, and what else its details hold
-    clause(details)                          what the sentence about a row says of the target
 """
 
 from types import ModuleType

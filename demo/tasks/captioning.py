@@ -44,7 +44,3 @@ def complete(query: Query, said: dict[str, float]) -> Query:
 def describe(_model: AnyCaptioner, query: Query, target: int, _said: dict[str, float]) -> tuple[str, dict[str, Any]]:
     name = query.text if target == WHOLE else words(query.text)[target]
     return name, {"caption": query.text, "word": target}
-
-
-def clause(_details: dict[str, Any]) -> str:
-    return ""

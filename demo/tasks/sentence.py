@@ -4,15 +4,15 @@ import html
 from collections.abc import Sequence
 
 from demo.query import Row
-from demo.tasks import TASKS
 
 
 def sentence(row: Row, rows: Sequence[Row]) -> str:
     """Some words about a row of those that are shown together, as HTML."""
     details = row.details
     target, layer, model = (html.escape(details[name]) for name in ("target", "layer", "model"))
+    role = f" as the answer to “{html.escape(details['question'])}”" if "question" in details else ""
     text = (
-        f"Explaining <b>{target}</b>{TASKS[details['task']].clause(details)}: "
+        f"Explaining <b>{target}</b>{role}: "
         f"probability {percent(details['probability'])} ({details['score_is']} {details['score']:.2f}), "
         f"as seen in the {' × '.join(map(str, row.pictures['gradcam'].shape))} cells of <b>{layer}</b> of {model}."
     )

@@ -1,13 +1,12 @@
 """Question answering: what a network answers to a question, and the evidence for any of its answers."""
 
-import html
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from demo.models import AnyAnswerer
 from demo.models.vqa import suggest
-from demo.query import Photo, Query, Result
+from demo.query import Query
+from demo.tasks import classification
 
 ANY = "What is in the picture?"  # can be asked of any photograph, and is the first question suggested
 SUGGESTIONS = 5
@@ -15,31 +14,23 @@ LIKELY = 0.1  # the probability of an answer that questions are suggested about
 
 
 def check(model: AnyAnswerer, query: Query) -> Query:
-    """The query with its answers in the model's spelling; one may be empty.
+    """The query with its answers in the model's spelling, each once; one may be empty.
 
     Raises:
         InputError: the question cannot be read, or an answer cannot be given.
     """
     model.read_question(query.text)
-    return replace(query, targets=tuple(answer and model.known(str(answer)) for answer in query.targets))
+    return replace(query, targets=classification.spelled(model.known, query.targets))
 
 
-def complete(query: Query, said: dict[str, float]) -> Query:
-    """The query with the model's own answer for an empty one."""
-    return replace(query, targets=tuple(answer or next(iter(said)) for answer in query.targets))
+complete = classification.complete  # an answer has a name and a probability, as a class has
 
 
 def describe(model: AnyAnswerer, query: Query, target: str, _said: dict[str, float]) -> tuple[str, dict[str, Any]]:
     return target, {"question": query.text, "ignored": model.ignored(query.text)}
 
 
-def clause(details: dict[str, Any]) -> str:
-    return f" as the answer to “{html.escape(details['question'])}”"
-
-
-def suggestions(answer: Callable[[Query], Result], photo: Photo) -> list[str]:
-    """Questions about what the default classifier, captioner and answerer see in a photograph."""
-    named, captions = (answer(Query(photo, task)).said for task in ("classification", "captioning"))
-    shown = answer(Query(photo, "vqa", text=ANY)).said
-    answers = [said for said, probability in shown.items() if probability > LIKELY]
-    return suggest(next(iter(named)), *answers, next(iter(captions)))[:SUGGESTIONS]
+def suggestions(classes: dict[str, float], captions: dict[str, float], answers: dict[str, float]) -> list[str]:
+    """Questions about a photograph of which models say this; the answers are those to ANY."""
+    likely = [answer for answer, probability in answers.items() if probability > LIKELY]
+    return suggest(next(iter(classes)), *likely, next(iter(captions)))[:SUGGESTIONS]

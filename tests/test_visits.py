@@ -1,0 +1,106 @@
+"""What the handlers of a tab show of a visitor's photograph and model, without a browser."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from demo.engine import Engine
+from demo.models import Entry, Library
+from demo.models.entries import ENTRIES
+from demo.tabs import captioning, classification, frame, vqa
+from demo.tabs.visits import Visit
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """With the shipped models, and each of them once more by the name "Twin"."""
+    twins = {task: [first, Entry("Twin", 0.0, first.open)] for task, (first, *_) in ENTRIES.items()}
+    return Engine(Library(entries=twins))
+
+
+def laid_out(module: Any, engine: Engine) -> tuple[Any, dict]:
+    """A tab, and what its events give before anything is chosen."""
+    with gr.Blocks() as page:
+        shared = frame.shared_column()
+        tab = module._layout(page, engine, shared)
+    given = {
+        tab.visit: Visit(),
+        shared.task: module.TASK,
+        shared.photo: example("dog"),
+        tab.model.using: engine.library.default(module.TASK),
+        tab.layer: "",
+    }
+    return tab, given
+
+
+def example(name: str) -> dict[str, str]:
+    """A photograph as an upload."""
+    return {"path": frame.save((EXAMPLES / f"{name}.jpg").read_bytes(), f"{name}.jpg")}
+
+
+def last_values(shown: AsyncIterator[dict]) -> dict:
+    """What the outputs of a handler are in the end; nothing of those that it skips."""
+
+    async def values() -> dict:
+        last: dict = {}
+        async for some in shown:
+            last |= {widget: value for widget, value in some.items() if value != gr.skip()}
+        return last
+
+    return asyncio.run(values())
+
+
+def looks(module: Any, tab: Any, given: dict) -> dict:
+    look = {
+        classification: "predict_and_explain",
+        captioning: "say_and_explain",
+        vqa: "look",
+    }[module]
+    choices = {tab.targets.chosen: "", tab.targets.other: ""} if module is not captioning else {}
+    more = {tab.rival.using: ""} if module is classification else {}
+    return last_values(getattr(tab, look)(choices | more | given))
+
+
+@pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
+def test_another_model_looks_at_the_same_photograph_and_nothing_is_looked_at_twice(engine, module):
+    tab, given = laid_out(module, engine)
+    visitor, typed = given[tab.visit], {} if module is not vqa else {tab.text: ""}
+    for model in (given[tab.model.using], "Twin"):
+        assert looks(module, tab, given | typed | {tab.model.using: model})
+        assert [query.model for query in visitor.shown.queries] == [model]
+        assert not looks(module, tab, given | typed | {tab.model.using: model})
+    assert looks(module, tab, given | typed | {tab.shared.photo: example("cat"), tab.model.using: "Twin"})
+
+
+def test_another_model_is_asked_the_suggested_question_and_another_photograph_is_not(engine):
+    tab, given = laid_out(vqa, engine)
+    looks(vqa, tab, given | {tab.text: ""})
+    suggested = given[tab.visit].offered[1]
+    asked = looks(vqa, tab, given | {tab.text: suggested, tab.model.using: "Twin"})
+    assert asked[tab.text] == suggested != vqa.ANY
+    asked = looks(vqa, tab, given | {tab.text: suggested, tab.model.using: "Twin", tab.shared.photo: example("cat")})
+    assert asked[tab.text] == vqa.ANY
+
+
+@pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
+def test_a_photograph_is_read_beside_the_event_loop(engine, module, monkeypatch):
+    tab, given = laid_out(module, engine)
+    new = frame.save((EXAMPLES / "dog.jpg").read_bytes() + module.TASK.encode(), "new.jpg")
+    readers, open_file = [], Path.open
+
+    def watched(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name == "new.jpg":
+            readers.append(threading.current_thread())
+        return open_file(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", watched)
+    assert looks(module, tab, given | {tab.shared.photo: {"path": new}} | ({tab.text: ""} if module is vqa else {}))
+    assert readers
+    assert threading.main_thread() not in readers
