@@ -46,6 +46,9 @@ class Slow:
     def __init__(self) -> None:
         self.go_on = threading.Event()
 
+    def known(self, target: str) -> str:
+        return target
+
     def prepare(self, _photo: Image.Image) -> torch.Tensor:
         assert self.go_on.wait(30)
         return torch.zeros(1, 3, 8, 8)
