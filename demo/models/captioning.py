@@ -16,7 +16,6 @@ from demo.errors import InputError, nearest
 from demo.models.network import Network
 from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
 from demo.models.words import joined, read
-from demo.models.words import words as words  # for the tab and the task
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
 CARD = WEIGHTS.with_suffix(".json")

@@ -10,7 +10,8 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.models.captioning import WHOLE, words
+from demo.models.captioning import WHOLE
+from demo.models.words import words
 from demo.query import Query, Result
 from demo.tabs import choices, endpoints, model_choice
 from demo.tabs.frame import ASKING, Shared, strip, uploaded

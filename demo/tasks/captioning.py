@@ -5,7 +5,8 @@ from typing import Any
 
 from demo.errors import InputError
 from demo.models import AnyCaptioner
-from demo.models.captioning import WHOLE, check_positions, words
+from demo.models.captioning import WHOLE, check_positions
+from demo.models.words import words
 from demo.query import Query
 
 
