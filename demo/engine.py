@@ -19,7 +19,7 @@ from demo.query import Photo, Query, Result
 from demo.threads import in_a_thread
 
 CACHE_BYTES = 48 * 2**20
-MOST_CHARACTERS = 1000  # of a text
+MOST_CHARACTERS = 20_000  # of a text
 
 T = TypeVar("T")
 
@@ -230,7 +230,8 @@ def _nbytes(kept: Result | Image.Image) -> int:
     if isinstance(kept, Image.Image):
         return 3 * kept.width * kept.height
     pictures = (picture for row in kept.rows for picture in row.pictures.values())
-    return 2 * MOST_CHARACTERS + len(kept.query.photo.data) + sum(picture.nbytes for picture in pictures)
+    texts = 8 * sum(len(str(text)) for text in (kept.query.text, *kept.query.targets))  # as given and as read
+    return 1000 + texts + len(kept.query.photo.data) + sum(picture.nbytes for picture in pictures)
 
 
 def _about(model: Model) -> About:

@@ -219,10 +219,10 @@ def test_the_file_of_a_photograph_counts_as_kept():
         (replace(ZEBRA, photo=photo_of(b"nothing")), "not a picture that can be opened here"),
         (Query(ZEBRA.photo, "vqa", targets=("",)), "There is no question"),
         (
-            Query(ZEBRA.photo, "vqa", text="what" + 1000 * " ", targets=("",)),
-            "longer than 1000 characters: shorten it",
+            Query(ZEBRA.photo, "vqa", text="what" + 20_000 * " ", targets=("",)),
+            "longer than 20000 characters: shorten it",
         ),
-        (replace(ZEBRA, targets=(1001 * "a",)), "longer than 1000 characters"),
+        (replace(ZEBRA, targets=(20_001 * "a",)), "longer than 20000 characters"),
         (Query(ZEBRA.photo, "captioning", text="a dog", targets=("first",)), "“first” is not the index of a word"),
         (Query(ZEBRA.photo, "vqa", text="What is it?", targets=("dgo",)), "Did you mean dog"),
     ],
