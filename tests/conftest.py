@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
-import demo  # noqa: F401 - it sets how PyTorch computes, before that is loaded
-
 ROOT = Path(__file__).parents[1]
 
 expect.set_options(timeout=30_000)

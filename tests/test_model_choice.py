@@ -238,6 +238,7 @@ def test_a_download_shows_itself_can_be_stopped_and_is_shared(browser, tmp_path)
     ):
         for page in (first, second):
             page.goto(address)
+            says(page, "Explaining zebra")
             opened(page, "Question answering")
             pick(page, "Model", "ViLT")
             expect(page.locator(".download [role=status]:visible")).to_have_text(
