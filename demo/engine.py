@@ -179,7 +179,8 @@ class Engine:
     def _take_alike(self) -> list[Pending]:
         """The query that waits longest, and of the others as many as its model can answer with it."""
         first = self._waiting.popleft()
-        alike = [pending for pending in self._waiting if kind(pending.query) == kind(first.query) is not None]
+        wanted = kind(first.query)
+        alike = [pending for pending in self._waiting if wanted is not None and kind(pending.query) == wanted]
         together = [first, *alike[: first.model.batch - 1]]
         for pending in together[1:]:
             self._waiting.remove(pending)
@@ -217,10 +218,11 @@ class Engine:
         """Keep a result for its query; and what the model says for that query as it was asked, and without targets."""
         photo = Photo(query.photo.digest, b"")  # equal to the photograph, whose file is kept once
         alone = Query(photo, query.task, query.model, query.text)
+        given = replace(query, photo=photo)
         said = replace(result, query=replace(result.query, photo=photo), rows=())
         with self._changed, suppress(ValueError):  # one that is too large for what may be kept
             self._kept[result.query] = result
-            for asked in {replace(query, photo=photo), alone} if result.said else {replace(query, photo=photo)}:
+            for asked in {given, alone} if result.said else {given}:
                 if asked != result.query:
                     self._kept[asked] = said
 

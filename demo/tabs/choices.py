@@ -1,15 +1,14 @@
 """The choice of a layer, and of what is explained: by the most probable, by name, and beside another one."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import gradio as gr
 
-from demo.engine import About, Engine
+from demo.engine import Engine
 from demo.tabs.frame import ASKING, NOTHING, QUIET
 from demo.tabs.viewer import Viewer
-from demo.tabs.visits import Given, Shown, Visit, in_turn
+from demo.tabs.visits import Given, Shown, Visit, arrived, in_turn
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 
@@ -22,16 +21,11 @@ def layers() -> gr.Dropdown:
     return gr.Dropdown([], label="Layer", info=LAYER_INFO, min_width=260)
 
 
-async def about(engine: Engine, task: str, model_name: str) -> About:
-    """What there is to choose of a model."""
-    return await asyncio.wrap_future(engine.about(task, model_name))
-
-
 def pick_layer(engine: Engine, task: str, viewer: Viewer, model: gr.State, layer: gr.Dropdown) -> gr.events.Dependency:
     """Choose the layer that is clicked in the strip of all layers."""
 
     async def clicked(given: Given, event: gr.SelectData) -> str:
-        names = (await about(engine, task, given[model])).layers
+        names = (await arrived(engine.about(task, given[model]))).layers
         # The strip and the list of layers may still be those of a model before.
         return next((name for name in (event.value["caption"], given[layer]) if name in names), names[0])
 
@@ -76,7 +70,7 @@ def offer(
     """The event that fills the lists of layers and of targets with those of a model."""
 
     async def offers(given: Given) -> Given:
-        known = await about(engine, task, given[model])
+        known = await arrived(engine.about(task, given[model]))
         offered = {layer: gr.Dropdown(choices=list(known.layers), value=known.layers[0])}
         if widgets:
             names = sorted(known.targets, key=str.casefold)

@@ -76,7 +76,7 @@ class ClassificationTab:
             return {self.targets.label: gr.skip()}
         visitor.seen = given[self.shared.photo], given[self.model.using]
         # The user's own model may have other classes.
-        knows = set((await choices.about(self.engine, TASK, given[self.model.using])).targets)
+        knows = set((await arrived(self.engine.about(TASK, given[self.model.using]))).targets)
         names = FIRST_CLASSES if knows.issuperset(FIRST_CLASSES) else ("",)
         result = await answer(self.engine, self.query(given, *names))
         visitor.shown = Shown((result.query,))

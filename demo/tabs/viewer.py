@@ -14,7 +14,7 @@ from demo.files import archive, file_name, png, row_files
 from demo.query import PANELS, Photo, Query, Result, Row
 from demo.rendering import LEGENDS, Colours, thumbnail
 from demo.tabs.frame import ASKING, Shared, save, strip
-from demo.tabs.visits import Given, Shown, answer, in_turn
+from demo.tabs.visits import Given, Shown, answer, arrived, in_turn
 from demo.tasks.sentence import sentence
 from explainers import METHODS
 
@@ -188,7 +188,7 @@ async def _all_layers(engine: Engine, shown: Shown) -> gr.Gallery:
     """The first row's target at each layer, from shallow to deep."""
     query = shown.queries[0]
     try:
-        names = (await asyncio.wrap_future(engine.about(query.task, query.model))).layers
+        names = (await arrived(engine.about(query.task, query.model))).layers
         asked = replace(query, targets=query.targets[:1], layers=tuple(reversed(names)), methods=("gradcam",))
         result = await answer(engine, lambda: asked)
     except InputError:

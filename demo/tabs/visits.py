@@ -84,7 +84,7 @@ async def ask(engine: Engine, made: Making) -> Pending:
 
 
 async def arrived(future: Future[T]) -> T:
-    """The value of one of the futures of a `Pending`."""
+    """The value of one of the engine's futures."""
     # Shielded, because others may wait for the same.
     return await asyncio.shield(asyncio.wrap_future(future))
 

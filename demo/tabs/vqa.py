@@ -57,7 +57,7 @@ class AnsweringTab:
         try:
             pending = await ask(self.engine, self.query(given, question, ""))
             found = await arrived(pending.said)
-            lists = (await choices.about(self.engine, TASK, given[self.model.using])).targets
+            lists = (await arrived(self.engine.about(TASK, given[self.model.using]))).targets
         except InputError as error:
             visitor.shown = Shown(note=str(error))
             yield asked | {self.targets.label: None, self.targets.chosen: None, self.note: gr.HTML(visible=False)}
