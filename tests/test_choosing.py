@@ -13,6 +13,7 @@ import pytest
 from demo.errors import InputError
 from demo.models import Entry, Library
 from demo.models.choosing import Choices, Progress
+from demo.threads import in_a_thread
 
 
 @dataclass(eq=False)
@@ -83,8 +84,7 @@ def shop():
 
 def finished(coroutine: Coroutine) -> Any:
     """What it returns; in a thread, because Playwright keeps a loop of its own running in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
+    return in_a_thread("loop", lambda: asyncio.run(coroutine)).result()
 
 
 async def until(said: list[Progress], progress: Progress) -> None:
