@@ -6,13 +6,15 @@
 torch.Size([1, 224, 224])
 """
 
-from explainers.gradcam import Explanation, LayerMaps, explain, explain_batch, gradcam_maps, layer_maps
+from explainers.gradcam import Explanation, LayerMaps, explain, explain_batch, feature_maps, gradcam_maps, layer_maps
 from explainers.methods import METHODS, Method, counterfactual_map
 from explainers.occlusion import occlusion_maps
+from explainers.region import Box, linear_maps, region_evidence
 from explainers.relu_rules import Rule
 
 __all__ = [
     "METHODS",
+    "Box",
     "Explanation",
     "LayerMaps",
     "Method",
@@ -20,7 +22,10 @@ __all__ = [
     "counterfactual_map",
     "explain",
     "explain_batch",
+    "feature_maps",
     "gradcam_maps",
     "layer_maps",
+    "linear_maps",
     "occlusion_maps",
+    "region_evidence",
 ]

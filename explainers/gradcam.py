@@ -134,6 +134,16 @@ def gradcam_maps(score: Score, image: Tensor, layer: nn.Module, *, reshape: Resh
     return layer_maps(score, image, [layer], reshape=reshape)[0].maps
 
 
+def feature_maps(
+    score: Score, image: Tensor, layer: nn.Module, *, reshape: Reshape | None = None
+) -> tuple[Tensor, Tensor]:
+    """The scores (T,) and the feature maps A^k of the layer (1, K, h, w), without a backward pass; see `explain`."""
+    _check_images(image, 1)
+    with torch.inference_mode(False), torch.enable_grad():
+        _, scores, (output,) = _forward(score, image, [layer])
+        return scores.detach(), _feature_maps(output, reshape, 1)
+
+
 def _explain(
     score: Score,
     images: Tensor,

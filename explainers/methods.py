@@ -21,6 +21,8 @@ class Method:
         passes: how far its backward passes go: to the "layer", or on to the "pixels".
         function: computes it from what is shared by all methods: from the `LayerMaps` of T scores if its passes end at
             the layer, else from their `Explanation`.
+        product: the keys of the gradient and the map whose pointwise product it is, where it is one (section 3.2 of
+            the paper).
     """
 
     title: str
@@ -28,6 +30,7 @@ class Method:
     kind: Literal["map", "gradient"]
     passes: Literal["layer", "pixels"]
     function: Callable[[Any], Tensor]
+    product: tuple[str, str] | None = None
 
 
 def counterfactual_map(found: LayerMaps) -> Tensor:
@@ -61,6 +64,7 @@ METHODS = {
         "gradient",
         "pixels",
         lambda explanation: explanation.guided_gradcam,
+        product=("guided_backprop", "gradcam"),
     ),
     "counterfactual": Method(
         "Counterfactual",
