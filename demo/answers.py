@@ -13,16 +13,18 @@ from torch import Tensor
 
 from demo.errors import InputError
 from demo.models import Model
+from demo.models.classification import Classifier
 from demo.query import Query, Result, Row
 from demo.tasks import TASKS
-from explainers import METHODS, LayerMaps, explain, explain_batch, layer_maps
+from explainers import METHODS, Box, LayerMaps, explain, explain_batch, feature_maps, layer_maps, region_evidence
 
 MOST_SAID = 10  # of what a model says the first are kept
+CANDIDATES = 20  # of what a model says the first are asked for their evidence in a region, each by a gradient
 
 
 def kind(query: Query) -> tuple[Any, ...] | None:
     """Queries of one kind can be answered together; none if this one is answered alone."""
-    if query.targets and (len(query.targets) > 1 or not _to_pixels(query)):
+    if query.region or (query.targets and (len(query.targets) > 1 or not _to_pixels(query))):
         return None
     return query.task, query.model, query.layers, query.methods, len(query.targets)
 
@@ -38,7 +40,14 @@ def checked(model: Model, query: Query) -> Query:
     for layer in layers:
         if layer not in model.layers:
             raise InputError(f"{model.name} has no layer “{layer[:80]}”. Pick one of {', '.join(model.layers)}.")
+    if query.region and not _is_box(query.region):
+        raise InputError("A region is left, top, right and bottom in shares of the photograph's sides, from 0 to 1.")
     return TASKS[query.task].check(model, replace(query, model=model.name, layers=layers))
+
+
+def _is_box(region: Box) -> bool:
+    left, top, right, bottom = region
+    return 0 <= left < right <= 1 and 0 <= top < bottom <= 1
 
 
 def answers(
@@ -58,6 +67,8 @@ def answers(
         InputError: the model says nothing, or less than is asked about.
     """
     task = TASKS[queries[0].task]
+    if (region := queries[0].region) is not None:
+        return [_speaking_for(model, query, region, photo) for query, photo in zip(queries, photos, strict=True)]
     asked = list(queries)
     sayings: list[dict[str, float]] = [{}] * len(asked)
 
@@ -93,6 +104,33 @@ def answers(
             place += 1
         results.append(Result(query, dict(islice(said.items(), MOST_SAID)), tuple(rows)))
     return results
+
+
+def _speaking_for(model: Model, query: Query, region: Box, photo: Image.Image) -> Result:
+    """What a region speaks for, the most first: of all classes where that needs no gradient, else of the likely."""
+    task, image, layer = TASKS[query.task], model.prepare(photo), model.layers[query.layers[0]]
+    targets: Sequence[Any] = ()
+
+    def encoded(images: Tensor) -> Tensor:
+        return model.encode(images, [query.text])[0]
+
+    def scores(images: Tensor) -> Tensor:
+        nonlocal query, targets
+        seen = encoded(images)
+        with torch.no_grad():
+            query, targets = task.candidates(query, model.say(seen.detach(), query.text), CANDIDATES)
+        return model.scores(seen, query.text, targets)
+
+    maps = None
+    if isinstance(model, Classifier):
+        logits, features = feature_maps(lambda images: encoded(images)[0], image, layer, reshape=model.reshape)
+        targets, maps = model.classes, model.all_maps(logits[None], features)
+    if maps is None:
+        maps = layer_maps(scores, image, [layer], reshape=model.reshape)[0].maps
+    evidence, order = region_evidence(maps, region).sort(descending=True)
+    found = zip(order.tolist(), evidence.tolist(), strict=True)
+    said = {str(targets[place]): value for place, value in islice(found, MOST_SAID) if value > 0}
+    return Result(query, said, ())
 
 
 def _details(

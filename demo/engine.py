@@ -45,6 +45,7 @@ class Pending:
 
     Attributes:
         photo: the photograph, opened.
+        keep: whether the answer is kept, for whoever asks the same.
         model: its model, once that is open; the library may have dropped it when the query's turn comes.
         said: `Result.said`, as soon as it is known.
         result: the answer.
@@ -52,6 +53,7 @@ class Pending:
 
     query: Query
     photo: Image.Image
+    keep: bool
     model: Model = field(init=False)
     said: Future[dict[str, float]] = field(default_factory=Future)
     result: Future[Result] = field(default_factory=Future)
@@ -61,6 +63,8 @@ class Pending:
             self.said.set_result(said)
 
     def fail(self, error: BaseException) -> None:
+        if isinstance(error, StopIteration):  # which asyncio cannot hand on, so that whoever waits would for ever
+            error = RuntimeError(repr(error))
         for future in (self.said, self.result):
             if not future.done():
                 future.set_exception(error)
@@ -91,8 +95,11 @@ class Engine:
         """
         return self.ask(query).result.result()
 
-    def ask(self, query: Query) -> Pending:
+    def ask(self, query: Query, *, keep: bool = True) -> Pending:
         """Begin to answer a query; no network runs for one that is known, or is being answered for somebody else.
+
+        Args:
+            keep: whether photograph and answer are kept; not those of a film, which nobody asks for again.
 
         Raises:
             InputError: the file is no picture, a text is too long, or the model is not here.
@@ -101,11 +108,11 @@ class Engine:
         if any(len(str(text)) > MOST_CHARACTERS for text in (query.text, *query.targets, *query.layers)):
             raise InputError(f"The text is longer than {MOST_CHARACTERS} characters: shorten it.")
         self.library.require(query.task, query.model)
-        photo = self.open(query.photo)
+        photo = self.open(query.photo) if keep else open_photo(query.photo.data)
         with self._changed:
             if query in self._pending:
                 return self._pending[query]
-            pending = Pending(query, photo)
+            pending = Pending(query, photo, keep)
             if (known := self._known(query)) is not None:
                 pending.said.set_result(known.said)
                 pending.result.set_result(known)
@@ -211,7 +218,8 @@ class Engine:
                     self._answer([pending])
             return
         for (pending, _), result in zip(asked, results, strict=True):
-            self._keep(pending.query, result)
+            if pending.keep:
+                self._keep(pending.query, result)
             pending.result.set_result(result)
 
     def _keep(self, query: Query, result: Result) -> None:
@@ -222,7 +230,7 @@ class Engine:
         said = replace(result, query=replace(result.query, photo=photo), rows=())
         with self._changed, suppress(ValueError):  # one that is too large for what may be kept
             self._kept[result.query] = result
-            for asked in {given, alone} if result.said else {given}:
+            for asked in {given, alone} if result.said and not query.region else {given}:
                 if asked != result.query:
                     self._kept[asked] = said
 

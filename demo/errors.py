@@ -1,6 +1,7 @@
 """The one error that people see, and what it can offer them."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -22,6 +23,7 @@ def unknown(name: str, model: str, kind: str, known: Sequence[str]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says first, shortened, without a stop."""
+    """What an error of a library says first, shortened, without its number and a stop."""
     said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    said = re.sub(r"\[Errno -?\d+\] ?", "", said)
     return said.rstrip(".:") if len(said) <= 200 else f"{said[:200]}…"

@@ -4,32 +4,30 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from demo.query import Result, Row
-from demo.rendering import COLOURS, OPACITY, Colours, draw, scales
+from demo.query import Row
+from demo.rendering import COLOURS, OPACITY, Colours, draw
 
 _PAINTERS = ThreadPoolExecutor(2, "painter")  # packing a picture takes most of the time, and leaves Python free
 
 
 def row_files(
     photo: Image.Image,
-    result: Result,
     row: Row,
-    methods: Sequence[str],
+    limits: Mapping[str, float],
     colours: Colours = COLOURS[0],
     opacity: float = OPACITY,
 ) -> dict[str, bytes]:
-    """The pictures of a row of a result as PNG files, by the keys of the methods and in their order."""
-    limits = scales(result)
+    """The pictures of a row as PNG files by method, for each method that has a limit, as of `scales`."""
 
     def drawn(method: str) -> bytes:
         return png(draw(photo, row, method, limits[method], colours, opacity))
 
-    return dict(zip(methods, _PAINTERS.map(drawn, methods), strict=True))
+    return dict(zip(limits, _PAINTERS.map(drawn, limits), strict=True))
 
 
 def archive(rows: Sequence[Row], files: dict[str, bytes]) -> bytes:

@@ -1,12 +1,14 @@
 """The page: the photograph at the left, the tabs beside it."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from demo.engine import Engine
 from demo.images import MAX_BYTES
-from demo.tabs import captioning, classification, endpoints, frame, vqa
+from demo.tabs import captioning, classification, endpoints, frame, links, vqa
+from demo.viewer import data
 
 TITLE = "Why did you say that?"
 TABS = {"Classification": classification, "Captioning": captioning, "Question answering": vqa}
@@ -26,13 +28,18 @@ document.addEventListener("focusout", ({ target }) => {
 });
 </script>"""
 
+HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip to the result</a>
+<h1>{TITLE}</h1>
+<p>Grad-CAM shows where in a photograph a network finds the evidence for what it says
+(<a href="https://arxiv.org/abs/1610.02391">Selvaraju et al., 2017</a>).</p>"""
+
 # Gradio's default weight for bold, 600, is a font file that holds little but Cyrillic letters.
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
 LAUNCH = {
-    "head": DROPDOWNS,
+    "head": DROPDOWNS + data.script(),
     "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
-    "css_paths": Path(__file__).with_name("page.css"),
+    "css_paths": [Path(__file__).with_name("page.css"), Path(__file__).with_name("viewer") / "viewer.css"],
     "max_file_size": MAX_BYTES,
     # Each browser that has a page open is a session: half a megabyte, and the photographs that its tabs show, of about
     # a megabyte at most. A forgotten one is made anew.
@@ -45,19 +52,25 @@ LAUNCH = {
 def build(engine: Engine) -> gr.Blocks:
     """The page with all its tabs and endpoints; no model is loaded."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        gr.Markdown(
-            f"# {TITLE}\nGrad-CAM shows where in a photograph a network finds the evidence for what it says "
-            "([Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391))."
-        )
+        gr.HTML(HEADER, elem_id="title")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 shared = frame.shared_column()
-            with gr.Column(scale=3, min_width=320), gr.Tabs():
+            with gr.Column(scale=3, min_width=320, elem_id="result"), gr.Tabs() as tabs:
                 for title, task in TABS.items():
-                    with gr.Tab(title) as tab:
+                    # Rendered at once, because Gradio's page loses what is sent to what it has not rendered.
+                    with gr.Tab(title, id=task.TASK, render_children=True) as tab:
                         turned = tab.select(
                             lambda task=task: task.TASK, None, shared.task, api_visibility="private", queue=False
                         )
                         task.tab(page, engine, turned, shared)
         endpoints.method_endpoint(engine)
+        page.load(_open_link, None, [shared.photo, tabs], **frame.QUIET)
     return page
+
+
+def _open_link(request: gr.Request) -> tuple[Any, Any]:
+    """The photograph and the tab that the address asks for."""
+    photo = links.linked_photo(request)
+    named = {task.TASK for task in TABS.values()} & {request.query_params.get("task")}
+    return photo or gr.skip(), gr.Tabs(selected=named.pop()) if named else gr.skip()

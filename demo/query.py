@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from explainers import METHODS
+from explainers import METHODS, Box
 
 PANELS = ("guided_backprop", "gradcam", "guided_gradcam")  # the paper's three pictures, from left to right
 
@@ -42,6 +42,8 @@ class Query:
             any, nothing is, and the result is what the model says.
         layers: where Grad-CAM looks. Several only with methods whose passes end at the layer.
         methods: keys of `explainers.METHODS`.
+        region: a part of the photograph, left, top, right and bottom in shares of its sides; then there is no target,
+            and what is asked is what this region speaks for.
     """
 
     photo: Photo
@@ -51,6 +53,7 @@ class Query:
     targets: tuple[Any, ...] = ()
     layers: tuple[str, ...] = ("",)
     methods: tuple[str, ...] = tuple(METHODS)
+    region: Box | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,8 @@ class Result:
     Attributes:
         query: the query with all that was left empty filled in, in the model's spelling.
         said: what the model says of itself, the best first: classes or answers with their probabilities, of which
-            these are the first ten, or captions with their scores. Empty where a score is a log-probability
+            these are the first ten, or captions with their scores; or of a region the targets that it speaks for,
+            with their evidence there. Empty where a score is a log-probability
             and the text and the targets were given.
         rows: one for each target, and for each layer of it.
     """

@@ -1,12 +1,13 @@
 """Arrays to pictures: heat maps over the photograph, and gradients around mid-grey."""
 
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import matplotlib
 import numpy as np
 from PIL import Image
 
-from demo.query import Result, Row
+from demo.query import Row
 from explainers import METHODS
 
 Colours = Literal["viridis", "jet"]
@@ -20,11 +21,11 @@ LEGENDS = {
 }
 
 
-def scales(result: Result) -> dict[str, float]:
+def scales(rows: Sequence[Row], methods: Iterable[str]) -> dict[str, float]:
     """For each method the value that is drawn strongest, the same in all rows: their peak, or `gradient_limit`."""
     limits: dict[str, float] = {}
-    for key in result.query.methods:
-        arrays = np.stack([row.pictures[key] for row in result.rows])
+    for key in methods:
+        arrays = np.stack([row.pictures[key] for row in rows])
         limits[key] = gradient_limit(arrays) if METHODS[key].kind == "gradient" else float(arrays.max())
     return limits
 
@@ -37,13 +38,6 @@ def draw(
     if METHODS[method].kind == "gradient":
         return gradient_picture(array, scale, photo.size)
     return overlay(photo, array, scale, colours, opacity)
-
-
-def thumbnail(photo: Image.Image, row: Row, scale: float) -> Image.Image:
-    """A small Grad-CAM picture of a row, its peak at `scale`, in the panels' default colours."""
-    small = photo.copy()
-    small.thumbnail((160, 160))
-    return draw(small, row, "gradcam", scale)
 
 
 def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours, opacity: float) -> Image.Image:
@@ -59,9 +53,13 @@ def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours,
     """
     stretched = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(photo.size, Image.Resampling.BILINEAR))
     share = stretched / peak if peak > 0 else np.zeros_like(stretched)
-    table = matplotlib.colormaps[colours](np.arange(256), bytes=True)[:, :3]
-    coloured = table[(256 * share).clip(0, 255).astype(np.uint8)]
+    coloured = colour_table(colours)[(256 * share).clip(0, 255).astype(np.uint8)]
     return Image.blend(photo, Image.fromarray(coloured), opacity)
+
+
+def colour_table(colours: Colours) -> np.ndarray:
+    """The 256 colours of a colour map, the weakest first: uint8 (256, 3)."""
+    return matplotlib.colormaps[colours](np.arange(256), bytes=True)[:, :3]
 
 
 def gradient_limit(gradients: np.ndarray) -> float:

@@ -1,5 +1,7 @@
 """The demo as its users get it: started by its command, in a process of its own."""
 
+import base64
+import io
 import os
 import re
 import shutil
@@ -9,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Error, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,16 +75,50 @@ def server(tmp_path_factory) -> Iterator[str]:
         yield address
 
 
+def camera(film: Path) -> list[str]:
+    """What makes Chromium play a film instead of a camera: of the page's first example, again and again."""
+    photo = (ROOT / "assets" / "examples" / "zebra_elephant.jpg").read_bytes()
+    film.write_bytes(photo * 2)
+    return [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    ]
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A Chromium, the system's or Playwright's."""
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    """A Chromium, the system's or Playwright's, with a film instead of a camera."""
+    film = tmp_path_factory.mktemp("camera") / "film.mjpeg"
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"),
-                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+                args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", *camera(film)],
             )
         except Error:
             pytest.skip("there is no Chromium")
         yield browser
         browser.close()
+
+
+def says(page: Page, text: str, row: int = 0) -> None:
+    """Wait until the sentence of a row of panels, or the note below the rows, contains this."""
+    expect(page.locator(".panel-row .sentence:visible, .rows .note:visible").nth(row)).to_contain_text(text)
+
+
+def drawn(page: Page, row: int = 0) -> list[np.ndarray]:
+    """The pictures of a row of panels as the browser drew them, uint8 (H, W, 3)."""
+    canvases = page.locator(".panel-row:visible").nth(row).locator(".panel canvas[role=img]")
+    urls = canvases.evaluate_all("found => found.map(canvas => canvas.toDataURL())")
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB")) for url in urls]
+
+
+def differ(some: list[np.ndarray], others: list[np.ndarray]) -> list[bool]:
+    """Which of the pictures are not the same."""
+    return [not np.array_equal(a, b) for a, b in zip(some, others, strict=True)]
+
+
+def take(page: Page, example: str) -> None:
+    """Choose one of the example photographs."""
+    page.locator(f"#examples [data-key='{example}']").click()

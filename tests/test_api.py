@@ -17,6 +17,7 @@ from demo.engine import Engine
 from demo.files import row_files
 from demo.models import Library
 from demo.query import PANELS, Query, photo_of
+from demo.rendering import scales
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 ZEBRA = handle_file(EXAMPLES / "zebra_elephant.jpg")
@@ -125,7 +126,7 @@ def test_overlapping_requests_do_not_disturb_each_other(client):
         alone = engine.answer(Query(photo, "classification", targets=(name,), layers=("layer3",)))
         assert details["target"] == name
         assert details["score"] == pytest.approx(alone.rows[0].details["score"], rel=1e-4)
-        files = row_files(engine.open(photo), alone, alone.rows[0], PANELS)
+        files = row_files(engine.open(photo), alone.rows[0], scales(alone.rows, PANELS))
         for path, data in zip(paths, files.values(), strict=True):
             difference = pixels(path).astype(int) - np.asarray(Image.open(io.BytesIO(data)))
             assert np.abs(difference).mean() < 0.5
@@ -177,3 +178,8 @@ def test_what_speaks_against_the_zebra_lies_on_the_side_of_the_elephant(client):
 def test_what_no_method_can_show_gets_a_sentence(client, arguments, message):
     with pytest.raises(AppError, match=message):
         client.predict(ZEBRA, *arguments, api_name="/explain_method")
+
+
+@pytest.mark.parametrize("image", [5, "cat.jpg", ["cat.jpg"], {"path": 5}, {"url": None}, True])
+def test_an_image_of_the_wrong_kind_gets_a_sentence(server, image):
+    assert re.search("not an uploaded file|choose it again|choose one first", post(server, "classify", [image, ""]))

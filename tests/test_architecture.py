@@ -21,19 +21,21 @@ ALLOWED = {
     "demo/engine.py": ("demo.answers", "demo.models", "demo.query", "demo.images", "demo.threads", "demo.errors"),
     "demo/rendering.py": ("demo.query", "explainers"),
     "demo/files.py": ("demo.rendering", "demo.query"),
+    "demo/viewer": ("demo.rendering", "demo.query", "explainers"),
     "demo/tabs": (
         "demo.tabs",
         "demo.engine",
         "demo.tasks",
         "demo.models",
         "demo.files",
+        "demo.viewer",
         "demo.rendering",
         "demo.images",
         "demo.query",
         "demo.errors",
         "explainers",
     ),
-    "demo/page.py": ("demo.tabs", "demo.engine", "demo.images"),
+    "demo/page.py": ("demo.tabs", "demo.viewer", "demo.engine", "demo.images"),
     "app.py": ("demo",),
 }
 OURS = ("app", "assets", "demo", "evaluation", "explainers", "tests", "training")

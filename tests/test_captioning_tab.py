@@ -1,10 +1,12 @@
 """The Captioning tab, in a browser and by its endpoints."""
 
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import differ, drawn, says, take
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -68,7 +70,7 @@ def test_what_cannot_be_explained_gets_a_sentence(client, caption, word, message
 def tab(browser, server) -> Page:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(server)
-    expect(page.locator(".sentence p").first).to_contain_text("Explaining zebra")
+    says(page, "Explaining zebra")
     page.get_by_role("tab", name="Captioning").click()
     expect(page.locator("#caption textarea")).not_to_have_value("")
     says(page, f"Explaining {page.locator('#caption textarea').input_value()}: ")
@@ -76,25 +78,21 @@ def tab(browser, server) -> Page:
     page.close()
 
 
-def says(page: Page, sentence: str) -> None:
-    expect(page.locator(".sentence p:visible").first).to_contain_text(sentence)
-
-
 def test_words_alternatives_and_other_sentences_can_be_explained(tab):
     spoken = tab.locator("#caption textarea").input_value().split()
-    expect(tab.locator("#words button")).to_have_count(len(spoken) + 1)
-    tab.locator("#words button").nth(2).click()
+    expect(tab.locator("#words .pick")).to_have_count(len(spoken) + 1)
+    tab.locator("#words .pick").nth(2).click()
     says(tab, f"Explaining {spoken[1]}: ")
 
-    tab.locator("#beam input").nth(1).check()
-    second = tab.locator("#beam label").nth(1).inner_text().rsplit(" (", 1)[0].strip()
+    second = tab.locator("#beam .name").nth(1).inner_text()
+    tab.locator("#beam .pick").nth(1).click()
     says(tab, f"Explaining {second}: ")
     expect(tab.locator("#caption textarea")).to_have_value(second)
 
     tab.locator("#caption textarea").fill("A cat!")
     tab.keyboard.press("Enter")
     says(tab, "Explaining a cat: ")
-    expect(tab.locator("#words button")).to_have_count(3)
+    expect(tab.locator("#words .pick")).to_have_count(3)
 
     tab.locator("#caption textarea").fill("a catt")
     tab.keyboard.press("Enter")
@@ -103,14 +101,14 @@ def test_words_alternatives_and_other_sentences_can_be_explained(tab):
 
 def marked(page: Page) -> list[int]:
     """The indices of the highlighted pictures of the strip."""
-    buttons = page.locator("#words button").all()
-    return [index for index, button in enumerate(buttons) if "selected" in button.get_attribute("class")]
+    buttons = page.locator("#words .pick").all()
+    return [index for index, button in enumerate(buttons) if button.get_attribute("aria-pressed") == "true"]
 
 
 def test_of_quick_clicks_the_last_one_stays(tab):
     spoken = tab.locator("#caption textarea").input_value().split()
     for index in (1, 3, 2):
-        tab.locator("#words button").nth(index).click()
+        tab.locator("#words .pick").nth(index).click()
         tab.wait_for_timeout(250)
     says(tab, f"Explaining {spoken[1]}: ")
     tab.wait_for_timeout(2000)
@@ -122,7 +120,7 @@ def test_the_highlighted_word_is_the_explained_one(tab):
     assert marked(tab) == [0]
     spoken = tab.locator("#caption textarea").input_value().split()
     tab.locator("#caption textarea").fill("a sentence that is not sent yet")
-    tab.locator("#words button").nth(2).click()
+    tab.locator("#words .pick").nth(2).click()
     says(tab, f"Explaining {spoken[1]}: ")
 
     tab.get_by_text("Model and layer").locator("visible=true").click()
@@ -135,9 +133,9 @@ def test_the_highlighted_word_is_the_explained_one(tab):
     tab.locator("#caption textarea").fill("a dog on a bench")
     tab.keyboard.press("Enter")
     says(tab, "Explaining a dog on a bench: ")
-    expect(tab.locator("#words button")).to_have_count(6)
+    expect(tab.locator("#words .pick")).to_have_count(6)
     assert marked(tab) == [0]
-    assert not any(choice.is_checked() for choice in tab.locator("#beam input").all())
+    expect(tab.locator("#beam [aria-pressed=true]")).to_have_count(0)
 
 
 def test_a_long_word_stays_on_the_page(browser, server):
@@ -148,13 +146,13 @@ def test_a_long_word_stays_on_the_page(browser, server):
     page.locator("#caption textarea").fill("x" * 300)
     page.keyboard.press("Enter")
     says(page, "does not know “xxx")
-    assert page.locator(".sentence p:visible").evaluate("said => said.scrollWidth <= said.clientWidth")
+    assert page.locator(".note:visible").evaluate("said => said.scrollWidth <= said.clientWidth")
     page.close()
 
 
 def test_the_photograph_stays_and_each_tab_answers_for_it(tab):
     before = tab.locator("#caption textarea").input_value()
-    tab.locator("#examples button", has=tab.get_by_alt_text("cat", exact=True)).click()
+    take(tab, "cat")
     expect(tab.locator("#caption textarea")).not_to_have_value(before)
     tab.get_by_role("tab", name="Classification").click()
     says(tab, "Explaining Egyptian cat")
@@ -163,18 +161,46 @@ def test_the_photograph_stays_and_each_tab_answers_for_it(tab):
     says(tab, f"Explaining {caption}: ")
 
 
-def test_a_hidden_tab_is_drawn_when_it_is_turned_to(tab):
-    def maps(inside: str):
-        panel = tab.locator("[role=tabpanel]", has=tab.locator(inside))
-        return panel.locator(".panel img[alt^='Grad-CAM for']").first
+def test_words_and_captions_beside_each_other(tab):
+    tab.locator("#words .add").nth(3).click()
+    spoken = tab.locator("#words .name").nth(3).inner_text()
+    says(tab, f"Explaining {spoken}: ", row=1)
+    tab.locator("#beam .add").nth(1).click()
+    says(tab, f"Explaining {tab.locator('#beam .name').nth(1).inner_text()}: ", row=2)
+    says(tab, "All rows share one scale")
+    tab.locator("#words .add").nth(0).click()
+    says(tab, f"Explaining {spoken}: ")
+    expect(tab.locator(".panel-row:visible")).to_have_count(2)
 
+
+def test_a_hidden_tab_is_drawn_when_it_is_turned_to(tab):
     tab.get_by_role("tab", name="Classification").click()
-    expect(maps("#classification-top")).to_be_visible()
-    sources = {inside: maps(inside).get_attribute("src") for inside in ("#classification-top", "#caption")}
-    tab.get_by_text("Colours", exact=True).click()
-    tab.get_by_label("as in the paper (jet)").check()
-    expect(maps("#classification-top")).not_to_have_attribute("src", sources["#classification-top"])
-    tab.wait_for_timeout(1500)
-    expect(maps("#caption")).to_have_attribute("src", sources["#caption"])
+    take(tab, "dog")
+    says(tab, "Explaining German shepherd")
+    tab.wait_for_timeout(1000)
+    assert "zebra" in tab.locator("#caption textarea").input_value()
     tab.get_by_role("tab", name="Captioning").click()
-    expect(maps("#caption")).not_to_have_attribute("src", sources["#caption"])
+    expect(tab.locator("#caption textarea")).to_have_value(re.compile("dog|shepherd"))
+    says(tab, f"Explaining {tab.locator('#caption textarea').input_value()}: ")
+
+
+def test_colours_hold_in_all_tabs(tab):
+    before = drawn(tab)
+    tab.get_by_role("tab", name="Classification").click()
+    tab.get_by_label("Colours of the map").locator("visible=true").select_option("jet")
+    tab.get_by_role("tab", name="Captioning").click()
+    assert differ(before, drawn(tab)) == [False, True, False]
+
+
+def test_a_word_that_is_there_twice_is_told_apart_and_saved_twice(tab):
+    tab.locator("#caption textarea").fill("a zebra and a cat")
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#words .pick")).to_have_count(6)
+    tab.locator("#words .pick").nth(1).click()
+    says(tab, "It is word 1 of “a zebra and a cat”.")
+    tab.locator("#words .add").nth(4).click()
+    says(tab, "It is word 4 of “a zebra and a cat”.", row=1)
+    with tab.expect_download() as download:
+        tab.get_by_text("Download all panels").locator("visible=true").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert len({archive.read(name) for name in archive.namelist()}) == 7

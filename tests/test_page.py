@@ -1,6 +1,7 @@
 """The page in this process, where what it keeps can be seen."""
 
 import io
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -15,7 +16,7 @@ from demo.errors import InputError
 from demo.images import MAX_BYTES, open_photo
 from demo.models import Library
 from demo.page import LAUNCH, build
-from demo.tabs.frame import displayable, save, uploaded
+from demo.tabs.uploads import displayable, save, uploaded
 
 CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"
 
@@ -83,3 +84,56 @@ def test_only_a_picture_that_browsers_cannot_show_is_replaced():
         None,
     ):
         assert displayable(upload) == gr.skip()
+
+
+def posted(page: gr.Blocks, name: str, task: str, told: object, **given: object) -> object:
+    """What a handler of the page returns to somebody who makes up the event."""
+    (function,) = [
+        function
+        for function in page.fns.values()
+        if function.targets
+        and function.targets[0][1] == name
+        and task in str(page.blocks[function.targets[0][0]].elem_id)
+    ]
+    with httpx.Client(base_url=f"{page.local_url}gradio_api/", timeout=60) as http:
+        data = [given.get(type(one).__name__) for one in function.inputs]
+        body = {"data": data, "event_data": told, "fn_index": function._id, "session_hash": "stranger"}
+        assert http.post("queue/join", json=body).status_code == 200
+        with http.stream("GET", "queue/data", params={"session_hash": "stranger"}) as stream:
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("msg") == "process_completed":
+                    return message["output"]
+    raise AssertionError("no answer")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"number": {"a": 1}},
+        {"number": 1, "data": "ä"},
+        {"number": 1, "data": "A" * 500_000},
+        {"number": 1, "data": [1], "target": {"a": 1}},
+        {"number": 1, "data": "AAAA"},
+        [],
+        None,
+    ],
+)
+def test_a_made_up_frame_of_the_camera_gets_a_sentence_and_no_file(page, told):
+    (found,) = posted(page, "frame", "camera", told)["data"]
+    assert found["number"] in (0, 1)
+    assert found["note"].endswith(".") or "JPEG" in found["note"]
+
+
+@pytest.mark.parametrize("path", [5, ["a"], None, ""])
+def test_a_made_up_upload_changes_nothing(page, path):
+    (found,) = posted(page, "taken", "camera", {"path": path})["data"]
+    assert found == {"__type__": "update"}
+
+
+@pytest.mark.parametrize("name", ["frame", "taken"])
+@pytest.mark.parametrize("key", ["number", "path"])
+def test_a_file_that_was_not_uploaded_is_not_handed_out(page, name, key):
+    file = {"path": str(Path(__file__)), "meta": {"_type": "gradio.FileData"}}
+    for told in ({key: file}, {key: file["path"]}):
+        assert "test_page" not in str(posted(page, name, "camera", told).get("data"))

@@ -12,7 +12,7 @@ import pytest
 from demo.engine import Engine
 from demo.models import Entry, Library
 from demo.models.entries import ENTRIES
-from demo.tabs import captioning, classification, frame, vqa
+from demo.tabs import captioning, classification, frame, uploads, vqa
 from demo.tabs.visits import Visit
 from demo.threads import in_a_thread
 
@@ -35,7 +35,7 @@ def laid_out(module: Any, engine: Engine) -> tuple[Any, dict]:
         tab.visit: Visit(),
         shared.task: module.TASK,
         shared.photo: example("dog"),
-        tab.model.using: engine.library.default(module.TASK),
+        tab.using: engine.library.default(module.TASK),
         tab.layer: "",
     }
     return tab, given
@@ -43,7 +43,7 @@ def laid_out(module: Any, engine: Engine) -> tuple[Any, dict]:
 
 def example(name: str) -> dict[str, str]:
     """A photograph as an upload."""
-    return {"path": frame.save((EXAMPLES / f"{name}.jpg").read_bytes(), f"{name}.jpg")}
+    return {"path": uploads.save((EXAMPLES / f"{name}.jpg").read_bytes(), f"{name}.jpg")}
 
 
 def last_values(shown: AsyncIterator[dict]) -> dict:
@@ -65,36 +65,34 @@ def looks(module: Any, tab: Any, given: dict) -> dict:
         captioning: "say_and_explain",
         vqa: "look",
     }[module]
-    choices = {tab.targets.chosen: "", tab.targets.other: ""} if module is not captioning else {}
-    more = {tab.rival.using: ""} if module is classification else {}
-    return last_values(getattr(tab, look)(choices | more | given))
+    return last_values(getattr(tab, look)(given))
 
 
 @pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
 def test_another_model_looks_at_the_same_photograph_and_nothing_is_looked_at_twice(engine, module):
     tab, given = laid_out(module, engine)
     visitor, typed = given[tab.visit], {} if module is not vqa else {tab.text: ""}
-    for model in (given[tab.model.using], "Twin"):
-        assert looks(module, tab, given | typed | {tab.model.using: model})
+    for model in (given[tab.using], "Twin"):
+        assert looks(module, tab, given | typed | {tab.using: model})
         assert [query.model for query in visitor.shown.queries] == [model]
-        assert not looks(module, tab, given | typed | {tab.model.using: model})
-    assert looks(module, tab, given | typed | {tab.shared.photo: example("cat"), tab.model.using: "Twin"})
+        assert not looks(module, tab, given | typed | {tab.using: model})
+    assert looks(module, tab, given | typed | {tab.shared.photo: example("cat"), tab.using: "Twin"})
 
 
 def test_another_model_is_asked_the_suggested_question_and_another_photograph_is_not(engine):
     tab, given = laid_out(vqa, engine)
     looks(vqa, tab, given | {tab.text: ""})
     suggested = given[tab.visit].offered[1]
-    asked = looks(vqa, tab, given | {tab.text: suggested, tab.model.using: "Twin"})
+    asked = looks(vqa, tab, given | {tab.text: suggested, tab.using: "Twin"})
     assert asked[tab.text] == suggested != vqa.ANY
-    asked = looks(vqa, tab, given | {tab.text: suggested, tab.model.using: "Twin", tab.shared.photo: example("cat")})
+    asked = looks(vqa, tab, given | {tab.text: suggested, tab.using: "Twin", tab.shared.photo: example("cat")})
     assert asked[tab.text] == vqa.ANY
 
 
 @pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
 def test_a_photograph_is_read_beside_the_event_loop(engine, module, monkeypatch):
     tab, given = laid_out(module, engine)
-    new = frame.save((EXAMPLES / "dog.jpg").read_bytes() + module.TASK.encode(), "new.jpg")
+    new = uploads.save((EXAMPLES / "dog.jpg").read_bytes() + module.TASK.encode(), "new.jpg")
     readers, open_file = [], Path.open
 
     def watched(path: Path, *how: Any, **more: Any) -> Any:

@@ -104,8 +104,3 @@ class Choices:
         """Stop the download that the session waits for; it goes on for others who do."""
         if choice := self._latest.get(session):
             choice._stopped = True
-
-    def forget(self, session: str) -> None:
-        """End the session's choice, which has become pointless, without a word."""
-        if choice := self._latest.get(session):
-            choice.wanted = False

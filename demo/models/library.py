@@ -67,15 +67,16 @@ class Library:
         return list(self._entries[task])
 
     def find(self, task: str, name: str | None = None) -> Entry:
-        """The model of that name, or the task's shipped one.
+        """The model of that name, whatever its capitals, or the task's shipped one.
 
         Raises:
             InputError: no such task or model.
         """
-        entries = {entry.name: entry for entry in self.catalog(task)}
-        entry = entries.get(name) if name else next(iter(entries.values()))
+        entries = {entry.name.casefold(): entry for entry in self.catalog(task)}
+        entry = entries.get(name.casefold()) if name else next(iter(entries.values()))
         if entry is None:
-            raise InputError(f"No model “{str(name)[:80]}” for {task}. Models: {', '.join(entries)}.")
+            names = ", ".join(entry.name for entry in entries.values())
+            raise InputError(f"No model “{str(name)[:80]}” for {task}. Models: {names}.")
         return entry
 
     def default(self, task: str) -> str:

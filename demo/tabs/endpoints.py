@@ -12,12 +12,22 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.files import row_files
 from demo.query import PANELS, Photo, Query, Result
-from demo.tabs.frame import NETWORK, Upload, save, uploaded
+from demo.rendering import scales
+from demo.tabs.frame import NETWORK
+from demo.tabs.uploads import Upload, save, uploaded
 from demo.tabs.visits import answer
 from explainers import METHODS
 
 Ask = Callable[..., Query]  # of a photograph and texts, whose names are those of the endpoint's inputs
 Reply = Callable[..., Any]  # of the result and the same texts
+
+
+def _image_input() -> gr.Image:
+    """The image of a request, which Gradio does not check: what is wrong with it gets a sentence of ours."""
+    image = gr.Image(type="filepath", visible=False, label="image")
+    schema = image.api_info()
+    vars(image).update(data_model=None, api_info=lambda: schema)
+    return image
 
 
 def endpoint(engine: Engine, name: str, ask: Ask, reply: Reply, outputs: list[Any]) -> None:
@@ -38,7 +48,7 @@ def endpoint(engine: Engine, name: str, ask: Ask, reply: Reply, outputs: list[An
     signature = inspect.Signature([takes_request, *inspect.signature(ask).parameters.values()])
     vars(answered)["__signature__"] = signature
     _, _, *names = signature.parameters
-    inputs = [gr.Image(type="filepath", visible=False, label="image")]
+    inputs: list[Any] = [_image_input()]
     inputs += [gr.Textbox("", visible=False, label=text) for text in names]
     gr.Button(visible=False).click(answered, inputs, outputs, api_name=name, **NETWORK)
 
@@ -89,5 +99,5 @@ def method_endpoint(engine: Engine) -> None:
 def _files(engine: Engine, result: Result, *methods: str) -> list[str]:
     """Where the pictures of a result's only row lie."""
     (row,) = result.rows
-    files = row_files(engine.open(result.query.photo), result, row, methods)
+    files = row_files(engine.open(result.query.photo), row, scales([row], methods))
     return [save(data, f"{method}.png") for method, data in files.items()]

@@ -1,8 +1,8 @@
 """The choice of a model: the list, what is said while one is downloaded, and the button that stops the download."""
 
 import html
-from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator
+from typing import Any
 
 import gradio as gr
 
@@ -13,23 +13,17 @@ from demo.models.choosing import Choices, Progress
 from demo.tabs.frame import QUIET
 
 
-class Models(NamedTuple):
-    """The choice of a model for a tab: its name in the list, and the name of the one that is in use.
+def models(
+    page: gr.Blocks, engine: Engine, task: str, label: str, using: gr.State, nothing: tuple[str, str] | None = None
+) -> None:
+    """Build the choice of a model, with its download; `nothing` is a first choice that is none.
 
-    They differ while a model is being downloaded. `using` changes only to a model that is here, and not to one that a
-    session waited for before `forget`.
+    The list and `using`, the name of the model in use, differ while a model is being downloaded: that changes only to
+    a model that is here.
     """
-
-    listed: gr.Dropdown
-    using: gr.State
-    forget: Callable[[gr.Request], None]
-
-
-def models(page: gr.Blocks, engine: Engine, task: str, label: str, nothing: tuple[str, str] | None = None) -> Models:
-    """Build the choice of a model, with its download; `nothing` is a first choice that is none."""
     library = engine.library
     first = [nothing] if nothing else []
-    start = nothing[1] if nothing else library.default(task)
+    start = using.value
     choices = Choices(library, task, engine.about)
 
     def offered() -> list[tuple[str, str]]:
@@ -39,7 +33,6 @@ def models(page: gr.Blocks, engine: Engine, task: str, label: str, nothing: tupl
         listed = gr.Dropdown(offered(), value=start, label=label, elem_id=f"{task}-{label}".replace(" ", "-"))
         said = gr.HTML(visible=False, elem_classes="download")
         stop = gr.Button("Stop the download", visible=False, size="sm")
-    using = gr.State(start)
 
     async def pick(name: str, before: str, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
         """Wait until the model is here and open, unless something else is chosen meanwhile, which shows itself."""
@@ -57,9 +50,6 @@ def models(page: gr.Blocks, engine: Engine, task: str, label: str, nothing: tupl
                 text = html.escape(f"{error} The demo goes on with {before or 'one model'}.")
                 yield quiet | {listed: before, said: gr.HTML(f"<p role='alert'>{text}</p>", visible=True)}
 
-    def forget(request: gr.Request) -> None:
-        choices.forget(_session(request))
-
     listed.input(
         pick,
         [listed, using],
@@ -74,7 +64,8 @@ def models(page: gr.Blocks, engine: Engine, task: str, label: str, nothing: tupl
 
     stop.click(give_up, queue=False, **QUIET)
     page.load(lambda: gr.Dropdown(offered()), None, listed, **QUIET)
-    return Models(listed, using, forget)
+    if nothing:
+        using.change(lambda name: name, using, listed, **QUIET)  # it is also taken away where it is shown
 
 
 def _offered(library: Library, task: str) -> list[tuple[str, str]]:

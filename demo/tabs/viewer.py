@@ -1,207 +1,254 @@
 """The panels, their download, and the strip of all layers: the same in all tabs."""
 
 import asyncio
-import html
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.files import archive, file_name, png, row_files
-from demo.query import PANELS, Photo, Query, Result, Row
-from demo.rendering import LEGENDS, Colours, thumbnail
-from demo.tabs.frame import ASKING, Shared, save, strip
-from demo.tabs.visits import Given, Shown, answer, arrived, in_turn
-from demo.tasks.sentence import sentence
-from explainers import METHODS
+from demo.files import archive, file_name, row_files
+from demo.query import PANELS, Query, Row
+from demo.rendering import COLOURS, OPACITY, scales
+from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
+from demo.tabs.frame import ASKING, QUIET, Shared
+from demo.tabs.links import link
+from demo.tabs.uploads import about, save
+from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit, answer, arrived, in_turn
+from demo.tasks import TASKS
+from demo.tasks.sentence import scale, sentence
+from demo.viewer import data
+from explainers import METHODS, Box
 
-ROWS = 2
 MORE = tuple(key for key in METHODS if key not in PANELS)
 
 
-class RowWidgets(NamedTuple):
-    """One row of panels: a group that can be hidden, a sentence, and a picture for each method."""
+@dataclass(frozen=True, eq=False)
+class Viewer:
+    """The panels of a tab, and what belongs to them.
 
-    group: gr.Column
-    sentence: gr.HTML
-    pictures: dict[str, gr.Image]
+    A tab's handlers write `Visit.shown` and nothing else of them; after them, `refresh` is called with the event. Of a
+    hidden tab nothing is drawn until it is turned to.
 
-
-class Viewer(NamedTuple):
-    """What a tab needs of its panels.
-
-    A tab's handlers write `Visit.shown` and nothing else of them; after them, `refresh` is called with the event.
-    `pictures` are the paper's panels, which fade while they are old; `layers` is the strip of all layers.
+    Attributes:
+        rival: the second model that looks at the same, or "".
+        panels: they fade while they are old.
+        region: what the marked region speaks for.
+        more: the methods beside the paper's panels.
+        layers: the strip of all layers.
+        zipped: the download.
     """
 
-    pictures: list[gr.Image]
-    layers: gr.Gallery
-    refresh: Callable[[gr.events.Dependency], None]
-
-
-class _Widgets(NamedTuple):
-    rows: list[RowWidgets]
+    engine: Engine
+    task: str
+    shared: Shared
+    visit: gr.State
+    rival: gr.State
+    panels: gr.HTML
+    region: gr.HTML
     more: gr.CheckboxGroup
-    download: gr.DownloadButton
     all_layers: gr.Checkbox
-    layers: gr.Gallery
+    layers: gr.HTML
+    zipped: gr.File
+
+    def refresh(self, event: gr.events.Dependency) -> None:
+        """Draw what is shown after an event."""
+        # "multiple": a result that comes while the one before is being drawn is drawn too.
+        event.then(**self._drawing(), trigger_mode="multiple")
+
+    async def drop(self, given: Given, event: gr.EventData) -> None:
+        """Take the row of a key away, unless it is the only one."""
+        visitor: Visit = given[self.visit]
+        left = tuple(query for query in visitor.shown.queries if TASKS[self.task].key(query) != key_of(event))
+        visitor.shown = Shown(left or visitor.shown.queries)
+
+    def connect(self) -> None:
+        """Follow what happens in the panels and to their settings."""
+        self.more.input(**self._drawing(), trigger_mode="always_last")
+        self.rival.change(**self._drawing(), trigger_mode="multiple")
+        self.all_layers.input(**self._drawing(), trigger_mode="always_last")
+        asked = {self.visit, self.rival, self.more}
+        self.panels.zip(self._zip, asked, self.zipped, **ASKING | QUIET).success(
+            None, self.zipped, None, js="(file) => file && viewer.download(file)"
+        )
+        marking = in_turn(self.visit, self._mark)
+        asked = {self.visit, self.shared.photo}
+        self.panels.region(marking, asked, self.region, trigger_mode="multiple", **ASKING)
+        dropping = in_turn(self.visit, self.drop)
+        self.refresh(self.panels.drop(dropping, {self.visit}, None, trigger_mode="multiple", **ASKING))
+        self.panels.part(lambda: "", None, self.rival, **QUIET)
+
+    def _drawing(self) -> dict[str, Any]:
+        return {
+            "fn": in_turn(self.visit, self._draw, "drawing"),
+            "inputs": {self.visit, self.shared.task, self.more, self.rival, self.all_layers},
+            "outputs": [self.panels, self.region, self.layers],
+            "show_progress_on": self.panels,
+        } | ASKING
+
+    def _methods(self, given: Given) -> tuple[str, ...]:
+        chosen = given[self.more] if isinstance(given[self.more], list) else ()
+        return (*PANELS, *(key for key in MORE if key in chosen))
+
+    async def _draw(self, given: Given) -> AsyncIterator[Given]:
+        visitor: Visit = given[self.visit]
+        shown = visitor.shown
+        seen = shown, given[self.rival], self._methods(given), bool(given[self.all_layers])
+        if given[self.shared.task] != self.task or visitor.drawn == seen:
+            yield {self.panels: gr.skip()}
+            return
+        queries, rows, note = await _rows(self.engine, shown, given[self.rival])
+        drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, self._methods(given))
+        changed: Given = {self.panels: drawn | {"task": self.task}}
+        if visitor.marked is not None and not _same_sight(visitor.marked, shown):
+            visitor.marked = None
+            changed[self.region] = None
+        visitor.drawn = seen
+        if not given[self.all_layers] or not shown.queries:
+            yield changed | {self.layers: None}
+            return
+        yield changed
+        yield {self.layers: await _all_layers(self.engine, shown)}
+
+    async def _mark(self, given: Given, event: gr.EventData) -> Any:
+        visitor: Visit = given[self.visit]
+        box = _box(told(event).get("box"))
+        if not visitor.shown.queries or box is None:
+            return gr.skip()
+        visitor.marked = query = replace(visitor.shown.queries[0], targets=(), methods=(), region=box)
+        try:
+            found = (await answer(self.engine, lambda: query)).said
+        except InputError:
+            return None
+        items = [_spoken_for(query, target, value, max(found.values())) for target, value in found.items()]
+        return {"items": items, "about": about(given[self.shared.photo], query.text)}
+
+    async def _zip(self, given: Given, event: gr.EventData) -> str | None:
+        shown = given[self.visit].shown
+        _, rows, _ = await _rows(self.engine, shown, given[self.rival])
+        if not rows:
+            return None
+        photo = self.engine.open(shown.queries[0].photo)
+        return await asyncio.to_thread(_zipped, photo, rows, self._methods(given), told(event))
 
 
-def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State) -> Viewer:
-    """Build the panels of a tab and connect them. Of a hidden tab nothing is drawn until it is turned to."""
-    widgets = _layout()
-    rows, more, download, all_layers, layers = widgets
-    pictures = [picture for row in rows for picture in row.pictures.values()]
-
-    async def draw(given: Given) -> Given:
-        if given[shared.task] != task:
-            return {download: gr.skip()}
-        results, note = await _results(engine, given[visit].shown)
-        opacity = min(max(given[shared.opacity] or 0, 0), 1)  # the box beside the slider takes any number, or none
-        methods = (*PANELS, *(key for key in MORE if key in (given[more] or ())))
-        return await asyncio.to_thread(_drawn, engine, widgets, results, note, methods, given[shared.colours], opacity)
-
-    async def show_layers(given: Given) -> Given:
-        if given[shared.task] != task:
-            return {layers: gr.skip()}
-        shown = given[visit].shown
-        if not given[all_layers] or not shown.queries:
-            return {layers: gr.Gallery(value=None, visible=False)}
-        return {layers: await _all_layers(engine, shown)}
-
-    # "multiple": a result that comes while the one before is being drawn is drawn too.
-    drawing: dict[str, Any] = {
-        "fn": in_turn(visit, draw, "drawing"),
-        "inputs": {visit, shared.task, shared.colours, shared.opacity, more},
-        "outputs": [download, *pictures, *(widget for row in rows for widget in (row.group, row.sentence))],
-        "show_progress_on": pictures,
-    } | ASKING
-    layering: dict[str, Any] = {
-        "fn": in_turn(visit, show_layers),
-        "inputs": {visit, shared.task, all_layers},
-        "outputs": layers,
-        "trigger_mode": "multiple",
-    } | ASKING
-    changes = [shared.colours.input, shared.opacity.input, more.input]
-    gr.on(changes, **drawing | {"show_progress": "hidden", "trigger_mode": "always_last"})
-    all_layers.input(**layering)
-
-    def refresh(event: gr.events.Dependency) -> None:
-        event.then(**drawing, trigger_mode="multiple").then(**layering)
-
-    return Viewer([row.pictures[method] for row in rows for method in PANELS], layers, refresh)
-
-
-def _layout() -> _Widgets:
-    rows = [_row(number) for number in range(ROWS)]
-    download = gr.DownloadButton("Download all panels and their numbers (zip)", interactive=False, size="sm")
+def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr.State) -> Viewer:
+    """Build the panels of a tab and connect them; `rival` is the second model that looks at the same, or ""."""
+    panels = drawn_by("panels", ("zip", "drop", "part", "region"), classes=("viewer",))
+    heading = "What the marked region speaks for, and how much evidence for it lies there"
+    region = choices(heading, "bars", task, add=True, classes=("region",))
     with gr.Accordion("More ways of looking", open=False):
         more = gr.CheckboxGroup(
-            [(f"{METHODS[key].title}: {_caption(key)}", key) for key in MORE], show_label=False, container=False
+            [(f"{METHODS[key].title}: {data.explained(key)}", key) for key in MORE], show_label=False, container=False
         )
-    all_layers = gr.Checkbox(False, label="Show Grad-CAM at all layers of the network", container=False)
-    layers = strip(
-        "From shallow to deep, each with its own scale: click one", columns=8, visible=False, elem_classes="strip"
-    )
-    return _Widgets(rows, more, download, all_layers, layers)
+        all_layers = gr.Checkbox(False, label="Show Grad-CAM at all layers of the network", container=False)
+        layers = choices("From shallow to deep, each with its own scale: click one", "pictures")
+    zipped = gr.File(visible="hidden")
+    built = Viewer(engine, task, shared, visit, rival, panels, region, more, all_layers, layers, zipped)
+    built.connect()
+    return built
 
 
-def _row(number: int) -> RowWidgets:
-    with gr.Column(visible=number == 0, elem_classes="panel-row") as group:
-        said = gr.HTML(elem_classes="sentence")
-        pictures = {}
-        for methods in (PANELS, MORE):
-            with gr.Row():
-                for method in methods:
-                    with gr.Column(min_width=220, elem_classes="third"):
-                        pictures[method] = gr.Image(
-                            label=METHODS[method].title,
-                            visible=method in PANELS,
-                            format="png",
-                            interactive=False,
-                            buttons=["download", "fullscreen"],
-                            elem_classes="panel",
-                        )
-                        if number == 0 and method in PANELS:
-                            gr.Markdown(_caption(method), elem_classes="caption")
-    return RowWidgets(group, said, pictures)
+def _box(given: Any) -> Box | None:
+    match given:
+        case [int() | float(), int() | float(), int() | float(), int() | float()]:
+            left, top, right, bottom = map(float, given)
+            return left, top, right, bottom
+    return None
 
 
-def _caption(method: str) -> str:
-    return METHODS[method].sentence + LEGENDS[METHODS[method].kind]
+def _same_sight(marked: Query, shown: Shown) -> bool:
+    """Whether what is shown is of the photograph, model, layer and text that a region was marked for."""
+    return any(replace(query, targets=(), methods=(), region=marked.region) == marked for query in shown.queries)
 
 
-async def _results(engine: Engine, shown: Shown) -> tuple[list[Result], str]:
-    """What is shown, computed anew if it is not kept any more; and the note."""
+def _spoken_for(query: Query, target: str, evidence: float, most: float) -> dict[str, Any]:
+    """A target of a region, to choose."""
+    task = TASKS[query.task]
+    key = task.key(replace(query, targets=(target,)))
+    return {"key": key, "label": task.name(query, target), "detail": f"{evidence:.2f}", "share": evidence / most}
 
-    async def anew(query: Query) -> Result:
-        return await answer(engine, lambda: query)
 
+async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], list[Row], str]:
+    """What is shown, computed anew if it is not kept any more, below it the same by a second model; and the note."""
+
+    async def row_of(query: Query) -> Row:
+        return (await answer(engine, lambda: query)).rows[0]
+
+    queries, note = list(shown.queries), shown.note
+    others = [replace(query, model=rival, layers=("",)) for query in queries if rival not in ("", query.model)]
+    if rival and queries and not others:
+        note = note or f"The second model is {rival}, as the first is: choose another."
+    if len(queries) + len(others) > MOST_ROWS:
+        note = f"Two models are compared for at most {MOST_ROWS // 2} at a time: take some away."
+        queries, others = queries[: MOST_ROWS // 2], others[: MOST_ROWS // 2]
     try:
-        return [await anew(query) for query in shown.queries], shown.note
+        rows = list(await asyncio.gather(*map(row_of, queries)))
     except InputError as error:  # the model's files have gone
-        return [], str(error)
+        return [], [], str(error)
+    for query, found in zip(others, await asyncio.gather(*map(row_of, others), return_exceptions=True), strict=True):
+        if isinstance(found, Row):
+            queries.append(query)
+            rows.append(found)
+        elif isinstance(found, InputError):  # it does not know that class
+            note = note or str(found)
+        else:
+            raise found
+    return queries, rows, note
 
 
 def _drawn(
-    engine: Engine,
-    widgets: _Widgets,
-    results: list[Result],
-    note: str,
-    methods: tuple[str, ...],
-    colours: Colours,
-    opacity: float,
-) -> dict[Any, Any]:
-    found = [(result, row) for result in results for row in result.rows]
-    rows = [row for _, row in found]
-    titles = _titles(rows)
-    files: dict[str, bytes] = {}
-    drawn: dict[Any, Any] = {}
-    for number, place in enumerate(widgets.rows):
-        said = note if number == len(found) else ""
-        drawn[place.group] = gr.Column(visible=number == 0 or number < len(found) or bool(said and found))
-        drawn[place.sentence] = f"<p role='alert'>{html.escape(said)}</p>" if said else None
-        drawn |= {picture: gr.Image(None, visible=key in methods) for key, picture in place.pictures.items()}
-        if number >= len(found):
-            continue
-        result, row = found[number]
-        drawn[place.sentence] = f"<p role='status'>{sentence(row, rows)}</p>"
-        photo = engine.open(result.query.photo)
-        for method, data in row_files(photo, result, row, methods, colours, opacity).items():
-            file = file_name(f"{titles[number]}_{method}.png")
-            files[file] = data
-            alt = f"{METHODS[method].title} for {titles[number]}"
-            drawn[place.pictures[method]] = gr.Image(save(data, file), visible=True, alt_text=alt)
-    zipped = save(archive(rows, files), file_name(f"{'_and_'.join(titles)}.zip")) if found else None
-    return drawn | {widgets.download: gr.DownloadButton(value=zipped, interactive=zipped is not None)}
+    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
+) -> dict[str, Any]:
+    """What the browser draws of rows that answer these queries, those of the first model first."""
+    value: dict[str, Any] = {"note": note, "rows": [], "methods": data.methods(methods)}
+    if not rows:
+        return value
+    first = queries[0]
+    own = [query for query in queries if query.model == first.model]
+    named = zip(queries, rows, _titles(rows), data.pictures(rows, methods), strict=True)
+    for query, row, title, pictures in named:
+        away = "part" if query not in own else "drop" if len(own) > 1 else None
+        said = {"title": title, "sentence": sentence(row, rows), "scale": scale(row, rows), "away": away}
+        value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
+    return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}
 
 
-def _titles(rows: list[Row]) -> list[str]:
+def _titles(rows: Sequence[Row]) -> list[str]:
     rivals = len({row.details["model"] for row in rows}) > 1
     return [row.details["target"] + (f" by {row.details['model']}" if rivals else "") for row in rows]
 
 
-async def _all_layers(engine: Engine, shown: Shown) -> gr.Gallery:
+def _zipped(photo: Image.Image, rows: list[Row], methods: tuple[str, ...], settings: dict[str, Any]) -> str:
+    """The panels as files, in the colours and on the scales that the browser drew them in."""
+    colours = next((known for known in COLOURS if known == settings.get("colours")), COLOURS[0])
+    opacity = settings.get("opacity")
+    opacity = min(max(opacity, 0), 1) if isinstance(opacity, int | float) else OPACITY
+    titles = [file_name(title)[:50] for title in _titles(rows)]
+    files: dict[str, bytes] = {}
+    for number, (row, title) in enumerate(zip(rows, titles, strict=True), start=1):
+        stem = title if titles.count(title) == 1 else f"{title}_{number}"
+        model = row.details["model"]
+        alike = [row] if settings.get("own") else [other for other in rows if other.details["model"] == model]
+        found = row_files(photo, row, scales(alike, methods), colours, opacity)
+        files |= {f"{stem}_{method}.png": picture for method, picture in found.items()}
+    return save(archive(rows, files), file_name(f"{'_and_'.join(titles)}.zip"))
+
+
+async def _all_layers(engine: Engine, shown: Shown) -> dict[str, Any] | None:
     """The first row's target at each layer, from shallow to deep."""
     query = shown.queries[0]
     try:
         names = (await arrived(engine.about(query.task, query.model))).layers
-        asked = replace(query, targets=query.targets[:1], layers=tuple(reversed(names)), methods=("gradcam",))
+        asked = replace(query, layers=tuple(reversed(names)), methods=("gradcam",))
         result = await answer(engine, lambda: asked)
     except InputError:
-        return gr.Gallery(value=None, visible=False)  # said where the panels are
+        return None  # said where the panels are
     # Somebody's own layer may stand out of its place.
     rows = sorted(result.rows, key=lambda row: -len(row.pictures["gradcam"]))
-    named = [(row.details["layer"], row, row.details["peak"]) for row in rows]
-    files = await asyncio.to_thread(small_files, engine, query.photo, named)
-    return gr.Gallery(files, visible=True, selected_index=[name for _, name in files].index(query.layers[0]))
-
-
-def small_files(engine: Engine, photo: Photo, rows: list[tuple[str, Row, float]]) -> list[tuple[str, str]]:
-    """Small Grad-CAM pictures of named rows, each on a scale, as files for a strip: path and name."""
-    opened = engine.open(photo)
-    # Files of our own, because Gradio would write the same ones anew under somebody who is fetching them.
-    return [(save(png(thumbnail(opened, row, scale)), f"{file_name(name)}.png"), name) for name, row, scale in rows]
+    maps = [(row.details["layer"], row.details["layer"], row, row.details["peak"]) for row in rows]
+    found = await asyncio.to_thread(small_maps, engine, query.photo, maps)
+    return found | {"current": query.layers[0]}

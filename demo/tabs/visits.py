@@ -3,10 +3,11 @@
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
 
@@ -17,9 +18,27 @@ from demo.query import Query, Result
 T = TypeVar("T")
 
 
+MOST_ROWS = 4  # of panels
+
+
+class Wanted(NamedTuple):
+    """What the page is to show when it opens: a caption or question, targets, and a layer, each may be empty."""
+
+    text: str = ""
+    targets: tuple[str, ...] = ()
+    layer: str = ""
+
+    def at_layer(self, given: "Given", layer: Any) -> "Given":
+        """The values of an event with this layer, which may not stand in its box yet."""
+        return given | {layer: self.layer} if self.layer else given
+
+
+NOTHING_WANTED = Wanted()
+
+
 @dataclass(frozen=True)
 class Shown:
-    """What the panels show: rows of one or two queries that have been answered, and why there is no further row."""
+    """What the panels show: a row for each query, which has one target and is known; and why there is no further."""
 
     queries: tuple[Query, ...] = ()
     note: str = ""
@@ -33,21 +52,30 @@ class Visit:
 
     Attributes:
         seen: the upload and the model that the widgets are about; none while the page opens.
-        text: the caption that the strip of words is about, or the question that the answers belong to.
-        word: the position of the word in the panels.
+        text: the caption that the words belong to, or the question that the answers do.
         offered: the suggested questions.
         shown: what the panels show.
+        wanted: what the address of the page asks for, until it is shown; the layer until another is chosen.
+        drawn: what the panels were drawn for: what was shown, the second model, the methods, and whether all layers.
+        marked: what was asked of the region that is marked.
         turn: of the handlers that read and write the above; that of the strip of all layers is one.
         drawing: of the one that draws the panels of what is shown then.
     """
 
     seen: tuple[Any, str] | None = None
     text: str = ""
-    word: int = -1
     offered: list[str] = field(default_factory=list)
     shown: Shown = Shown()
+    wanted: Wanted = NOTHING_WANTED
+    drawn: tuple[Shown, str, tuple[str, ...], bool] | None = None
+    marked: Query | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def take_wanted(self) -> Wanted:
+        """What the address asks for, once; its layer stays for the boxes that are filled after it."""
+        wanted, self.wanted = self.wanted, Wanted(layer=self.wanted.layer)
+        return wanted
 
 
 Given = dict[Any, Any]  # the values of an event's inputs, by component
@@ -70,17 +98,25 @@ def in_turn(visit: gr.State, handler: Callable[..., Any], lock: str = "turn") ->
         async with getattr(given[visit], lock):
             # Gradio goes on with a generator when it has sent what came before.
             if inspect.isasyncgenfunction(handler):
+                drawn: Given = {}
                 async for shown in handler(given, *event):
-                    yield shown
+                    # Sent again with all that follows: Gradio's page may take the last alone of what comes at once.
+                    drawn |= {widget: value for widget, value in shown.items() if _is_drawn(widget, value)}
+                    yield shown | drawn
             else:
                 yield await handler(given, *event)
 
     return taking_turns
 
 
-async def ask(engine: Engine, made: Making) -> Pending:
+def _is_drawn(widget: Any, value: Any) -> bool:
+    """Whether an output has a value for a component of `viewer.js`, in which nobody types meanwhile."""
+    return isinstance(widget, gr.HTML) and value != gr.skip()
+
+
+async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
     """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read."""
-    return await asyncio.to_thread(lambda: engine.ask(made()))
+    return await asyncio.to_thread(lambda: engine.ask(made(), keep=keep))
 
 
 async def arrived(future: Future[T]) -> T:
@@ -89,9 +125,9 @@ async def arrived(future: Future[T]) -> T:
     return await asyncio.shield(asyncio.wrap_future(future))
 
 
-async def answer(engine: Engine, made: Making) -> Result:
+async def answer(engine: Engine, made: Making, *, keep: bool = True) -> Result:
     """`Engine.answer` without holding up the event loop."""
-    return await arrived((await ask(engine, made)).result)
+    return await arrived((await ask(engine, made, keep=keep)).result)
 
 
 async def show(engine: Engine, made: Making) -> Shown:
@@ -100,3 +136,31 @@ async def show(engine: Engine, made: Making) -> Shown:
         return Shown(((await answer(engine, made)).query,))
     except InputError as error:
         return Shown(note=str(error))
+
+
+async def show_beside(engine: Engine, shown: Shown, made: Making) -> Shown:
+    """What is shown with one query more, unless it is among them; or why there is none."""
+    if len(shown.queries) >= MOST_ROWS:
+        return Shown(shown.queries, f"At most {MOST_ROWS} rows are compared: take one away first.")
+    more = await show(engine, made)
+    return Shown(tuple(dict.fromkeys(shown.queries + more.queries)), more.note)
+
+
+async def show_all(engine: Engine, made: Sequence[Making]) -> Shown:
+    """Queries to show beside each other, completed; or why one cannot be answered."""
+    shown = await show(engine, made[0])
+    for query in made[1:]:
+        shown = await show_beside(engine, shown, query)
+    return shown
+
+
+async def show_again(engine: Engine, shown: Shown, layer: str) -> Shown:
+    """What is shown, at another layer; or still why nothing is."""
+    if not shown.queries:
+        return shown
+    asked = [replace(query, layers=(layer,)) for query in shown.queries]
+    found = await asyncio.gather(*(show(engine, partial(lambda query: query, query)) for query in asked))
+    return Shown(
+        tuple(query for one in found for query in one.queries),
+        " ".join(dict.fromkeys(one.note for one in found if one.note)),
+    )

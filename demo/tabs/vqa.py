@@ -12,11 +12,13 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Query
-from demo.tabs import choices, endpoints, frame, model_choice
-from demo.tabs.choices import Targets
-from demo.tabs.frame import ASKING, Shared, uploaded
+from demo.tabs import choices, components, endpoints, links
+from demo.tabs.choices import Choosing, Targets
+from demo.tabs.components import bars, key_of
+from demo.tabs.frame import ASKING, Shared
+from demo.tabs.uploads import about, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show
+from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show_all
 from demo.tasks.vqa import ANY, suggestions
 
 TASK: Final = "vqa"
@@ -33,42 +35,40 @@ class AnsweringTab:
     shared: Shared
     visit: gr.State
     text: gr.Textbox
-    suggested: gr.Radio
+    suggested: gr.HTML
     note: gr.HTML
     targets: Targets
     panels: Viewer
-    model: model_choice.Models
+    using: gr.State
     layer: gr.Dropdown
 
-    def query(self, given: Given, question: str, *answers: str) -> Making:
-        photo, model, layer = given[self.shared.photo], given[self.model.using], given[self.layer] or ""
-        return lambda: Query(uploaded(photo), TASK, model, question, answers, (layer,))
+    def query(self, given: Given, name: str) -> Making:
+        return self.question(given, given[self.visit].text, name)
 
-    async def explain(self, given: Given, visitor: Visit) -> Shown:
-        answers = choices.pair(given[self.targets.chosen] or "", given[self.targets.other])
-        return await show(self.engine, self.query(given, visitor.text, *answers))
+    def question(self, given: Given, question: str, name: str) -> Making:
+        photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
+        return lambda: Query(uploaded(photo), TASK, model, question, (name,), (layer,))
 
-    async def explain_own(self, given: Given, question: str) -> AsyncIterator[Given]:
-        """The answers are shown as soon as they are known, the panels of the first one after them."""
+    async def explain_own(
+        self, given: Given, question: str, *, pair: bool = False, answers: tuple[str, ...] = ()
+    ) -> AsyncIterator[Given]:
+        """The answers are shown as soon as they are known, the panels of the first, the first two, or others."""
         visitor: Visit = given[self.visit]
         visitor.text = question
         # The question goes into the box too: one that was on its way there may have come before it.
-        asked = {self.text: question, self.suggested: question, self.targets.other: ""}
+        asked: Given = {self.text: question}
         try:
-            pending = await ask(self.engine, self.query(given, question, ""))
+            pending = await ask(self.engine, self.question(given, question, ""))
             found = await arrived(pending.said)
-            lists = (await arrived(self.engine.about(TASK, given[self.model.using]))).targets
+            lists = (await arrived(self.engine.about(TASK, given[self.using]))).targets
         except InputError as error:
             visitor.shown = Shown(note=str(error))
-            yield asked | {self.targets.label: None, self.targets.chosen: None, self.note: gr.HTML(visible=False)}
+            yield asked | {self.targets.said: None, self.note: gr.HTML(visible=False)}
             return
         names = list(found)
         if not lists:  # it has no list of them: offer what it says
-            asked |= {self.targets.other: gr.Dropdown(choices=[frame.NOTHING, *names], value="")}
-        yield asked | {
-            self.targets.label: found,
-            self.targets.chosen: names[0] if lists else gr.Dropdown(choices=names, value=names[0]),
-        }
+            asked |= {box: gr.Dropdown(choices=names) for box in (self.targets.chosen, self.targets.other)}
+        yield asked | {self.targets.said: bars(found, about(given[self.shared.photo], question))}
         try:
             result = await arrived(pending.result)
         except InputError as error:
@@ -76,12 +76,19 @@ class AnsweringTab:
             yield {self.note: gr.HTML(visible=False)}
             return
         visitor.shown = Shown((result.query,))
+        if answers := answers or tuple(names[: 2 * pair]):
+            visitor.shown = await show_all(self.engine, [self.query(given, name) for name in answers])
         ignored = ", ".join(f"“{html.escape(word[:80])}”" for word in result.rows[0].details["ignored"])
         told = f"<p>Ignored, because the network does not know it: {ignored}.</p>"
         yield {self.note: gr.HTML(told, visible=bool(ignored))}
 
-    async def ask_from(self, given: Given, box: gr.components.Component) -> AsyncIterator[Given]:
-        async for shown in self.explain_own(given, given[box]):
+    async def ask_typed(self, given: Given) -> AsyncIterator[Given]:
+        async for shown in self.explain_own(given, str(given[self.text] or "")):
+            yield shown
+
+    async def ask_suggested(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
+        """The question, and the two answers to it that are most worth comparing: the most probable ones."""
+        async for shown in self.explain_own(given, key_of(event), pair=True):
             yield shown
 
     async def look(self, given: Given) -> AsyncIterator[Given]:
@@ -90,15 +97,17 @@ class AnsweringTab:
         A new model is asked the same.
         """
         visitor: Visit = given[self.visit]
-        looked = given[self.shared.photo], given[self.model.using]
+        looked = given[self.shared.photo], given[self.using]
         if given[self.shared.task] != TASK or looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
         same_photo = visitor.seen is not None and visitor.seen[0] == looked[0]
         visitor.seen = looked
         typed = given[self.text] not in visitor.offered
-        question = given[self.text] if given[self.text] and (typed or same_photo) else ANY
-        async for shown in self.explain_own(given, question):
+        wanted = visitor.take_wanted()
+        given = wanted.at_layer(given, self.layer)
+        question = given[self.text] if given[self.text] and (typed or same_photo) else wanted.text or ANY
+        async for shown in self.explain_own(given, question, answers=wanted.targets):
             yield shown
 
         async def said(task: str, text: str = "") -> dict[str, float]:
@@ -109,7 +118,7 @@ class AnsweringTab:
             visitor.offered = suggestions(*of_each)
         except InputError:
             visitor.offered = []  # what is wrong stands where the panels are
-        yield {self.suggested: gr.Radio(choices=visitor.offered, value=question if visitor.offered else None)}
+        yield {self.suggested: {"items": [{"key": offered, "label": offered} for offered in visitor.offered]}}
 
 
 def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
@@ -124,49 +133,38 @@ def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: S
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
-    visit = gr.State(Visit())
-    with gr.Row():
-        text = gr.Textbox(
-            label="Ask about the photograph and press Enter",
-            submit_btn="Ask",
-            max_lines=3,
-            scale=3,
-            min_width=300,
-            elem_id="question",
-        )
-        suggested = gr.Radio([], label="Or take one of these", scale=2, min_width=260, elem_id="suggested")
+    visit, rival = gr.State(Visit()), gr.State("")
+    text = gr.Textbox(
+        label="Ask about the photograph and press Enter", submit_btn="Ask", max_lines=3, elem_id="question"
+    )
+    suggested = components.choices("Or take one of these questions", "chips", elem_id="suggested")
     note = gr.HTML(elem_id="ignored", elem_classes="sentence", visible=False)
     targets = choices.targets("What the network answers: click one to explain it", "answer", TASK)
-    panels = viewer(engine, TASK, shared, visit)
-    with gr.Accordion("Model and layer", open=False), gr.Row():
-        model = model_choice.models(page, engine, TASK, "Model")
-        layer = choices.layers()
-    return AnsweringTab(engine, shared, visit, text, suggested, note, targets, panels, model, layer)
+    panels = viewer(engine, TASK, shared, visit, rival)
+    using, layer = choices.model_and_layer(page, engine, TASK, rival)
+    return AnsweringTab(engine, shared, visit, text, suggested, note, targets, panels, using, layer)
 
 
 def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: AnsweringTab) -> None:
     turn = partial(in_turn, tab.visit)
-    choice = {tab.visit, tab.shared.photo, tab.targets.chosen, tab.targets.other, tab.model.using, tab.layer}
+    asked = {tab.visit, tab.shared.photo, tab.using, tab.layer}
     busy: dict[str, Any] = {
-        "outputs": [tab.text, tab.suggested, tab.targets.label, tab.targets.chosen, tab.targets.other, tab.note],
-        "show_progress_on": [tab.targets.label, *tab.panels.pictures],
+        "outputs": [tab.text, tab.suggested, tab.targets.said, tab.targets.chosen, tab.targets.other, tab.note],
+        "show_progress_on": [tab.targets.said, tab.panels.panels],
     } | ASKING
-    looking: dict[str, Any] = {
-        "fn": turn(tab.look),
-        "inputs": {tab.visit, tab.shared.photo, tab.shared.task, tab.text, tab.model.using, tab.layer},
-    }
-    looking |= busy
-    again = busy | {"trigger_mode": "always_last"}
-    offer = choices.offer(tab.engine, TASK, tab.model.using, tab.layer, tab.targets)
-    page.load(**offer)
-    asked = {tab.visit, tab.shared.photo, tab.model.using, tab.layer}
+    looking = busy | {"fn": turn(tab.look), "inputs": asked | {tab.shared.task, tab.text}}
+    offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer, tab.targets)
+    links.read_link(page, tab.engine, TASK, tab.visit, tab.using).then(**offer)
     for event in (
         tab.shared.photo.change(**looking, trigger_mode="always_last"),
         opened.then(**looking, trigger_mode="multiple"),
-        tab.model.using.change(**offer).then(**looking, trigger_mode="multiple"),
-        tab.text.submit(turn(partial(tab.ask_from, box=tab.text)), asked | {tab.text}, **again),
-        tab.suggested.input(turn(partial(tab.ask_from, box=tab.suggested)), asked | {tab.suggested}, **again),
+        tab.using.change(**offer).then(**looking, trigger_mode="multiple"),
+        tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, **busy, trigger_mode="always_last"),
+        tab.suggested.pick(turn(tab.ask_suggested), asked, **busy, trigger_mode="multiple"),
     ):
         tab.panels.refresh(event)
-    picked = choices.pick_layer(tab.engine, TASK, tab.panels, tab.model.using, tab.layer)
-    choices.on_choice(tab.targets, tab.layer, picked, tab.panels, tab.visit, choice, tab.explain)
+    choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
+    choosing.connect(tab.targets.said)
+    choosing.connect(tab.panels.region)
+    choosing.connect_names(tab.targets)
+    choosing.connect_layer(TASK, tab.using, tab.layer)

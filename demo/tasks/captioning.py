@@ -43,5 +43,20 @@ def complete(query: Query, said: dict[str, float]) -> Query:
 
 
 def describe(_model: AnyCaptioner, query: Query, target: int, _said: dict[str, float]) -> tuple[str, dict[str, Any]]:
-    name = query.text if target == WHOLE else words(query.text)[target]
-    return name, {"caption": query.text, "word": target}
+    return name(query, target), {"caption": query.text, "word": target}
+
+
+def key(query: Query) -> str:
+    """What tells the only target of a query from others about the same photograph: its position, and the caption."""
+    return f"{query.targets[0]} {query.text}"
+
+
+def candidates(query: Query, said: dict[str, float], _most: int) -> tuple[Query, tuple[int, ...]]:
+    """What a region may speak for: the query with its caption, and all the words of that."""
+    text = query.text or next(iter(said))
+    return replace(query, text=text), tuple(range(len(words(text))))
+
+
+def name(query: Query, target: Any) -> str:
+    """What people call a target."""
+    return query.text if int(target) == WHOLE else words(query.text)[int(target)]

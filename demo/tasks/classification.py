@@ -29,3 +29,18 @@ def complete(query: Query, said: dict[str, float]) -> Query:
 
 def describe(_model: Classifier, _query: Query, target: str, said: dict[str, float]) -> tuple[str, dict[str, Any]]:
     return target, {"prediction": list(next(iter(said.items())))}
+
+
+def key(query: Query) -> str:
+    """What tells the only target of a query from others about the same photograph: the class."""
+    return str(query.targets[0])
+
+
+def candidates(query: Query, said: dict[str, float], most: int) -> tuple[Query, tuple[str, ...]]:
+    """What a region may speak for: the query, and the first of what is said."""
+    return query, tuple(said)[:most]
+
+
+def name(_query: Query, target: Any) -> str:
+    """What people call a target."""
+    return str(target)

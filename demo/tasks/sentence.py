@@ -7,7 +7,7 @@ from demo.query import Row
 
 
 def sentence(row: Row, rows: Sequence[Row]) -> str:
-    """Some words about a row of those that are shown together, as HTML."""
+    """Some words about a row of those that are shown together, as HTML; without its scale."""
     details = row.details
     target, layer, model = (html.escape(details[name]) for name in ("target", "layer", "model"))
     role = f" as the answer to “{html.escape(details['question'])}”" if "question" in details else ""
@@ -16,20 +16,28 @@ def sentence(row: Row, rows: Sequence[Row]) -> str:
         f"probability {percent(details['probability'])} ({details['score_is']} {details['score']:.2f}), "
         f"as seen in the {' × '.join(map(str, row.pictures['gradcam'].shape))} cells of <b>{layer}</b> of {model}."
     )
+    if details.get("word", -1) >= 0:
+        text += f" It is word {details['word'] + 1} of “{html.escape(details['caption'])}”."
     if details["peak"] == 0:
         text += f" <b>No positive evidence for {target} at this layer</b>: the highest value of its map is 0."
     if details["relus"] == 0:
         text += " This network has no ReLU, so Guided Backprop has nothing to guide: it is the plain gradient."
-    if len({other.details["model"] for other in rows}) > 1:
+    if len({other.details["model"] for other in rows}) > 1 and "prediction" in details:
         own, probability = details["prediction"]
-        text += (
-            f" Its own prediction is <b>{html.escape(own)}</b>, {percent(probability)}. Each row has its own scale."
-        )
-    elif len(rows) > 1:
-        highest = max(other.details["peak"] for other in rows)
-        share = details["peak"] / highest if highest > 0 else 0
-        text += f" Both rows share one scale; the peak of this map is {share:.0%} of the highest."
+        text += f" Its own prediction is <b>{html.escape(own)}</b>, {percent(probability)}."
     return text
+
+
+def scale(row: Row, rows: Sequence[Row]) -> str:
+    """Whether rows that are shown together can be compared: those of one model are drawn on one scale."""
+    if len({other.details["model"] for other in rows}) > 1:
+        return "Each model has its own scale."
+    if len(rows) == 1:
+        return ""
+    highest = max(other.details["peak"] for other in rows)
+    share = row.details["peak"] / highest if highest > 0 else 0
+    both = "Both" if len(rows) == 2 else "All"
+    return f"{both} rows share one scale; the peak of this map is {share:.0%} of the highest."
 
 
 def percent(probability: float) -> str:

@@ -23,11 +23,16 @@ def check(model: AnyAnswerer, query: Query) -> Query:
     return replace(query, targets=classification.spelled(model.known, query.targets))
 
 
-complete = classification.complete  # an answer has a name and a probability, as a class has
+# An answer has a name and a probability, as a class has.
+complete = classification.complete
+key = classification.key
+candidates = classification.candidates
+name = classification.name
 
 
-def describe(model: AnyAnswerer, query: Query, target: str, _said: dict[str, float]) -> tuple[str, dict[str, Any]]:
-    return target, {"question": query.text, "ignored": model.ignored(query.text)}
+def describe(model: AnyAnswerer, query: Query, target: str, said: dict[str, float]) -> tuple[str, dict[str, Any]]:
+    own = {"prediction": [*next(iter(said.items()))]} if said else {}
+    return target, {"question": query.text, "ignored": model.ignored(query.text), **own}
 
 
 def suggestions(classes: dict[str, float], captions: dict[str, float], answers: dict[str, float]) -> list[str]:

@@ -1,0 +1,89 @@
+"""The components that `viewer.js` draws, and what they are sent and tell."""
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from demo.engine import Engine
+from demo.query import Photo, Row
+from demo.tabs.uploads import save
+from demo.tasks.sentence import percent
+from demo.viewer import data
+
+
+def drawn_by(
+    function: str,
+    events: tuple[str, ...],
+    settings: dict[str, Any] | None = None,
+    classes: Sequence[str] = (),
+    **more: Any,
+) -> gr.HTML:
+    """A component that a function of `viewer.js` draws from its value, and that has these events.
+
+    The settings are in the script's call, because Gradio takes a component's own properties away with `gr.skip`.
+    """
+    call = json.dumps([list(events), settings or {}])  # Gradio finds the names of the events here
+    return gr.HTML(
+        html_template=f'<div class="{function}"></div>',
+        js_on_load=f"viewer.{function}(element, {{ trigger, props, watch, upload }}, ...{call})",
+        apply_default_css=False,
+        elem_classes=["drawn", *classes],
+        **more,
+    )
+
+
+def choices(heading: str, look: str, task: str = "", *, add: bool = False, **more: Any) -> gr.HTML:
+    """Things to click, one stop for the Tab key, as "bars", "lines", "chips" or "pictures": its event `pick`.
+
+    Args:
+        heading: the name of all.
+        task: whose panels' targets are marked as chosen.
+        add: whether each has a button that puts it beside what is shown, or takes it away: `beside` and `drop`.
+        more: as of `gr.HTML`. The value is `{"items": [{"key": ..., "label": ...}]}`, where an item may have a
+            `detail`, a `share` of 1 that its bar is long, and a picture: its `url`, or a `heat` map over the `photo`;
+            and beside the items the `current` key, if not what the panels show is marked, and what they are `about`,
+            which the events tell.
+    """
+    settings = {"heading": heading, "look": look, "task": task, "add": add}
+    return drawn_by("choices", ("pick", "beside", "drop"), settings, **more)
+
+
+def told(event: gr.EventData) -> dict[str, Any]:
+    """What a component tells with an event; a stranger may tell anything."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
+def key_of(event: gr.EventData) -> str:
+    """The key of what was clicked."""
+    return str(told(event).get("key", ""))
+
+
+def bars(said: dict[str, float], about: str = "") -> dict[str, Any]:
+    """The first five of what a model says, with their probabilities; `about` as of `choices`."""
+    return {
+        "about": about,
+        "items": [
+            {"key": name, "label": name, "detail": percent(probability), "share": probability}
+            for name, probability in list(said.items())[:5]
+        ],
+    }
+
+
+def small_maps(engine: Engine, photo: Photo, maps: Iterable[tuple[str, str, Row, float]]) -> dict[str, Any]:
+    """Small Grad-CAM pictures to choose: of each the key, the label, the row, and the value drawn strongest."""
+    items = [
+        {"key": key, "label": label, "heat": data.heat(row.pictures["gradcam"]) | {"shared": scale}}
+        for key, label, row, scale in maps
+    ]
+    return {"items": items, "photo": shown_photo(engine, photo)}
+
+
+def shown_photo(engine: Engine, photo: Photo) -> dict[str, Any]:
+    """The photograph as the networks and the panels see it, for a browser to fetch once."""
+    file = io.BytesIO()
+    # Pixels that differ from the photograph's by less than what the panels may.
+    engine.open(photo).save(file, "JPEG", quality=95, subsampling=0)
+    return {"path": save(file.getvalue(), "photograph.jpg"), "meta": {"_type": "gradio.FileData"}}

@@ -1,0 +1,52 @@
+"""The address of what is seen: made for whoever wants to send it, and read when the page opens with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from demo.engine import Engine
+from demo.errors import InputError
+from demo.query import Query, photo_of
+from demo.tabs.frame import EXAMPLES, QUIET
+from demo.tabs.visits import MOST_ROWS, Given, Visit, Wanted
+
+_STEMS = {photo_of(path.read_bytes()).digest: path.stem for path in EXAMPLES}
+
+
+def link(engine: Engine, queries: Sequence[Query]) -> dict[str, Any]:
+    """The parameters of the page's address that show this again; an uploaded photograph has none."""
+    first = queries[0]
+    parameters = {
+        "photo": _STEMS.get(first.photo.digest, ""),
+        "task": first.task,
+        "model": first.model if first.model != engine.library.default(first.task) else "",
+        "layer": first.layers[0],
+        "text": first.text,
+    }
+    targets = [str(query.targets[0]) for query in queries if query.text == first.text]
+    return {name: value for name, value in parameters.items() if value} | {"target": targets}
+
+
+def linked_photo(request: gr.Request) -> str | None:
+    """The file of the example photograph that the address names."""
+    return {path.stem: str(path) for path in EXAMPLES}.get(request.query_params.get("photo", ""))
+
+
+def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using: gr.State) -> gr.events.Dependency:
+    """When the page opens, take from its address what a tab is to show: `Visit.wanted`, and a model that is here."""
+
+    def read(given: Given, request: gr.Request) -> Any:
+        asked = request.query_params
+        if asked.get("task") != task:
+            return gr.skip()
+        visitor: Visit = given[visit]
+        targets = tuple(asked.getlist("target"))[:MOST_ROWS]
+        visitor.wanted = Wanted(asked.get("text", ""), targets, asked.get("layer", ""))
+        try:
+            entry = engine.library.find(task, asked.get("model", ""))
+        except InputError:
+            return gr.skip()
+        return entry.name if asked.get("model") and entry.is_here() else gr.skip()
+
+    return page.load(read, {visit}, using, **QUIET)

@@ -1,0 +1,78 @@
+"""The files that visitors upload, and those that the page hands out."""
+
+import tempfile
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio import processing_utils, utils
+
+from demo.errors import InputError
+from demo.files import png
+from demo.images import open_photo, read_upload
+from demo.query import Photo, photo_of
+
+Upload = dict[str, Any] | None
+
+LARGE = 2**20  # bytes of an upload
+
+
+def uploaded(upload: Upload) -> Photo:
+    """The photograph that an image input gives under `NETWORK`: the file, or if that is large what it is opened as.
+
+    Raises:
+        InputError: nothing was uploaded, what is named is not an uploaded file, it is empty or too large, or it is
+            large and no picture.
+    """
+    return _photo(path_of(upload))
+
+
+@lru_cache(32)  # by path, which has the hash of the content in it: all tabs of a visitor share one
+def _photo(path: str) -> Photo:
+    data = read_upload(path)
+    return photo_of(data if len(data) <= LARGE else png(open_photo(data)))
+
+
+def path_of(upload: Upload) -> str:
+    """Where an uploaded file lies.
+
+    Raises:
+        InputError: nothing was uploaded, or what is named is not an uploaded file.
+    """
+    if not upload:
+        raise InputError("There is no photograph: choose one first.")
+    if not isinstance(upload, dict) or not isinstance(upload.get("path"), str | None):
+        raise InputError('The image is not an uploaded file: send {"path": ...} as the upload returned it.')
+    # A request can name any file of this computer; only those that were uploaded may be opened.
+    with suppress(ValueError):  # a null character in the path
+        path = Path(upload.get("path") or "").resolve()
+        if path.is_relative_to(Path(utils.get_upload_folder()).resolve()) and path.is_file():
+            return str(path)
+    raise InputError("The photograph is not on the server any more: choose it again.")
+
+
+def about(upload: Upload, text: str = "") -> str:
+    """What choices are about: a photograph, and a caption or question; the photograph alone is the beginning."""
+    return f"{upload.get('path') if isinstance(upload, dict) else ''}\n{text}"
+
+
+def save(data: bytes, name: str) -> str:
+    """Put a file where the server may hand it out, and return its path there, which is made of its hash."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, name)
+        file.write_bytes(data)
+        # This copies it, and then renames the copy into place: another visitor may just be fetching the same file.
+        return processing_utils.save_file_to_cache(file, utils.get_upload_folder())
+
+
+def displayable(upload: Upload) -> Any:
+    """A photograph that browsers cannot show (TIFF, HEIC) as one that they can; others stay as they are."""
+    try:
+        path = Path(path_of(upload))
+        if path.suffix.lower() in (".tif", ".tiff", ".heic", ".heif"):
+            return save(png(open_photo(path)), "photograph.png")
+    except InputError:
+        pass  # said where the photograph is used
+    return gr.skip()

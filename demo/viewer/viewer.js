@@ -1,0 +1,1044 @@
+/* Draws the panels, and what can be chosen beside them, from the data that demo/viewer/data.py makes.
+
+   COLOUR_TABLES, 256 colours for each colour map, stands before this script. All of it hangs on one name, `viewer`:
+   viewer.panels and viewer.choices are what the components of the page call when they load. */
+
+// oxlint-disable-next-line no-unused-vars -- the page's components call it
+const viewer = (() => {
+  "use strict";
+
+  // ---- Settings: the same in all tabs, kept by the browser --------------------------------------------------------
+
+  // oxlint-disable-next-line no-underscore-dangle -- Gradio now and then takes its "no update" for a value
+  const isNoValue = (value) => typeof value?.__type__ === "string";
+
+  const between = (low, value, high) => Math.min(Math.max(value, low), high);
+
+  const KEPT = "panels";
+  const settings = { colours: "viridis", opacity: 0.5, own: false, split: 1 };
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
+    if (Object.hasOwn(COLOUR_TABLES, kept.colours)) settings.colours = kept.colours;
+    if (typeof kept.opacity === "number") settings.opacity = between(0, kept.opacity, 1);
+  } catch {
+    // A browser that keeps nothing starts with the defaults.
+  }
+
+  const drawing = new Map(); // of each element whose pictures depend on the settings, what draws them
+  const stale = new Set(); // those that were out of sight when the settings changed
+
+  const sight = new IntersectionObserver((seen) => {
+    for (const { target, isIntersecting } of seen) if (isIntersecting && stale.delete(target)) drawing.get(target)(settings);
+  });
+
+  function follow(element, draw) {
+    drawing.set(element, draw);
+    sight.observe(element);
+  }
+
+  function set(changes) {
+    Object.assign(settings, changes);
+    try {
+      localStorage.setItem(KEPT, JSON.stringify({ colours: settings.colours, opacity: settings.opacity }));
+    } catch {
+      // As above.
+    }
+    for (const [element, draw] of drawing) {
+      if (element.offsetParent) draw(changes);
+      else stale.add(element);
+    }
+  }
+
+  // ---- Numbers ----------------------------------------------------------------------------------------------------
+
+  const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+  const tables = Object.fromEntries(Object.entries(COLOUR_TABLES).map(([name, text]) => [name, bytesOf(text)]));
+
+  /* For each of `to` places the first of `from` places that it is made of, how many, and their weights: a triangle
+     around its middle, which is bilinear interpolation, or where it shrinks a weighted mean, as Pillow's BILINEAR. */
+  function taps(from, to) {
+    const scale = from / to;
+    const reach = Math.max(scale, 1);
+    return Array.from({ length: to }, (_, place) => {
+      const middle = (place + 0.5) * scale;
+      const first = Math.max(Math.floor(middle - reach + 0.5), 0);
+      const last = Math.min(Math.floor(middle + reach + 0.5), from);
+      const weights = [];
+      for (let at = first; at < last; at++) {
+        weights.push(Math.max(1 - Math.abs((at + 0.5 - middle) / reach), 0));
+      }
+      const sum = weights.reduce((a, b) => a + b);
+      return { first, weights: weights.map((weight) => weight / sum) };
+    });
+  }
+
+  /* An array of rows x columns x depth values at another size. */
+  function stretch(values, columns, rows, depth, width, height) {
+    const wide = new Float32Array(rows * width * depth);
+    taps(columns, width).forEach(({ first, weights }, x) => {
+      for (let row = 0; row < rows; row++) {
+        for (let d = 0; d < depth; d++) {
+          let sum = 0;
+          for (let k = 0; k < weights.length; k++) sum += weights[k] * values[(row * columns + first + k) * depth + d];
+          wide[(row * width + x) * depth + d] = sum;
+        }
+      }
+    });
+    const line = width * depth;
+    const result = new Float32Array(height * line);
+    taps(rows, height).forEach(({ first, weights }, y) => {
+      for (let k = 0; k < weights.length; k++) {
+        const weight = weights[k];
+        const source = (first + k) * line;
+        for (let at = 0; at < line; at++) result[y * line + at] += weight * wide[source + at];
+      }
+    });
+    return result;
+  }
+
+  /* The pixels of a picture file, RGBA. */
+  async function pixelsOf(blob) {
+    const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(bitmap, 0, 0);
+    bitmap.close();
+    return context.getImageData(0, 0, canvas.width, canvas.height);
+  }
+
+  // ---- Pictures: a map over the photograph, a gradient around mid-grey ---------------------------------------------
+
+  /* An array as it was sent, decoded. A gradient's values are known up to its `reach`. */
+  async function decoded(picture) {
+    const [rows, columns] = picture.shape;
+    if (picture.kind === "map") {
+      return { ...picture, rows, columns, depth: 1, values: new Float32Array(bytesOf(picture.data).buffer) };
+    }
+    const { data } = await pixelsOf(new Blob([bytesOf(picture.data)], { type: "image/webp" }));
+    const values = new Float32Array(rows * columns * 3);
+    for (let at = 0, from = 0; at < values.length; from += 4) {
+      for (let channel = 0; channel < 3; channel++) values[at++] = ((data[from + channel] - 128) / 127) * picture.reach;
+    }
+    return { ...picture, rows, columns, depth: 3, values };
+  }
+
+  /* The pointwise product of a gradient and a map, which is stretched to the gradient's size. */
+  function product(picture, gradient, map) {
+    const up = stretch(map.values, map.columns, map.rows, 1, gradient.columns, gradient.rows);
+    const values = gradient.values.map((value, at) => value * up[Math.floor(at / 3)]);
+    return { ...picture, rows: gradient.rows, columns: gradient.columns, depth: 3, values };
+  }
+
+  /* All the pictures of a row, by method. */
+  async function decodedRow(pictures) {
+    const row = {};
+    for (const [key, picture] of Object.entries(pictures)) if (picture.data) row[key] = await decoded(picture);
+    for (const [key, picture] of Object.entries(pictures)) {
+      if (picture.product) row[key] = product(picture, ...picture.product.map((part) => row[part]));
+    }
+    return Object.fromEntries(Object.keys(pictures).map((key) => [key, row[key]]));
+  }
+
+  const strongest = (picture) => (settings.own ? picture.limit : picture.shared);
+
+  /* A map as it is seen, RGBA, of the size of the photograph. */
+  function overlaid(picture, photo) {
+    picture.stretched ??= stretch(picture.values, picture.columns, picture.rows, 1, photo.width, photo.height);
+    const result = new ImageData(photo.width, photo.height);
+    const [pixels, below, table] = [result.data, photo.data, tables[settings.colours]];
+    const { opacity } = settings;
+    const steps = strongest(picture) > 0 ? 256 / strongest(picture) : 0;
+    for (let at = 0, to = 0; at < picture.stretched.length; at++, to += 4) {
+      const colour = 3 * Math.min(Math.floor(picture.stretched[at] * steps), 255);
+      pixels[to] = Math.floor(below[to] + opacity * (table[colour] - below[to]));
+      pixels[to + 1] = Math.floor(below[to + 1] + opacity * (table[colour + 1] - below[to + 1]));
+      pixels[to + 2] = Math.floor(below[to + 2] + opacity * (table[colour + 2] - below[to + 2]));
+      pixels[to + 3] = 255;
+    }
+    return result;
+  }
+
+  /* A gradient as it is seen, RGBA, of the size of the photograph. */
+  function greyed(picture, { width, height }) {
+    const scale = strongest(picture);
+    const result = new ImageData(width, height);
+    const pixels = result.data;
+    const greys = picture.values.map((value) => {
+      const share = scale > 0 ? Math.min(Math.max(value / scale, -1), 1) : 0;
+      return Math.round(127.5 + 127.5 * share);
+    });
+    const stretched = stretch(greys, picture.columns, picture.rows, 3, width, height);
+    for (let at = 0, to = 0; at < stretched.length; at += 3, to += 4) {
+      for (let channel = 0; channel < 3; channel++) pixels[to + channel] = stretched[at + channel];
+      pixels[to + 3] = 255;
+    }
+    return result;
+  }
+
+  /* The value of a picture at a point, given in shares of width and height; a gradient's is the mean of its colours. */
+  function valueAt(picture, { x, y }) {
+    const sides = [
+      [x * picture.columns - 0.5, picture.columns],
+      [y * picture.rows - 0.5, picture.rows],
+    ].map(([place, count]) => {
+      const before = Math.min(Math.max(Math.floor(place), 0), count - 1);
+      const after = Math.min(before + 1, count - 1);
+      return { before, after, share: Math.min(Math.max(place - before, 0), 1) };
+    });
+    const [across, down] = sides;
+    const mean = (row, column) => {
+      const start = (row * picture.columns + column) * picture.depth;
+      let sum = 0;
+      for (let channel = 0; channel < picture.depth; channel++) sum += picture.values[start + channel];
+      return sum / picture.depth;
+    };
+    const line = (row) => (1 - across.share) * mean(row, across.before) + across.share * mean(row, across.after);
+    return (1 - down.share) * line(down.before) + down.share * line(down.after);
+  }
+
+  const photographs = new Map(); // by address: the pixels of the last few
+
+  function photograph({ url }) {
+    if (!photographs.has(url)) {
+      if (photographs.size > 4) photographs.delete(photographs.keys().next().value);
+      const fetched = fetch(url).then(async (answer) => {
+        if (!answer.ok) throw new Error(`The photograph could not be fetched: ${answer.status}.`);
+        return pixelsOf(await answer.blob());
+      });
+      fetched.catch(() => photographs.delete(url));
+      photographs.set(url, fetched);
+    }
+    return photographs.get(url);
+  }
+
+  // ---- Elements ---------------------------------------------------------------------------------------------------
+
+  /* An element with attributes, `on...` listeners and children. */
+  function make(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+      else if (name === "html") made.innerHTML = value;
+      else if (value === true) made.setAttribute(name, "");
+      else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  function put(canvas, image) {
+    canvas.width = image.width;
+    canvas.height = image.height;
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  function save(blob, name) {
+    const link = make("a", { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+
+  const fileName = (text) => text.replace(/[^\p{L}\p{N}_.-]+/gu, "_").slice(-80);
+
+  // ---- The panels -------------------------------------------------------------------------------------------------
+
+  const LENS = 104; // its diameter in pixels of the screen
+  const MOST_ZOOM = 12;
+  const STEP = 1 / 64; // of the side of the photograph, for an arrow key
+
+  let scrolled = 0; // when the page last moved
+  let moved = 0; // when the pointer last moved over a panel, and to where: browsers tell of it also when the page moves
+  let last = {};
+  addEventListener("scroll", () => (scrolled = performance.now()), { passive: true });
+
+  function panels(element, { trigger, props, watch }) {
+    const root = element.querySelector(".panels");
+    const view = { zoom: 1, left: 0, top: 0 }; // what all panels show: how large, and from where, in shares
+    let shown = null; // the value with its rows decoded, and the photograph's pixels
+    let point = null; // the point that is looked at, in shares
+    let corner = null; // where the region that is being marked began
+    let region = null; // left, top, right, bottom in shares
+    let drawn = []; // of each panel: picture, and its elements
+    let scales = []; // the elements that say on what scale a row is, and what they say
+    let turn = 0;
+
+    const rows = make("div", { class: "rows" });
+    const enlarged = make("dialog", { class: "enlarged", onclose: putBack, "aria-label": "The enlarged picture" });
+    const bar = toolbar(
+      () => trigger("zip", { ...settings }),
+      () => root.classList.toggle("marking", bar.marks()),
+    );
+    const status = make("p", { class: "unseen", role: "status" }); // read out when other panels are there
+    root.replaceChildren(rows, bar.element, enlarged, status);
+
+    /* The address of the page shows the same again. */
+    function address(parameters) {
+      const theme = new URLSearchParams(location.search).getAll("__theme").map((value) => ["__theme", value]);
+      const pairs = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+      history.replaceState(null, "", `?${new URLSearchParams([...theme, ...pairs])}`);
+    }
+
+    async function show() {
+      const mine = ++turn;
+      if (isNoValue(props.value)) return;
+      const value = props.value?.rows ? props.value : { rows: [] };
+      try {
+        const photo = value.photo ? Object.assign(await photograph(value.photo), { url: value.photo.url }) : null;
+        const pictures = await Promise.all(value.rows.map((row) => decodedRow(row.pictures)));
+        if (mine !== turn) return;
+        if (photo !== shown?.photo) region = corner = null;
+        shown = { ...value, photo, rows: value.rows.map((row, place) => ({ ...row, pictures: pictures[place] })) };
+      } catch (error) {
+        if (mine !== turn) return;
+        shown = { rows: [], note: `The pictures could not be drawn: ${error.message}` };
+      }
+      lay();
+      if (shown.link) address(shown.link);
+    }
+
+    function lay() {
+      const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+      if (enlarged.open) enlarged.close();
+      drawn = [];
+      scales = [];
+      fingers.clear();
+      rows.replaceChildren(...shown.rows.map(laidRow));
+      if (shown.note) rows.append(make("p", { class: "note", role: "alert" }, shown.note));
+      bar.element.hidden = !shown.rows.length;
+      bar.several(shown.rows.length > 1);
+      status.textContent = shown.rows.map(({ title }) => title).join(", ");
+      point = null;
+      moveTo({ zoom: 1, left: 0, top: 0 });
+      redraw(settings);
+      if (focused) {
+        const again = rows.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? rows.querySelector(".frame");
+        again?.focus({ preventScroll: true });
+      }
+      document.dispatchEvent(new CustomEvent("explained", { detail: { task: shown.task, keys: shown.rows.map((row) => row.key) } }));
+    }
+
+    function laidRow(row, number) {
+      const scale = make("span", { class: "scale" });
+      const heads = [make("p", { class: "sentence" }, make("span", { html: row.sentence }), " ", scale)];
+      heads.push(tool("Save this row as one picture", "⤓", `save-row-${number}`, () => saveRow(row, number)));
+      if (row.away) {
+        heads.push(tool(`Take away ${row.title}`, "✕", `drop-${number}`, () => trigger(row.away, { key: row.key })));
+      }
+      const figures = Object.keys(row.pictures).map((key) => laidPanel(row, number, key));
+      const line = make("div", { class: "line", onscroll: () => swipe(line) }, ...figures);
+      scales.push([scale, row.scale]);
+      return make("section", { class: "panel-row", "aria-label": row.title }, make("header", {}, ...heads), line);
+    }
+
+    /* On a telephone all rows show the same method. */
+    function swipe(line) {
+      for (const other of rows.querySelectorAll(".line")) {
+        if (other !== line && other.scrollLeft !== line.scrollLeft) other.scrollLeft = line.scrollLeft;
+      }
+    }
+
+    function tool(name, sign, key, onclick) {
+      return make("button", { type: "button", class: "tool", title: name, "aria-label": name, "data-key": key, onclick }, sign);
+    }
+
+    function laidPanel(row, number, method) {
+      const { title, sentence } = shown.methods[method];
+      const name = `${title} for ${row.title}`;
+      const canvas = make("canvas", { role: "img", "aria-label": name });
+      const below = make("img", { src: shown.photo.url, alt: "", width: shown.photo.width, height: shown.photo.height });
+      const lens = make("canvas", { class: "lens", width: LENS, height: LENS, hidden: true, "aria-hidden": "true" });
+      const mark = make("span", { class: "mark", hidden: true });
+      const edge = make("span", { class: "edge", hidden: true });
+      const stage = make("span", { class: "stage" }, below, canvas, edge, mark);
+      const value = make("span", { class: "value" });
+      const panel = { picture: row.pictures[method], canvas, below, lens, mark, edge, stage, value, row, method, name };
+      const frame = make(
+        "button",
+        {
+          type: "button",
+          class: "frame",
+          "aria-label": `${name}: enlarge; arrow keys move the point, plus and minus zoom`,
+          "data-key": `${method}-${number}`,
+          onkeydown: onKey,
+          onkeyup: (event) => event.key === " " && event.preventDefault(), // which would click
+          onpointermove: (event) => onPointer(event, panel),
+          onpointerleave: (event) => event.pointerType === "mouse" && look(null),
+          onpointerdown: (event) => onPress(event, panel),
+          onpointerup: onRelease,
+          onpointercancel: onRelease,
+          onclick: (event) => onClick(event, panel),
+        },
+        stage,
+        lens,
+      );
+      frame.addEventListener("wheel", (event) => onWheel(event, panel), { passive: false });
+      panel.frame = frame;
+      const tools = make(
+        "span",
+        { class: "tools" },
+        tool(`Enlarge ${name}`, "⤢", `enlarge-${method}-${number}`, () => enlarge(panel)),
+        tool(`Save ${name}`, "⤓", `save-${method}-${number}`, () => savePanel(panel)),
+      );
+      panel.figure = make(
+        "figure",
+        { class: "panel", "data-panel": method, "data-row": number },
+        make("figcaption", { title: sentence }, make("b", {}, title), value, tools),
+        frame,
+      );
+      if (number === 0) panel.figure.append(make("p", { class: "caption" }, sentence));
+      drawn.push(panel);
+      return panel.figure;
+    }
+
+    function redraw(changes) {
+      bar.update();
+      for (const [place, said] of scales) {
+        place.textContent = settings.own && said ? "Each row has its own scale." : said;
+      }
+      for (const panel of drawn) {
+        const { picture, canvas } = panel;
+        canvas.style.clipPath = `inset(0 ${100 * (1 - settings.split)}% 0 0)`;
+        if (Object.keys(changes).join() === "split") continue;
+        if (picture.kind === "map") {
+          put(canvas, overlaid(picture, shown.photo));
+        } else if (panel.scale !== strongest(picture)) {
+          put(canvas, greyed(picture, shown.photo));
+          panel.scale = strongest(picture);
+        }
+      }
+      look(point);
+      edges();
+    }
+
+    // -- One point, one zoom, in all panels --
+
+    function look(at) {
+      point = at;
+      // All is measured before anything is moved: otherwise the browser lays the page out once for each panel.
+      const boxes = at && drawn.map(({ stage, frame }) => [stage.getBoundingClientRect(), frame.getBoundingClientRect()]);
+      for (const [number, { picture, canvas, below, lens, mark, value }] of drawn.entries()) {
+        mark.hidden = lens.hidden = !at;
+        if (!at) {
+          value.textContent = "";
+          continue;
+        }
+        const [box, frame] = boxes[number];
+        mark.style.left = `${100 * at.x}%`;
+        mark.style.top = `${100 * at.y}%`;
+        mark.style.transform = `translate(-50%, -50%) scale(${1 / view.zoom})`;
+        value.textContent = told(picture, valueAt(picture, at));
+        const [left, top] = [box.left - frame.left + box.width * at.x, box.top - frame.top + box.height * at.y];
+        lens.style.left = `${between(0, left > frame.width / 2 ? left - LENS - 14 : left + 14, frame.width - LENS)}px`;
+        lens.style.top = `${between(0, top - LENS / 2, frame.height - LENS)}px`;
+        const seen = ((LENS / 4) * canvas.width) / box.width; // four times as large as in the panel
+        const pencil = lens.getContext("2d");
+        pencil.imageSmoothingEnabled = false;
+        pencil.clearRect(0, 0, LENS, LENS);
+        // What is seen there: beyond the slider the photograph.
+        const source = at.x <= settings.split ? canvas : below;
+        pencil.drawImage(source, at.x * canvas.width - seen / 2, at.y * canvas.height - seen / 2, seen, seen, 0, 0, LENS, LENS);
+      }
+    }
+
+    function told(picture, value) {
+      const scale = strongest(picture);
+      const share = scale > 0 ? value / scale : 0;
+      return picture.kind === "map" ? `${Math.round(100 * share)}% (${value.toPrecision(3)})` : value.toExponential(1);
+    }
+
+    function moveTo({ zoom, left, top }) {
+      view.zoom = between(1, zoom, MOST_ZOOM);
+      view.left = between(0, left, 1 - 1 / view.zoom);
+      view.top = between(0, top, 1 - 1 / view.zoom);
+      const { zoom: size } = view;
+      root.classList.toggle("zoomed", size > 1);
+      for (const { stage } of drawn) {
+        stage.style.transform = `translate(${-100 * view.left * size}%, ${-100 * view.top * size}%) scale(${size})`;
+      }
+      if (point) look(point);
+    }
+
+    /* The region runs from its corner to a point. */
+    function extend(to) {
+      region = [Math.min(corner.x, to.x), Math.min(corner.y, to.y), Math.max(corner.x, to.x), Math.max(corner.y, to.y)];
+      edges();
+    }
+
+    function edges() {
+      for (const { edge } of drawn) {
+        edge.hidden = !region;
+        if (!region) continue;
+        const [left, top, right, bottom] = region.map((side) => 100 * side);
+        edge.style.inset = `${top}% ${100 - right}% ${100 - bottom}% ${left}%`;
+      }
+    }
+
+    function marked() {
+      corner = null;
+      const [left, top, right, bottom] = region ?? [0, 0, 0, 0];
+      if ((right - left) * (bottom - top) > 1e-4) trigger("region", { box: region });
+      else region = null;
+      edges();
+    }
+
+    function zoomAt(at, factor) {
+      const zoom = between(1, view.zoom * factor, MOST_ZOOM);
+      // The point stays where it is on the screen.
+      const kept = (place, start) => place - ((place - start) * view.zoom) / zoom;
+      moveTo({ zoom, left: kept(at.x, view.left), top: kept(at.y, view.top) });
+    }
+
+    function pointOf(event, { stage }) {
+      const box = stage.getBoundingClientRect();
+      return {
+        x: between(0, (event.clientX - box.left) / box.width, 1),
+        y: between(0, (event.clientY - box.top) / box.height, 1),
+      };
+    }
+
+    const fingers = new Map(); // pointers that are down, where each was last
+    let dragged = 0; // how far, in pixels; a click that ends a drag enlarges nothing
+
+    function onPress(event, panel) {
+      fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      dragged = 0;
+      if (event.pointerType === "mouse" || bar.marks()) panel.frame.setPointerCapture(event.pointerId);
+      if (event.pointerType !== "mouse") look(pointOf(event, panel));
+      if (bar.marks() && fingers.size === 1) {
+        corner = pointOf(event, panel);
+        region = null;
+      }
+    }
+
+    function onRelease(event) {
+      fingers.delete(event.pointerId);
+      if (corner && bar.marks()) marked();
+    }
+
+    function onPointer(event, panel) {
+      if (event.clientX !== last.x || event.clientY !== last.y) moved = performance.now();
+      last = { x: event.clientX, y: event.clientY };
+      const before = fingers.get(event.pointerId);
+      const at = pointOf(event, panel);
+      if (!before) {
+        if (event.pointerType === "mouse") look(at);
+        return;
+      }
+      const now = { x: event.clientX, y: event.clientY };
+      const [other] = [...fingers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
+      fingers.set(event.pointerId, now);
+      if (other) {
+        const apart = (place) => Math.hypot(place.x - other.x, place.y - other.y);
+        const middle = { clientX: (now.x + other.x) / 2, clientY: (now.y + other.y) / 2 };
+        dragged = Infinity;
+        corner = null;
+        const box = panel.stage.getBoundingClientRect();
+        const left = view.left - (now.x - before.x) / 2 / box.width;
+        moveTo({ zoom: view.zoom, left, top: view.top - (now.y - before.y) / 2 / box.height });
+        zoomAt(pointOf(middle, panel), apart(now) / Math.max(apart(before), 1));
+      } else if (corner) {
+        look(at);
+        extend(at);
+      } else if (view.zoom > 1) {
+        const box = panel.stage.getBoundingClientRect();
+        dragged += Math.hypot(now.x - before.x, now.y - before.y);
+        const left = view.left - (now.x - before.x) / box.width;
+        moveTo({ zoom: view.zoom, left, top: view.top - (now.y - before.y) / box.height });
+      } else {
+        look(at);
+      }
+    }
+
+    function onWheel(event, panel) {
+      const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY);
+      // A wheel that moves the page goes on moving it when a panel comes under the pointer.
+      const passing = view.zoom === 1 && (event.deltaY > 0 || scrolled > moved);
+      if (!event.ctrlKey && (sideways || passing)) return;
+      event.preventDefault();
+      zoomAt(pointOf(event, panel), Math.exp(-between(-120, event.deltaY, 120) / 400));
+    }
+
+    function onClick(event, panel) {
+      // A finger points; it enlarges by the button.
+      if (event.pointerType === "touch" || (event.detail && (dragged > 4 || bar.marks()))) return;
+      if (!enlarged.open) enlarge(panel);
+    }
+
+    const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+    function onKey(event) {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const at = point ?? { x: 0.5, y: 0.5 };
+      if (event.key in ARROWS) {
+        const [x, y] = ARROWS[event.key].map((step) => (step * STEP * (event.shiftKey ? 4 : 1)) / view.zoom);
+        look(point ? { x: between(0, at.x + x, 1), y: between(0, at.y + y, 1) } : at);
+        const inside = (place, start) => between(place - 1 / view.zoom, start, place);
+        moveTo({ zoom: view.zoom, left: inside(point.x, view.left), top: inside(point.y, view.top) });
+        if (corner) extend(point);
+      } else if (event.key === " ") {
+        // The first marks a corner of a region, the second the one across.
+        look(at);
+        if (corner) marked();
+        else corner = at;
+      } else if (event.key === "+" || event.key === "=") {
+        zoomAt(at, 1.5);
+      } else if (event.key === "-") {
+        zoomAt(at, 1 / 1.5);
+      } else if (event.key === "Escape" && !enlarged.open && (point || region || view.zoom > 1)) {
+        region = corner = null;
+        edges();
+        look(null);
+        moveTo({ zoom: 1, left: 0, top: 0 });
+      } else {
+        return;
+      }
+      event.preventDefault();
+      event.stopPropagation();
+    }
+
+    // -- One panel over the whole screen --
+
+    const close = tool("Close", "✕", "close", () => enlarged.close());
+    let home = null; // where the enlarged panel stands otherwise
+
+    function enlarge(panel) {
+      if (enlarged.open) {
+        enlarged.close();
+        return;
+      }
+      home = make("figure", { class: "panel" });
+      panel.figure.replaceWith(home);
+      home.figure = panel.figure;
+      enlarged.style.setProperty("--shape", shown.photo.width / shown.photo.height);
+      enlarged.replaceChildren(make("h2", {}, panel.name), panel.figure, splitter());
+      if (!enlarged.contains(close)) enlarged.append(close);
+      enlarged.showModal();
+      panel.frame.focus();
+      look(point);
+    }
+
+    function putBack() {
+      if (!home) return;
+      const { figure } = home;
+      home.replaceWith(figure);
+      home = null;
+      moveTo({ zoom: 1, left: 0, top: 0 });
+      figure.querySelector(".frame").focus();
+    }
+
+    // -- Files --
+
+    const blobOf = (canvas) => new Promise((done) => canvas.toBlob(done, "image/png"));
+
+    async function savePanel({ canvas, row, method }) {
+      save(await blobOf(canvas), fileName(`${row.title}_${method}.png`));
+    }
+
+    async function saveRow(row, number) {
+      const canvas = rowPicture(drawn.filter((panel) => panel.row === row), row, scales[number][0].textContent, shown.methods, shown.photo);
+      save(await blobOf(canvas), fileName(`${row.title}.png`));
+    }
+
+    document.addEventListener("pointerdown", (event) => {
+      if (event.pointerType !== "mouse" && point && !event.target.closest(".frame")) look(null);
+    });
+    follow(root, redraw);
+    watch("value", show);
+    show();
+  }
+
+  /* The panels of a row beside each other, with their names above and the sentence below, as for a slide. */
+  function rowPicture(those, row, scale, methods, photo) {
+    const [gap, line, least] = [16, 34, 320];
+    const factor = Math.max(least / photo.width, 1);
+    const [wide, high] = [photo.width * factor, photo.height * factor];
+    const width = those.length * (wide + gap) + gap;
+    const canvas = make("canvas");
+    const pencil = canvas.getContext("2d");
+    const font = (weight) => `${weight} 24px system-ui, sans-serif`;
+    pencil.font = font("");
+    const lines = wrapped(pencil, `${make("p", { html: row.sentence }).textContent} ${scale}`, width - 2 * gap);
+    canvas.width = width;
+    canvas.height = high + (lines.length + 1) * line + 3 * gap;
+    pencil.fillStyle = "#fff";
+    pencil.fillRect(0, 0, canvas.width, canvas.height);
+    pencil.fillStyle = "#000";
+    pencil.textBaseline = "top";
+    those.forEach(({ canvas: picture, method }, place) => {
+      const left = gap + place * (wide + gap);
+      pencil.font = font("bold");
+      pencil.fillText(methods[method].title, left, gap);
+      pencil.drawImage(picture, left, gap + line, wide, high);
+    });
+    pencil.font = font("");
+    lines.forEach((words, place) => pencil.fillText(words, gap, high + line * (place + 1) + 2 * gap));
+    return canvas;
+  }
+
+  function wrapped(pencil, text, width) {
+    const lines = [""];
+    for (const word of text.split(/\s+/)) {
+      const longer = `${lines.at(-1)} ${word}`.trim();
+      if (lines.at(-1) && pencil.measureText(longer).width > width) lines.push(word);
+      else lines[lines.length - 1] = longer;
+    }
+    return lines;
+  }
+
+  // ---- The tools below the panels ---------------------------------------------------------------------------------
+
+  function slider(name, key) {
+    const input = make("input", {
+      type: "range",
+      min: 0,
+      max: 1,
+      step: 0.01,
+      value: settings[key],
+      "aria-label": name,
+      "data-setting": key,
+      oninput: () => set({ [key]: Number(input.value) }),
+    });
+    return input;
+  }
+
+  const splitter = () =>
+    make("label", { class: "split" }, "Photograph", slider("How much of the pictures lies over the photograph", "split"), "Picture");
+
+  function toolbar(download, turned) {
+    const marking = make("button", {
+      type: "button",
+      class: "button",
+      "aria-pressed": "false",
+      onclick: () => {
+        marking.setAttribute("aria-pressed", marking.getAttribute("aria-pressed") !== "true");
+        turned();
+      },
+    });
+    marking.textContent = "Mark a region: what does it speak for?";
+    const colours = make(
+      "select",
+      { "aria-label": "Colours of the map", onchange: () => set({ colours: colours.value }) },
+      ...Object.keys(tables).map((name) => make("option", { value: name }, COLOUR_NAMES[name])),
+    );
+    const own = make("input", { type: "checkbox", onchange: () => set({ own: own.checked }) });
+    const scale = make("label", {}, own, "each row on its own scale");
+    const element = make(
+      "div",
+      { class: "toolbar", hidden: true },
+      make("label", {}, "Colours", colours),
+      make("label", {}, "Opacity", slider("Opacity of the map over the photograph", "opacity")),
+      splitter(),
+      scale,
+      marking,
+      make("button", { type: "button", class: "button", onclick: download }, "Download all panels and their numbers (zip)"),
+    );
+    return {
+      element,
+      marks: () => marking.getAttribute("aria-pressed") === "true",
+      update() {
+        colours.value = settings.colours;
+        own.checked = settings.own;
+        for (const input of element.closest(".panels").querySelectorAll("[data-setting]")) {
+          input.value = settings[input.dataset.setting];
+        }
+      },
+      several(many) {
+        scale.hidden = !many;
+      },
+    };
+  }
+
+  // ---- What can be chosen: bars, words, small pictures -------------------------------------------------------------
+
+  /* A row of buttons, one stop for the Tab key with arrows inside. What the panels show is marked as pressed; where
+     it says so, each has a second button that puts it beside what is shown, or takes it away. */
+  function choices(element, { trigger, props, watch }, _events, { heading, look, task, add: adds }) {
+    const root = element.querySelector(".choices");
+    root.classList.add(look);
+    root.setAttribute("role", "group");
+    root.setAttribute("aria-label", heading);
+    let value = { items: [] };
+    let explained = [];
+    let current = null;
+    let pictures = []; // the canvases of small maps, and what is drawn on them
+    let small = null; // the photograph below them
+
+    function show() {
+      if (isNoValue(props.value)) return;
+      value = props.value?.items ? props.value : { items: [] };
+      lay();
+    }
+
+    function lay() {
+      const had = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+      root.replaceChildren(...value.items.map(laidItem));
+      if (value.current) explained = [value.current];
+      mark();
+      if (had) stops().find((button) => button.tabIndex === 0)?.focus({ preventScroll: true });
+      pictures = [];
+      load();
+    }
+
+    const stops = () => [...root.querySelectorAll("button:not(:disabled)")];
+
+    const tell = (event, { key }) => trigger(event, { key, about: value.about ?? "" });
+
+    function laidItem(item) {
+      const pick = make("button", { type: "button", class: "pick", "data-key": item.key, onclick: () => tell("pick", item) });
+      if (item.url) pick.append(make("img", { src: item.url.url, alt: "" }));
+      if (item.heat) pick.append(make("canvas", { "aria-hidden": "true" }));
+      pick.append(make("span", { class: "name" }, item.label));
+      if (item.detail) pick.append(make("span", { class: "detail" }, item.detail));
+      const box = make("span", { class: "choice" }, pick);
+      if (item.share !== undefined) box.style.setProperty("--share", item.share);
+      if (adds) {
+        box.append(make("button", { type: "button", class: "add", "data-key": `+${item.key}`, onclick: () => tell(explained.includes(item.key) ? "drop" : "beside", item) }));
+      }
+      return box;
+    }
+
+    /* Marks what the panels show; what is shown alone cannot be taken away. One button is the stop for the Tab key. */
+    function mark() {
+      for (const box of root.children) {
+        const [pick, add] = box.children;
+        const key = pick.dataset.key;
+        const pressed = explained.includes(key);
+        if (task || value.current) pick.setAttribute("aria-pressed", pressed);
+        if (!add) continue;
+        add.textContent = pressed ? "−" : "+";
+        const does = pressed ? "Take away" : "Put beside the others:";
+        add.setAttribute("aria-label", `${does} ${pick.querySelector(".name").textContent}`);
+        add.title = add.getAttribute("aria-label");
+        add.disabled = pressed && explained.length < 2;
+      }
+      const buttons = stops();
+      const active = buttons.find((button) => button.dataset.key === current) ?? buttons[0];
+      for (const button of buttons) button.tabIndex = button === active ? 0 : -1;
+    }
+
+    async function load() {
+      const mine = value;
+      const heated = value.items.map((item, place) => [item, root.children[place]]).filter(([item]) => item.heat);
+      if (!heated.length) return;
+      const photo = await photograph(value.photo).catch(() => null); // said where the panels are
+      const maps = await Promise.all(heated.map(([{ heat }]) => decoded({ ...heat, kind: "map", limit: heat.shared })));
+      if (mine !== value || !photo) return;
+      small = thumbnail(photo);
+      pictures = maps.map((picture, place) => [heated[place][1].querySelector("canvas"), picture]);
+      draw();
+    }
+
+    function draw() {
+      for (const [canvas, picture] of pictures) put(canvas, overlaid(picture, small));
+    }
+
+    root.addEventListener("keydown", (event) => {
+      const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+      const buttons = stops();
+      const at = buttons.indexOf(document.activeElement);
+      const to = { Home: 0, End: buttons.length - 1 }[event.key] ?? at + steps[event.key];
+      if (at < 0 || !buttons[to]) return;
+      event.preventDefault();
+      buttons[at].tabIndex = -1;
+      buttons[to].tabIndex = 0;
+      buttons[to].focus();
+      current = buttons[to].dataset.key;
+    });
+    if (task) {
+      document.addEventListener("explained", ({ detail }) => {
+        if (detail.task !== task) return;
+        explained = [...new Set(detail.keys)];
+        mark();
+      });
+    }
+    follow(root, draw);
+    watch("value", show);
+    show();
+  }
+
+  const SMALL = 132; // the longer side of a small picture, in pixels
+  const thumbnails = new WeakMap();
+
+  /* A photograph as a small picture. */
+  function thumbnail(photo) {
+    if (!thumbnails.has(photo)) {
+      const factor = Math.min(SMALL / Math.max(photo.width, photo.height), 1);
+      const [width, height] = [photo.width, photo.height].map((length) => Math.max(Math.round(length * factor), 1));
+      const result = new ImageData(width, height);
+      result.data.set(stretch(photo.data, photo.width, photo.height, 4, width, height));
+      thumbnails.set(photo, result);
+    }
+    return thumbnails.get(photo);
+  }
+
+  // ---- Photographs from everywhere, and the camera ------------------------------------------------------------------
+
+  const FRAME = 320; // the longer side of a frame of the camera, in pixels
+  const LIVE_MINUTES = 5;
+  const ANSWER_SECONDS = 20; // after which a frame's answer is given up
+
+  /* Takes a photograph that is pasted or dropped anywhere on the page, and shows live where a network looks. */
+  function intake(element, { trigger, props, watch, upload }) {
+    const root = element.querySelector(".intake");
+    const take = (file) => upload(file).then(({ path }) => trigger("taken", { path }), () => null); // Gradio says why
+    const picture = (files) => [...(files ?? [])].find((file) => file.type.startsWith("image/"));
+
+    document.addEventListener("paste", (event) => {
+      const file = picture(event.clipboardData?.files);
+      const text = event.target.closest("input, textarea") && event.clipboardData.types.includes("text/plain");
+      if (!file || text) return;
+      event.preventDefault();
+      take(file);
+    });
+    document.addEventListener("dragover", (event) => {
+      if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+    });
+    document.addEventListener("drop", (event) => {
+      const [file] = event.dataTransfer.files;
+      if (event.defaultPrevented || !file) return;
+      event.preventDefault();
+      take(file);
+    });
+
+    const video = make("video", { muted: true, playsinline: true });
+    const frame = make("canvas", { "aria-hidden": "true" }); // what was sent
+    const canvas = make("canvas", { role: "img", "aria-label": "The camera's picture with the Grad-CAM map over it" });
+    const said = make("div", { class: "choices bars", role: "group", "aria-label": "What the network sees" });
+    const note = make("p", { class: "note", role: "alert", hidden: true });
+    const keep = make("button", { type: "button", onclick: keepFrame }, "Keep this one");
+    const stopping = make("button", { type: "button", onclick: () => dialog.close() }, "Stop");
+    const buttons = make("p", { class: "buttons" }, keep, stopping);
+    const dialog = make("dialog", { class: "live", "aria-label": "Live", onclose: stop }, canvas, said, note, buttons);
+    const start = make("button", { type: "button", class: "start", onclick: begin }, "Live");
+    root.replaceChildren(start, dialog);
+    let stream = null;
+    let sent = 0; // how many frames; an answer that comes after its time is dropped
+    let target = ""; // the class that is explained; none: the most probable one
+    let items = [];
+    let timers = [];
+    let since = 0; // when the last frame was sent
+
+    async function begin() {
+      note.hidden = keep.disabled = true;
+      said.replaceChildren();
+      target = "";
+      dialog.showModal();
+      const mine = ++sent;
+      let found = null;
+      try {
+        found = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
+        video.srcObject = found;
+        await video.play();
+      } catch (error) {
+        const why = navigator.mediaDevices ? error.message : "browsers give it to pages of https addresses alone";
+        tell(`There is no camera, or it may not be used: ${why}.`);
+      }
+      if (mine !== sent || !dialog.open || note.hidden === false) {
+        for (const track of found?.getTracks() ?? []) track.stop();
+        return;
+      }
+      stream = found;
+      const ended = `Stopped after ${LIVE_MINUTES} minutes: close this and open it again to go on.`;
+      timers.push(setTimeout(() => end(ended), LIVE_MINUTES * 60_000));
+      keep.disabled = false;
+      send();
+    }
+
+    function tell(text) {
+      note.textContent = text;
+      note.hidden = false;
+    }
+
+    function end(text) {
+      stop();
+      tell(text);
+    }
+
+    function stop() {
+      for (const track of stream?.getTracks() ?? []) track.stop();
+      stream = null;
+      sent++;
+      timers.forEach(clearTimeout);
+      timers = [];
+      keep.disabled = true;
+    }
+
+    /* One frame is on its way at a time: those between are never sent. */
+    function send() {
+      if (!stream) return;
+      const factor = FRAME / Math.max(video.videoWidth, video.videoHeight);
+      frame.width = Math.round(video.videoWidth * factor);
+      frame.height = Math.round(video.videoHeight * factor);
+      frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
+      const mine = ++sent;
+      since = performance.now();
+      trigger("frame", { number: mine, target, data: frame.toDataURL("image/jpeg", 0.85).split(",")[1] });
+      clearTimeout(timers[1]);
+      timers[1] = setTimeout(() => end("The server does not answer: close this and open it again."), ANSWER_SECONDS * 1000);
+    }
+
+    async function answered() {
+      const answer = props.value;
+      if (!stream || answer?.number !== sent) return;
+      if (answer.note) {
+        end(answer.note);
+        return;
+      }
+      const below = frame.getContext("2d").getImageData(0, 0, frame.width, frame.height);
+      const map = await decoded({ ...answer.heat, kind: "map", shared: answer.heat.limit });
+      if (!stream) return;
+      put(canvas, overlaid(map, below));
+      list(answer.items);
+      dispatchEvent(new CustomEvent("live", { detail: performance.now() - since })); // milliseconds, to be measured
+      send();
+    }
+
+    /* The classes, in the buttons of the frame before, so that the keyboard keeps its place. */
+    function list(found) {
+      // What was chosen stays in the list, so that it can be let go.
+      const gone = target && !found.some(({ key }) => key === target);
+      items = gone ? [...found, { key: target, detail: "", share: 0 }] : found;
+      while (said.children.length > items.length) said.lastChild.remove();
+      while (said.children.length < items.length) said.append(laidClass(said.children.length));
+      for (const [place, { key, detail, share }] of items.entries()) {
+        const box = said.children[place];
+        const [name, value] = box.firstChild.children;
+        name.textContent = key;
+        value.textContent = detail;
+        box.style.setProperty("--share", share);
+        box.firstChild.setAttribute("aria-pressed", key === target);
+      }
+    }
+
+    function laidClass(place) {
+      const choose = () => {
+        target = items[place].key === target ? "" : items[place].key;
+        list(items);
+      };
+      const parts = [make("span", { class: "name" }), make("span", { class: "detail" })];
+      return make("span", { class: "choice" }, make("button", { type: "button", class: "pick", onclick: choose }, ...parts));
+    }
+
+    function keepFrame() {
+      const still = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+      still.getContext("2d").drawImage(video, 0, 0);
+      dialog.close();
+      still.toBlob((blob) => blob && take(new File([blob], "camera.jpg", { type: "image/jpeg" })), "image/jpeg", 0.95);
+    }
+
+    document.addEventListener("visibilitychange", () => document.hidden && dialog.close());
+    watch("value", answered);
+  }
+
+  /* Brings the first panel of the open tab under the keyboard. */
+  function skip() {
+    const frame = [...document.querySelectorAll(".panel .frame")].find((one) => one.offsetParent);
+    frame?.focus();
+    return !frame;
+  }
+
+  const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
+
+  return { panels, choices, intake, skip, download };
+})();

@@ -1,0 +1,82 @@
+"""The address of the page: it shows what is seen, to whoever opens it."""
+
+import re
+
+import pytest
+from conftest import drawn, says, take
+from playwright.sync_api import Page, expect
+
+
+@pytest.fixture
+def page(browser, server):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(error))
+    yield page
+    page.close()
+    assert not complaints
+
+
+def again(page: Page) -> Page:
+    """Another page, opened at the same address."""
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    return page
+
+
+def test_classes_beside_each_other(page, server):
+    page.goto(server)
+    says(page, "Explaining African elephant", row=1)
+    take(page, "sea_lion_flamingo")
+    says(page, "Explaining sea lion")
+    expect(page).to_have_url(re.compile("photo=sea_lion_flamingo"))
+    page.locator("#classification-other input").fill("flamingo")
+    page.keyboard.press("Enter")
+    says(page, "Explaining flamingo", row=1)
+    page.get_by_text("Model and layer").locator("visible=true").click()
+    page.get_by_role("combobox", name="Layer").locator("visible=true").click()
+    page.get_by_role("option", name="layer3", exact=True).click()
+    says(page, "cells of layer3", row=1)
+    expect(page).to_have_url(re.compile("layer=layer3"))
+    before = drawn(page) + drawn(page, 1)
+    again(page)
+    says(page, "Explaining flamingo", row=1)
+    says(page, "cells of layer3")
+    assert all((a == b).all() for a, b in zip(before, drawn(page) + drawn(page, 1), strict=True))
+
+
+def test_a_caption_and_one_of_its_words(page, server):
+    page.goto(f"{server}?photo=dog&task=captioning&text=a+dog+on+a+bench&target=1&target=4")
+    says(page, "Explaining dog: ")
+    says(page, "Explaining bench: ", row=1)
+    expect(page.locator("#caption textarea")).to_have_value("a dog on a bench")
+    expect(page.locator("#words .pick")).to_have_count(6)
+    again(page)
+    says(page, "Explaining bench: ", row=1)
+
+
+def test_a_question_and_two_answers(page, server):
+    page.goto(server)
+    says(page, "Explaining African elephant", row=1)
+    page.get_by_role("tab", name="Question answering").click()
+    says(page, "as the answer to “What is in the picture?”")
+    page.locator("#question textarea").fill("What animal is this?")
+    page.keyboard.press("Enter")
+    says(page, "“What animal is this?”")
+    page.locator("#vqa-top .add").nth(1).click()
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    says(page, "Both rows share one scale", row=1)
+    sentences = page.locator(".sentence:visible").all_inner_texts()
+    expect(page).to_have_url(re.compile(r"text=What\+animal"))
+    again(page)
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    assert page.locator(".sentence:visible").all_inner_texts() == sentences
+    expect(page.locator("#question textarea")).to_have_value("What animal is this?")
+
+
+def test_an_address_of_nonsense_opens_the_page_with_a_sentence(page, server):
+    page.goto(f"{server}?photo=../../secret&task=classification&model=<b>&target=<script>alert(1)</script>")
+    says(page, "has no class “<script>alert(1)</script>”")
+    page.goto(f"{server}?photo=cat&task=nothing")
+    says(page, "Explaining Egyptian cat")

@@ -1,0 +1,319 @@
+"""The panels and the choices in a browser: what is drawn, pointed at, enlarged and saved, and who can use it."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import drawn, says, take
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from demo.engine import Engine
+from demo.models import Library
+from demo.query import Query, photo_of
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+TABS = ["Classification", "Captioning", "Question answering"]
+
+
+@pytest.fixture
+def page(browser: Browser, server: str):
+    """The opened page, with its finished example; it must not complain in the browser's console."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(error))
+    page.goto(server)
+    says(page, "Explaining African elephant", row=1)
+    yield page
+    page.close()
+    assert not complaints
+
+
+def turn_to(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+    expect(page.locator(".panel-row:visible").first).to_be_visible()
+
+
+def frame(page: Page, method: str, row: int = 0):
+    return page.locator(f"[data-panel={method}][data-row='{row}'] .frame:visible")
+
+
+def zipped(page: Page) -> list[np.ndarray]:
+    """The pictures of the download, which the server draws."""
+    with page.expect_download() as download:
+        page.get_by_text("Download all panels").locator("visible=true").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        pictures = [archive.read(name) for name in archive.namelist() if name.endswith(".png")]
+    return [np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in pictures]
+
+
+@pytest.mark.parametrize("size", [(640, 480), (301, 640), (90, 70)], ids=str)
+def test_the_browser_draws_what_the_server_draws(page, tmp_path, size):
+    with Image.open(EXAMPLES / "ram_peacock.jpg") as photo:
+        photo.resize(size).save(tmp_path / "photograph.png")
+    page.get_by_label("Remove Image").click()
+    says(page, "There is no photograph: choose one first.")
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "photograph.png")
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    page.locator("#classification-top .add").nth(1).click()
+    says(page, "Both rows share one scale", row=1)
+    page.get_by_text("More ways of looking").locator("visible=true").click()
+    page.get_by_label("Counterfactual").locator("visible=true").check()
+    expect(page.locator("[data-panel=counterfactual]:visible")).to_have_count(2)
+    page.get_by_label("Colours of the map").locator("visible=true").select_option("jet")
+    page.get_by_label("Opacity of the map").locator("visible=true").fill("0.7")
+    for own in (False, True):
+        page.get_by_label("each row on its own scale").locator("visible=true").set_checked(own)
+        for seen, sent in zip(drawn(page) + drawn(page, 1), zipped(page), strict=True):
+            assert seen.shape == sent.shape == (size[1], size[0], 3)
+            assert (np.abs(seen - sent) <= 2).mean() > 0.99
+
+
+def test_one_point_in_all_panels_of_all_rows_with_the_value_there(page):
+    photo = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
+    (row,) = Engine(Library()).answer(Query(photo, "classification", targets=("zebra",))).rows
+    grid = row.pictures["gradcam"]
+    at = frame(page, "gradcam")
+    at.focus()
+    page.keyboard.press("ArrowRight")  # the first key puts the point into the middle
+    expect(page.locator(".mark:visible")).to_have_count(6)
+    expect(page.locator(".lens:visible")).to_have_count(6)
+
+    def value() -> float:
+        said = page.locator("[data-panel=gradcam][data-row='0'] .value").inner_text()
+        return float(said.split("(")[1].rstrip(")"))
+
+    assert value() == pytest.approx(grid[3:5, 3:5].mean(), rel=0.01)
+    for _ in range(4):  # of 64 steps: half a cell, to the middle between two columns
+        page.keyboard.press("ArrowRight")
+    assert value() == pytest.approx(grid[3:5, 4].mean(), rel=0.01)
+    box = at.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] * 3 / 4)
+    assert value() == pytest.approx(grid[5:7, 1:3].mean(), rel=0.05)
+    page.mouse.move(5, 5)
+    expect(page.locator(".mark:visible")).to_have_count(0)
+
+
+def test_all_panels_zoom_together(page):
+    def shown() -> set[str]:
+        return {stage.evaluate("stage => stage.style.transform") for stage in page.locator(".stage:visible").all()}
+
+    at = frame(page, "guided_backprop", 1)
+    at.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # until the wheel would not scroll the page any more
+    at.hover()
+    page.mouse.wheel(0, -300)
+    expect(page.locator(".stage:visible").first).not_to_have_attribute(
+        "style", "transform: translate(0%, 0%) scale(1);"
+    )
+    assert len(shown()) == 1
+    assert "scale(1)" not in shown().pop()
+    at.focus()
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    assert shown() == {"translate(0%, 0%) scale(1)"}
+
+
+def test_a_click_enlarges_a_panel_and_a_slider_lays_it_over_the_photograph(page):
+    frame(page, "gradcam").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Grad-CAM for zebra")
+    canvas = dialog.locator("canvas[role=img]")
+    assert canvas.bounding_box()["height"] > 550
+    dialog.get_by_label("How much of the pictures").fill("0.25")
+    assert canvas.evaluate("canvas => canvas.style.clipPath") == "inset(0px 75% 0px 0px)"
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(frame(page, "gradcam")).to_be_focused()
+    assert page.locator(".panel:visible").count() == 6
+
+
+def test_a_panel_and_a_row_are_saved(page):
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save Guided Grad-CAM for zebra").click()
+    assert download.value.suggested_filename == "zebra_guided_gradcam.png"
+    assert np.array_equal(np.asarray(Image.open(download.value.path()).convert("RGB")), drawn(page)[2])
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save this row as one picture").nth(1).click()
+    assert download.value.suggested_filename == "African_elephant.png"
+    row = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    assert row.shape[1] == 3 * 640 + 4 * 16
+    assert np.array_equal(row[50:530, 16:656], drawn(page, 1)[0])
+
+
+def test_the_examples_are_one_stop_for_the_keyboard_with_arrows_inside(page):
+    page.locator("#examples .pick").first.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    says(page, "Explaining espresso")
+    expect(page.locator("#examples [data-key=coffee]")).to_be_focused()
+    page.keyboard.press("Tab")
+    assert page.evaluate("!document.querySelector('#examples').contains(document.activeElement)")
+
+
+def test_the_first_stop_leads_to_the_result(page):
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the result")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(frame(page, "guided_backprop")).to_be_focused()
+
+
+@pytest.mark.parametrize(("width", "height", "panels"), [(1280, 800, 3), (390, 844, 1)])
+def test_the_panels_are_in_the_first_screen(browser, server, width, height, panels):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(server)
+    says(page, "Explaining zebra")
+    for tab in TABS:
+        turn_to(page, tab)
+        page.wait_for_timeout(2500)
+        assert page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, width]
+        boxes = [one.bounding_box() for one in page.locator(".panel .frame:visible").all()[:panels]]
+        assert len(boxes) == panels
+        assert all(box["y"] < height - 1 for box in boxes)
+        if panels == 3:
+            assert all(box["y"] + box["height"] <= height and box["x"] + box["width"] <= width for box in boxes)
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_that_axe_finds_outside_of_gradios_footer(browser, server, theme):
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{server}?__theme={theme}")
+    says(page, "Explaining zebra")
+    for tab in TABS:
+        turn_to(page, tab)
+        page.wait_for_timeout(1500)
+        page.get_by_text("More ways of looking").locator("visible=true").click()
+        page.get_by_text("Model and layer").locator("visible=true").click()
+        found = Axe().run(page, {"exclude": ["footer"]}).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    page.close()
+
+
+def test_settings_stay_when_the_page_is_opened_again(page):
+    page.get_by_label("Colours of the map").locator("visible=true").select_option("jet")
+    before = drawn(page)[1]
+    page.reload()
+    says(page, "Explaining African elephant", row=1)
+    assert np.array_equal(drawn(page)[1], before)
+
+
+def test_choosing_another_photograph_takes_the_comparison_away(page):
+    take(page, "cat")
+    says(page, "Explaining Egyptian cat")
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+
+
+def test_live_the_camera_shows_where_its_classes_are_seen(page):
+    """The film is the zebra and the elephant: the map of the chosen one lies over it."""
+    page.get_by_role("button", name="Live").click()
+    live = page.get_by_role("dialog", name="Live")
+    expect(live.locator(".pick")).to_have_count(5)
+    expect(live).to_contain_text("African elephant")
+
+    def brightest() -> int:
+        """The column of the strongest colour, in percent: yellow is green and little blue."""
+        return live.locator("canvas").evaluate(
+            """(canvas) => {
+              const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+              let best = [-1000, 0];
+              for (let at = 0; at < data.length; at += 4) {
+                const strength = data[at] + data[at + 1] - 2 * data[at + 2];
+                if (strength > best[0]) best = [strength, (at / 4) % canvas.width];
+              }
+              return (100 * best[1]) / canvas.width;
+            }"""
+        )
+
+    for name, near, far in (("zebra", 0, 50), ("African elephant", 50, 100)):
+        live.locator(".pick", has_text=name).click()
+        expect(live.locator("[aria-pressed=true]")).to_contain_text(name)
+        page.wait_for_timeout(1500)
+        assert near <= brightest() <= far, name
+    page.get_by_role("button", name="Keep this one").click()
+    expect(live).to_be_hidden()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("camera"))
+    says(page, "Explaining")
+
+
+def test_a_photograph_is_pasted_or_dropped_anywhere(page):
+    give = """async ([kind, url]) => {
+      const transfer = new DataTransfer();
+      const blob = await (await fetch(url)).blob();
+      transfer.items.add(new File([blob], "mine.jpg", { type: "image/jpeg" }));
+      const event = kind === "paste" ? new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true })
+        : new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+      document.querySelector("h1").dispatchEvent(event);
+    }"""
+    for kind, example, said in (("paste", "coffee", "espresso"), ("drop", "cat", "Egyptian cat")):
+        url = page.locator(f"#examples [data-key={example}] img").get_attribute("src")
+        page.evaluate(give, [kind, url])
+        says(page, f"Explaining {said}")
+
+
+def test_a_marked_region_says_what_it_speaks_for(page):
+    page.get_by_role("button", name="Mark a region").locator("visible=true").click()
+    box = frame(page, "gradcam").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.02, box["y"] + box["height"] * 0.3)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + box["height"] * 0.95, steps=4)
+    page.mouse.up()
+    said = page.get_by_role("group", name="What the marked region speaks for").locator("visible=true")
+    expect(said.locator(".name").first).to_have_text("zebra")
+    expect(page.locator(".edge:visible")).to_have_count(6)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+    # By keyboard: from the middle to the right and down.
+    frame(page, "gradcam").focus()
+    page.keyboard.press("Escape")
+    expect(page.locator(".edge:visible")).to_have_count(0)
+    page.keyboard.press(" ")
+    for key in ("ArrowRight",) * 7 + ("ArrowDown",) * 4:
+        page.keyboard.press(f"Shift+{key}")
+    page.keyboard.press(" ")
+    expect(said.locator(".name").first).to_have_text(re.compile("elephant|tusker"))
+    said.locator(".pick").first.click()
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    expect(said.locator(".pick").first).to_have_attribute("aria-pressed", "true")
+    said.locator(".add").nth(1).click()
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    take(page, "cat")
+    says(page, "Explaining Egyptian cat")
+    expect(said.locator(".pick")).to_have_count(0)
+
+
+def test_leaving_the_boxes_of_names_changes_nothing(page):
+    for box in ("chosen", "other"):
+        page.locator(f"#classification-{box} input").focus()
+        page.wait_for_timeout(300)
+        page.keyboard.press("Tab")
+    page.wait_for_timeout(1500)
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    says(page, "Explaining zebra")
+
+
+def test_arrows_pass_what_cannot_be_taken_away(page):
+    page.locator("#classification-top .pick").first.click()
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    page.locator("#classification-top .pick").first.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("button", name="Put beside the others: African elephant")).to_be_focused()
+
+
+def test_a_click_on_what_stood_there_before_is_none(page):
+    """The classes of the photograph before, clicked while the new ones are on their way."""
+    page.evaluate("""() => {
+      document.querySelector("#examples [data-key=cat]").click();
+      document.querySelectorAll("#classification-top .pick")[2].click();
+    }""")
+    says(page, "Explaining Egyptian cat")
+    page.wait_for_timeout(1500)
+    says(page, "Explaining Egyptian cat")
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
