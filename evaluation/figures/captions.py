@@ -31,7 +31,7 @@ def main() -> None:
         whole = engine.answer(Query(photo, "captioning", targets=(WHOLE,)))
         spoken = words(caption := whole.query.text)
         each = engine.answer(replace(whole.query, targets=tuple(range(len(spoken))), methods=("gradcam",)))
-        scale = scales(each)["gradcam"]
+        scale = scales(each.rows, ["gradcam"])["gradcam"]
         small = [draw(picture, word, "gradcam", scale) for word in each.rows]
         rows = [panels("the photograph", picture, whole), row(spoken, small)]
         figure = Image.new("RGB", (WIDTH, sum(part.height for part in rows)), "white")

@@ -14,7 +14,7 @@ WIDTH, GAP, LINE = 1000, 4, 20  # pixels
 
 def panels(label: str, photo: Image.Image, result: Result) -> Image.Image:
     """The photograph with its label, and the three panels of the only row of a result."""
-    limits = scales(result)
+    limits = scales(result.rows, PANELS)
     pictures = [draw(photo, result.rows[0], method, limits[method]) for method in PANELS]
     return row([label, *(METHODS[method].title for method in PANELS)], [photo, *pictures])
 
