@@ -96,8 +96,7 @@ class Viewer:
     async def _draw(self, given: Given) -> AsyncIterator[Given]:
         visitor: Visit = given[self.visit]
         shown = visitor.shown
-        seen = shown, given[self.rival], self._methods(given), bool(given[self.all_layers])
-        if given[self.shared.task] != self.task or visitor.drawn == seen:
+        if given[self.shared.task] != self.task:
             yield {self.panels: gr.skip()}
             return
         queries, rows, note = await _rows(self.engine, shown, given[self.rival])
@@ -106,7 +105,6 @@ class Viewer:
         if visitor.marked is not None and not _same_sight(visitor.marked, shown):
             visitor.marked = None
             changed[self.region] = None
-        visitor.drawn = seen
         if not given[self.all_layers] or not shown.queries:
             yield changed | {self.layers: None}
             return

@@ -56,9 +56,8 @@ class Visit:
         offered: the suggested questions.
         shown: what the panels show.
         wanted: what the address of the page asks for, until it is shown; the layer until another is chosen.
-        drawn: what the panels were drawn for: what was shown, the second model, the methods, and whether all layers.
         marked: what was asked of the region that is marked.
-        turn: of the handlers that read and write the above; that of the strip of all layers is one.
+        turn: of the handlers that read and write the above.
         drawing: of the one that draws the panels of what is shown then.
     """
 
@@ -67,7 +66,6 @@ class Visit:
     offered: list[str] = field(default_factory=list)
     shown: Shown = Shown()
     wanted: Wanted = NOTHING_WANTED
-    drawn: tuple[Shown, str, tuple[str, ...], bool] | None = None
     marked: Query | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
