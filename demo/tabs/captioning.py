@@ -70,9 +70,8 @@ class CaptioningTab:
         return {self.text: caption or visitor.text}
 
     async def explain_typed(self, given: Given) -> Given:
-        return await self.explain_sentence(
-            given, str(given[self.text] or " ")
-        )  # an empty one is not the network's own
+        # An empty one is not the network's own.
+        return await self.explain_sentence(given, str(given[self.text] or " "))
 
     async def explain_considered(self, given: Given, event: gr.EventData) -> Given:
         return await self.explain_sentence(given, key_of(event).partition(" ")[2] or " ")
