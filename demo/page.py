@@ -59,11 +59,8 @@ def build(engine: Engine) -> gr.Blocks:
             with gr.Column(scale=3, min_width=320, elem_id="result"), gr.Tabs() as tabs:
                 for title, task in TABS.items():
                     # Rendered at once, because Gradio's page loses what is sent to what it has not rendered.
-                    with gr.Tab(title, id=task.TASK, render_children=True) as tab:
-                        turned = tab.select(
-                            lambda task=task: task.TASK, None, shared.task, api_visibility="private", queue=False
-                        )
-                        task.tab(page, engine, turned, shared)
+                    with gr.Tab(title, id=task.TASK, render_children=True):
+                        task.tab(page, engine, shared)
         endpoints.method_endpoint(engine)
         page.load(_open_link, None, [shared.photo, tabs], **frame.QUIET)
     return page

@@ -34,15 +34,15 @@ from evaluation.processes import Bare, bare_process, bare_seconds, served
 TABS = ["Classification", "Captioning", "Question answering"]
 SCREENS = [(1280, 800), (390, 844)]
 
-# Milliseconds from now until `count` rows are drawn for something new.
-DRAWN = """(count) => new Promise((done) => {
+# Milliseconds from what begins it until `count` rows are drawn for something new.
+DRAWN = """([count, begin]) => new Promise((done) => {
   const start = performance.now();
   document.addEventListener("explained", function drawn({ detail }) {
     if (detail.keys.length !== count) return;
     document.removeEventListener("explained", drawn);
     requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)));
   });
-  window.begin();
+  eval(begin);
 })"""
 
 # Milliseconds that the page needs to follow an input.
@@ -81,16 +81,14 @@ def drop(page: Page, file: Path) -> float:
     if page.get_by_label("Remove Image").count():
         page.get_by_label("Remove Image").click()
         page.locator(".note:visible").wait_for()
-    page.evaluate("window.begin = () => {}")
-    ends = page.evaluate_handle(f"() => ({{ done: ({DRAWN})(1) }})")
+    ends = page.evaluate_handle(f"() => ({{ done: ({DRAWN})([1, '']) }})")
     page.locator("#photo input[type=file]").set_input_files(file)
     return page.evaluate("({ done }) => done", ends)
 
 
 def click(page: Page, place: int) -> float:
     """Milliseconds from a click on a class to its panels."""
-    page.evaluate(f"window.begin = () => document.querySelectorAll('#classification-top .pick')[{place}].click()")
-    return page.evaluate(DRAWN, 1)
+    return page.evaluate(DRAWN, [1, f"document.querySelectorAll('#classification-top .pick')[{place}].click()"])
 
 
 def measure_waiting(browser: Browser, address: str, bare: Bare, folder: Path, rounds: int) -> None:

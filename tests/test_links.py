@@ -31,7 +31,7 @@ def test_classes_beside_each_other(page, server):
     take(page, "sea_lion_flamingo")
     says(page, "Explaining sea lion")
     expect(page).to_have_url(re.compile("photo=sea_lion_flamingo"))
-    page.locator("#classification-other input").fill("flamingo")
+    page.get_by_label("Beside it another class").fill("flamingo")
     page.keyboard.press("Enter")
     says(page, "Explaining flamingo", row=1)
     page.get_by_text("Model and layer").locator("visible=true").click()

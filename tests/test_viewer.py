@@ -289,8 +289,8 @@ def test_a_marked_region_says_what_it_speaks_for(page):
 
 
 def test_leaving_the_boxes_of_names_changes_nothing(page):
-    for box in ("chosen", "other"):
-        page.locator(f"#classification-{box} input").focus()
+    for box in ("Explain any class", "Beside it another class"):
+        page.get_by_label(box).focus()
         page.wait_for_timeout(300)
         page.keyboard.press("Tab")
     page.wait_for_timeout(1500)

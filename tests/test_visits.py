@@ -33,7 +33,6 @@ def laid_out(module: Any, engine: Engine) -> tuple[Any, dict]:
         tab = module._layout(page, engine, shared)
     given = {
         tab.visit: Visit(),
-        shared.task: module.TASK,
         shared.photo: example("dog"),
         tab.using: engine.library.default(module.TASK),
         tab.layer: "",
@@ -59,13 +58,8 @@ def last_values(shown: AsyncIterator[dict]) -> dict:
     return in_a_thread("loop", lambda: asyncio.run(values())).result()
 
 
-def looks(module: Any, tab: Any, given: dict) -> dict:
-    look = {
-        classification: "predict_and_explain",
-        captioning: "say_and_explain",
-        vqa: "look",
-    }[module]
-    return last_values(getattr(tab, look)(given))
+def looks(tab: Any, given: dict) -> dict:
+    return last_values(tab.look(given))
 
 
 @pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
@@ -73,19 +67,19 @@ def test_another_model_looks_at_the_same_photograph_and_nothing_is_looked_at_twi
     tab, given = laid_out(module, engine)
     visitor, typed = given[tab.visit], {} if module is not vqa else {tab.text: ""}
     for model in (given[tab.using], "Twin"):
-        assert looks(module, tab, given | typed | {tab.using: model})
+        assert looks(tab, given | typed | {tab.using: model})
         assert [query.model for query in visitor.shown.queries] == [model]
-        assert not looks(module, tab, given | typed | {tab.using: model})
-    assert looks(module, tab, given | typed | {tab.shared.photo: example("cat"), tab.using: "Twin"})
+        assert not looks(tab, given | typed | {tab.using: model})
+    assert looks(tab, given | typed | {tab.shared.photo: example("cat"), tab.using: "Twin"})
 
 
 def test_another_model_is_asked_the_suggested_question_and_another_photograph_is_not(engine):
     tab, given = laid_out(vqa, engine)
-    looks(vqa, tab, given | {tab.text: ""})
+    looks(tab, given | {tab.text: ""})
     suggested = given[tab.visit].offered[1]
-    asked = looks(vqa, tab, given | {tab.text: suggested, tab.using: "Twin"})
+    asked = looks(tab, given | {tab.text: suggested, tab.using: "Twin"})
     assert asked[tab.text] == suggested != vqa.ANY
-    asked = looks(vqa, tab, given | {tab.text: suggested, tab.using: "Twin", tab.shared.photo: example("cat")})
+    asked = looks(tab, given | {tab.text: suggested, tab.using: "Twin", tab.shared.photo: example("cat")})
     assert asked[tab.text] == vqa.ANY
 
 
@@ -101,6 +95,6 @@ def test_a_photograph_is_read_beside_the_event_loop(engine, module, monkeypatch)
         return open_file(path, *how, **more)
 
     monkeypatch.setattr(Path, "open", watched)
-    assert looks(module, tab, given | {tab.shared.photo: {"path": new}} | ({tab.text: ""} if module is vqa else {}))
+    assert looks(tab, given | {tab.shared.photo: {"path": new}} | ({tab.text: ""} if module is vqa else {}))
     assert readers
     assert "loop" not in readers

@@ -79,8 +79,6 @@ class CaptioningTab:
     async def speak(self, given: Given) -> Any:
         """The strip of words: a small Grad-CAM picture for the caption and, on a scale of their own, for each word."""
         visitor: Visit = given[self.visit]
-        if given[self.shared.task] != TASK:
-            return gr.skip()
         if not visitor.text:
             return None
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
@@ -98,11 +96,11 @@ class CaptioningTab:
         strip = await asyncio.to_thread(components.small_maps, self.engine, result.query.photo, maps)
         return strip | {"about": about(photo, visitor.text)}
 
-    async def say_and_explain(self, given: Given) -> AsyncIterator[Given]:
+    async def look(self, given: Given) -> AsyncIterator[Given]:
         """The caption is shown as soon as it is known, its panels after it."""
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
-        if given[self.shared.task] != TASK or looked == visitor.seen:
+        if looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
         visitor.seen = looked
@@ -132,9 +130,9 @@ def _key(position: int, caption: str) -> str:
     return f"{position} {caption}"
 
 
-def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
-    """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
-    _connect(page, opened, _layout(page, engine, shared))
+def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
+    """Build the tab's widgets and connect them."""
+    _connect(page, _layout(page, engine, shared))
     endpoints.endpoint(
         engine,
         "caption",
@@ -167,39 +165,24 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
     return CaptioningTab(engine, shared, visit, text, beam, spoken, panels, using, layer)
 
 
-def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: CaptioningTab) -> None:
+def _connect(page: gr.Blocks, tab: CaptioningTab) -> None:
     turn = partial(in_turn, tab.visit)
     asked = {tab.visit, tab.shared.photo, tab.using, tab.layer}
-    say: dict[str, Any] = {
-        "fn": turn(tab.say_and_explain),
-        "inputs": asked | {tab.shared.task},
-        "outputs": [tab.text, tab.beam],
-        "show_progress_on": [tab.text, tab.spoken, tab.panels.panels],
-    } | ASKING
-    again: dict[str, Any] = {
-        "show_progress_on": [tab.spoken, tab.panels.panels],
-        "trigger_mode": "always_last",
-    } | ASKING
+    busy = [tab.text, tab.spoken, tab.panels.panels]
+    looked = tab.panels.panels.look(
+        turn(tab.look), asked, [tab.text, tab.beam], show_progress_on=busy, trigger_mode="always_last", **ASKING
+    )
     offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer)
     links.read_link(page, tab.engine, TASK, tab.visit, tab.using).then(**offer)
-    spoken: dict[str, Any] = {
-        "fn": turn(tab.speak),
-        "inputs": asked | {tab.shared.task},
-        "outputs": tab.spoken,
-        "trigger_mode": "multiple",
-    } | ASKING
-    for event in (
-        tab.shared.photo.change(**say, trigger_mode="always_last"),
-        opened.then(**say, trigger_mode="multiple"),
-        tab.using.change(**offer).then(**say, trigger_mode="multiple"),
-        tab.text.submit(turn(tab.explain_typed), asked | {tab.text}, tab.text, **again),
-        tab.beam.pick(turn(tab.explain_considered), asked, tab.text, **again | {"trigger_mode": "multiple"}),
-    ):
-        tab.panels.refresh(event)
-        event.then(**spoken)
     choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.spoken)
     choosing.connect(tab.panels.region)
-    choosing.connect_beside(tab.beam)
-    for event in choosing.connect_layer(TASK, tab.using, tab.layer):
-        event.then(**spoken)
+    choosing.connect(tab.beam, ("beside", "drop"))
+    for event in (
+        tab.panels.refresh(looked.then),
+        tab.panels.follow(tab.text.submit, tab.explain_typed, asked | {tab.text}, [tab.text]),
+        tab.panels.follow(tab.beam.pick, tab.explain_considered, asked, [tab.text]),
+        *choosing.connect_layer(TASK, tab.using, tab.layer),
+    ):
+        event.then(turn(tab.speak), asked, tab.spoken, trigger_mode="multiple", **ASKING)
+    tab.using.change(**offer).then(None, js="viewer.look")

@@ -1,6 +1,6 @@
 """The choice of a layer, and of what is explained: by a click on what the model says, by name, and beside others."""
 
-from collections.abc import Callable, Set
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,14 +9,14 @@ import gradio as gr
 from demo.engine import Engine
 from demo.tabs import components, model_choice
 from demo.tabs.components import key_of, told
-from demo.tabs.frame import ASKING, QUIET
+from demo.tabs.frame import ASKING
 from demo.tabs.uploads import about
-from demo.tabs.viewer import Viewer
-from demo.tabs.visits import NOTHING_WANTED, Given, Making, Visit, arrived, in_turn, show, show_again, show_beside
+from demo.tabs.viewer import Event, Viewer
+from demo.tabs.visits import NOTHING_WANTED, Given, Making, Visit, arrived, show, show_again, show_beside
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 NOTHING = ("nothing", "")  # to compare with
-UNLISTED = "Type anything: this network has no list of what it can say."
+UNLISTED = "Type anything: this network has no list"
 
 
 def model_and_layer(page: gr.Blocks, engine: Engine, task: str, rival: gr.State) -> tuple[gr.State, gr.Dropdown]:
@@ -30,11 +30,10 @@ def model_and_layer(page: gr.Blocks, engine: Engine, task: str, rival: gr.State)
 
 
 class Targets(NamedTuple):
-    """The widgets that offer what can be explained: the five most probable, all, and all again to compare with."""
+    """The widgets that offer what can be explained: the five most probable, and all of them by name."""
 
     said: gr.HTML
-    chosen: gr.Dropdown
-    other: gr.Dropdown
+    names: gr.HTML
 
 
 def targets(heading: str, kind: str, task: str) -> Targets:
@@ -42,12 +41,9 @@ def targets(heading: str, kind: str, task: str) -> Targets:
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             said = components.choices(heading, "bars", task, add=True, elem_id=f"{task}-top", classes=("top",))
-        with gr.Column(scale=2, min_width=240, elem_classes="named"):
-            chosen = gr.Dropdown([], label=f"Explain any {kind}", allow_custom_value=True, elem_id=f"{task}-chosen")
-            other = gr.Dropdown(
-                [], label=f"Beside it another {kind}", value="", allow_custom_value=True, elem_id=f"{task}-other"
-            )
-    return Targets(said, chosen, other)
+        with gr.Column(scale=2, min_width=240):
+            names = components.names(kind, elem_id=f"{task}-names")
+    return Targets(said, names)
 
 
 def offer(
@@ -62,11 +58,10 @@ def offer(
         offered = {layer: gr.Dropdown(choices=list(known.layers), value=first)}
         if widgets:
             names = sorted(known.targets, key=str.casefold)
-            info = "" if names else UNLISTED
-            offered |= {box: gr.Dropdown(choices=names, info=info) for box in (widgets.chosen, widgets.other)}
+            offered[widgets.names] = components.named(names, "" if names else UNLISTED)
         return offered
 
-    outputs = [layer, widgets.chosen, widgets.other] if widgets else [layer]
+    outputs = [layer, widgets.names] if widgets else [layer]
     return {"fn": offers, "inputs": {visit, model}, "outputs": outputs} | ASKING
 
 
@@ -74,7 +69,7 @@ def offer(
 class Choosing:
     """What happens when something is chosen to be explained, alone or beside what is shown.
 
-    `query` makes the query of a key, from the values of `inputs`, of which `visit` and `photo` are two.
+    `query` makes the query of a key, from the values of `inputs`, of which `visit`, `photo` and the layer are three.
     """
 
     engine: Engine
@@ -84,58 +79,43 @@ class Choosing:
     viewer: Viewer
     query: Callable[[Given, str], Making]
 
-    def connect(self, clicked: gr.HTML) -> None:
-        """Follow the clicks on what can be chosen."""
+    def connect(self, clicked: gr.HTML, events: Sequence[str] = components.CHOICES) -> None:
+        """Follow the events of what can be chosen."""
+        does = {"pick": self.explain, "beside": self.put_beside, "drop": self.viewer.drop}
+        for event in events:
+            self._follow(getattr(clicked, event), does[event])
 
-        async def pick(given: Given, event: gr.EventData) -> None:
-            if self._is_current(given, event):
-                await self.explain(given, key_of(event))
+    def _follow(self, event: Event, does: Callable[[Given, str], Awaitable[None]]) -> None:
+        async def chosen(given: Given, event: gr.EventData) -> None:
+            # A click on something about this photograph and text, and not on what stood there before.
+            now = about(given[self.photo], given[self.visit].text)
+            if now.startswith(str(told(event).get("about", ""))):
+                await does(given, key_of(event))
 
-        self._on(clicked.pick, pick)
-        self.connect_beside(clicked)
-
-    def connect_beside(self, clicked: gr.HTML) -> None:
-        """Follow the clicks that put something beside what is shown, or take it away."""
-
-        async def beside(given: Given, event: gr.EventData) -> None:
-            if self._is_current(given, event):
-                await self.put_beside(given, key_of(event))
-
-        self._on(clicked.beside, beside)
-        self._on(clicked.drop, self.viewer.drop)
-
-    def connect_names(self, widgets: Targets) -> None:
-        """Follow what is chosen by name; the box is then empty again, for the next."""
-
-        # Gradio's boxes tell of an input also when they are left as they were.
-        async def named(given: Given) -> str:
-            if given[widgets.chosen]:
-                await self.explain(given, str(given[widgets.chosen]))
-            return ""
-
-        async def named_beside(given: Given) -> str:
-            if given[widgets.other]:
-                await self.put_beside(given, str(given[widgets.other]))
-            return ""
-
-        self._on(widgets.chosen.input, named, widgets.chosen, more={widgets.chosen})
-        self._on(widgets.other.input, named_beside, widgets.other, more={widgets.other})
+        self.viewer.follow(event, chosen, self.inputs)
 
     def connect_layer(self, task: str, model: gr.State, layer: gr.Dropdown) -> list[gr.events.Dependency]:
         """Follow the choice of a layer, by name or in the strip of all layers, with the events that are returned."""
 
-        async def clicked(given: Given, event: gr.EventData) -> str:
-            names = (await arrived(self.engine.about(task, given[model]))).layers
-            # The strip and the list of layers may still be those of a model before.
-            return next((name for name in (key_of(event), given[layer]) if name in names), names[0])
-
-        async def relayer(given: Given) -> None:
+        async def look_at(given: Given, name: str) -> None:
             visitor: Visit = given[self.visit]
             visitor.wanted = NOTHING_WANTED
-            visitor.shown = await show_again(self.engine, visitor.shown, str(given[layer] or ""))
+            visitor.shown = await show_again(self.engine, visitor.shown, name)
 
-        picked = self.viewer.layers.pick(clicked, {model, layer}, layer, trigger_mode="multiple", **ASKING | QUIET)
-        return [self._on(event, relayer, more={layer}) for event in (layer.input, picked.then)]
+        async def named(given: Given) -> None:
+            await look_at(given, str(given[layer] or ""))
+
+        async def clicked(given: Given, event: gr.EventData) -> Given:
+            names = (await arrived(self.engine.about(task, given[model]))).layers
+            # The strip and the list of layers may still be those of a model before.
+            name = next((name for name in (key_of(event), given[layer]) if name in names), names[0])
+            await look_at(given, name)
+            return {layer: name}
+
+        return [
+            self.viewer.follow(layer.input, named, self.inputs),
+            self.viewer.follow(self.viewer.layers.pick, clicked, self.inputs | {model}, [layer]),
+        ]
 
     async def explain(self, given: Given, key: str) -> None:
         visitor: Visit = given[self.visit]
@@ -144,22 +124,3 @@ class Choosing:
     async def put_beside(self, given: Given, key: str) -> None:
         visitor: Visit = given[self.visit]
         visitor.shown = await show_beside(self.engine, visitor.shown, self.query(given, key))
-
-    def _is_current(self, given: Given, event: gr.EventData) -> bool:
-        """Whether a click was on something about this photograph and text, and not on what stood there before."""
-        return about(given[self.photo], given[self.visit].text).startswith(str(told(event).get("about", "")))
-
-    def _on(
-        self, event: Callable[..., Any], handler: Callable[..., Any], outputs: Any = None, more: Set[Any] = frozenset()
-    ) -> gr.events.Dependency:
-        # Not the last choice alone: for that Gradio sends what the first one was made with again.
-        following = event(
-            in_turn(self.visit, handler),
-            self.inputs | more,
-            outputs,
-            trigger_mode="multiple",
-            show_progress_on=self.viewer.panels,
-            **ASKING,
-        )
-        self.viewer.refresh(following)
-        return following

@@ -12,7 +12,7 @@ from demo.errors import InputError
 from demo.query import Query
 from demo.tabs import choices, endpoints, frame, links, live
 from demo.tabs.choices import Choosing, Targets
-from demo.tabs.components import bars
+from demo.tabs.components import NAMES, bars
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, uploaded
 from demo.tabs.viewer import Viewer, viewer
@@ -38,13 +38,13 @@ class ClassificationTab:
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
         return lambda: Query(uploaded(photo), TASK, model, targets=(name,), layers=(layer,))
 
-    async def predict_and_explain(self, given: Given) -> AsyncIterator[Given]:
+    async def look(self, given: Given) -> AsyncIterator[Given]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
-        # Gradio turns to the first tab when the page opens, and `open_page` fills it then.
+        # `open_page` looks at that.
         opening = visitor.seen is None and frame.is_first_example(given[self.shared.photo])
-        if given[self.shared.task] != TASK or looked == visitor.seen or opening:
+        if looked == visitor.seen or opening:
             yield {self.targets.said: gr.skip()}
             return
         visitor.seen = looked
@@ -85,9 +85,9 @@ class ClassificationTab:
             yield {self.targets.said: gr.skip()}
 
 
-def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
-    """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
-    _connect(page, opened, _layout(page, engine, shared))
+def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
+    """Build the tab's widgets and connect them."""
+    _connect(page, _layout(page, engine, shared))
     endpoints.label_endpoint(engine, "classify", lambda image, model: Query(image, TASK, model))
     endpoints.explanation_endpoint(
         engine,
@@ -104,27 +104,22 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> ClassificationTa
     return ClassificationTab(engine, shared, visit, targets, panels, using, layer)
 
 
-def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: ClassificationTab) -> None:
+def _connect(page: gr.Blocks, tab: ClassificationTab) -> None:
     turn = partial(in_turn, tab.visit)
-    choice = {tab.visit, tab.shared.photo, tab.using, tab.layer}
-    predict: dict[str, Any] = {
-        "fn": turn(tab.predict_and_explain),
-        "inputs": choice | {tab.shared.task},
+    asked = {tab.visit, tab.shared.photo, tab.using, tab.layer}
+    look: dict[str, Any] = {
+        "inputs": asked,
         "outputs": tab.targets.said,
         "show_progress_on": [tab.targets.said, tab.panels.panels],
     } | ASKING
     offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer, tab.targets)
     reading = links.read_link(page, tab.engine, TASK, tab.visit, tab.using)
-    for event in (
-        reading.then(**offer).then(turn(tab.open_page), choice, tab.targets.said, **ASKING),
-        tab.shared.photo.change(**predict, trigger_mode="always_last"),
-        opened.then(**predict, trigger_mode="multiple"),
-        tab.using.change(**offer).then(**predict, trigger_mode="multiple"),
-    ):
-        tab.panels.refresh(event)
-    choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, choice, tab.panels, tab.query)
+    tab.panels.refresh(reading.then(**offer).then(turn(tab.open_page), **look).then)
+    tab.panels.refresh(tab.panels.panels.look(turn(tab.look), **look, trigger_mode="always_last").then)
+    tab.using.change(**offer).then(None, js="viewer.look")
+    choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.targets.said)
+    choosing.connect(tab.targets.names, NAMES)
     choosing.connect(tab.panels.region)
-    choosing.connect_names(tab.targets)
     choosing.connect_layer(TASK, tab.using, tab.layer)
     live.connect(tab.engine, tab.shared.camera, tab.using)

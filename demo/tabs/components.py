@@ -35,8 +35,12 @@ def drawn_by(
     )
 
 
+CHOICES = ("pick", "beside", "drop")  # the events of what can be chosen
+NAMES = ("pick", "beside")
+
+
 def choices(heading: str, look: str, task: str = "", *, add: bool = False, **more: Any) -> gr.HTML:
-    """Things to click, one stop for the Tab key, as "bars", "lines", "chips" or "pictures": its event `pick`.
+    """Things to click, one stop for the Tab key, as "bars", "lines", "chips" or "pictures": the event `pick`.
 
     Args:
         heading: the name of all.
@@ -48,7 +52,21 @@ def choices(heading: str, look: str, task: str = "", *, add: bool = False, **mor
             which the events tell.
     """
     settings = {"heading": heading, "look": look, "task": task, "add": add}
-    return drawn_by("choices", ("pick", "beside", "drop"), settings, **more)
+    return drawn_by("choices", CHOICES, settings, **more)
+
+
+def names(kind: str, **more: Any) -> gr.HTML:
+    """Two boxes to type the name of a target of a kind ("class", "answer") in: the events `pick` and `beside`.
+
+    The value is what `named` returns.
+    """
+    return drawn_by("names", NAMES, {"kind": kind}, **more)
+
+
+def named(names: Sequence[str], hint: str = "") -> dict[str, str]:
+    """The names that half a one is completed to; or with a hint, which then stands in the boxes, that are proposed."""
+    # One text, because Gradio's page copies each item of a list whenever anything on it begins or ends.
+    return {"names": "\n".join(names), "hint": hint}
 
 
 def told(event: gr.EventData) -> dict[str, Any]:

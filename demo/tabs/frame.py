@@ -1,5 +1,6 @@
 """What all tabs share: the photograph and the examples, and how the events of the page are run."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,9 +31,8 @@ def is_first_example(upload: Upload) -> bool:
 
 
 class Shared(NamedTuple):
-    """The photograph beside the tabs, the camera, and the task of the tab that is open."""
+    """The photograph beside the tabs, and the camera."""
 
-    task: gr.State
     photo: gr.Image
     camera: gr.HTML
 
@@ -49,30 +49,24 @@ def shared_column() -> Shared:
         elem_id="photo",
         alt_text="The photograph that is explained",
     )
-    camera = components.drawn_by("intake", ("taken", "frame"), elem_id="camera")
+    camera = components.drawn_by("intake", ("taken", "unseen", "frame"), elem_id="camera")
     pictures = [
         {"key": path.stem, "label": name_of(path), "url": {"path": str(path), "meta": {"_type": "gradio.FileData"}}}
         for path in EXAMPLES
     ]
     examples = components.choices("Or take one of these", "pictures", value={"items": pictures}, elem_id="examples")
 
-    def take_example(event: gr.EventData) -> Any:
-        return {path.stem: path for path in EXAMPLES}.get(components.key_of(event), gr.skip())
-
     def take(event: gr.EventData) -> Any:
         """A photograph that was pasted, dropped beside its place, or taken by the camera."""
-        upload = {"path": components.told(event).get("path")}
-        try:
-            path = path_of(upload)
-        except InputError:  # nothing that was uploaded
-            return gr.skip()
-        shown = displayable(upload)
-        return path if shown == gr.skip() else shown
+        with suppress(InputError):  # nothing that was uploaded
+            return path_of({"path": components.told(event).get("path")})
+        return gr.skip()
 
-    examples.pick(take_example, None, photo, **QUIET)
-    photo.upload(displayable, photo, photo, **ASKING | QUIET)
+    examples.pick(None, None, photo, js="viewer.picked")
+    photo.change(None, None, None, js="viewer.look")  # the tab that is open looks at it
     camera.taken(take, None, photo, **QUIET)
-    return Shared(gr.State("classification"), photo, camera)
+    camera.unseen(displayable, photo, photo, **ASKING | QUIET)
+    return Shared(photo, camera)
 
 
 def name_of(example: Path) -> str:

@@ -36,7 +36,7 @@ def connect(engine: Engine, camera: gr.HTML, model: gr.State) -> None:
             return {"number": number, "note": str(error)}
         return bars(result.said) | {"number": number, "heat": data.heat(result.rows[0].pictures["gradcam"])}
 
-    camera.frame(look, {model}, camera, trigger_mode="multiple", **ASKING | QUIET)
+    camera.frame(look, {model}, camera, trigger_mode="multiple", queue=False, **ASKING | QUIET)
 
 
 def _decoded(text: str) -> bytes:

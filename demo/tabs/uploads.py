@@ -68,11 +68,7 @@ def save(data: bytes, name: str) -> str:
 
 
 def displayable(upload: Upload) -> Any:
-    """A photograph that browsers cannot show (TIFF, HEIC) as one that they can; others stay as they are."""
-    try:
-        path = Path(path_of(upload))
-        if path.suffix.lower() in (".tif", ".tiff", ".heic", ".heif"):
-            return save(png(open_photo(path)), "photograph.png")
-    except InputError:
-        pass  # said where the photograph is used
+    """A photograph that a browser cannot show (TIFF, HEIC) as one that it can."""
+    with suppress(InputError):  # said where the photograph is used
+        return save(png(open_photo(Path(path_of(upload)))), "photograph.png")
     return gr.skip()

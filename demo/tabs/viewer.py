@@ -1,7 +1,9 @@
 """The panels, their download, and the strip of all layers: the same in all tabs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import functools
+import time
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +25,9 @@ from demo.tasks.sentence import scale, sentence
 from demo.viewer import data
 from explainers import METHODS, Box
 
+Event = Callable[..., gr.events.Dependency]
+Handler = Callable[..., Awaitable[Given | None]]
+
 MORE = tuple(key for key in METHODS if key not in PANELS)
 
 
@@ -30,8 +35,8 @@ MORE = tuple(key for key in METHODS if key not in PANELS)
 class Viewer:
     """The panels of a tab, and what belongs to them.
 
-    A tab's handlers write `Visit.shown` and nothing else of them; after them, `refresh` is called with the event. Of a
-    hidden tab nothing is drawn until it is turned to.
+    A tab's handlers write `Visit.shown` and nothing else of them. `follow` draws it in the answer to the event, and
+    `refresh` after a handler that shows something else first.
 
     Attributes:
         rival: the second model that looks at the same, or "".
@@ -54,22 +59,56 @@ class Viewer:
     layers: gr.HTML
     zipped: gr.File
 
-    def refresh(self, event: gr.events.Dependency) -> None:
-        """Draw what is shown after an event."""
-        # "multiple": a result that comes while the one before is being drawn is drawn too.
-        event.then(**self._drawing(), trigger_mode="multiple")
+    def follow(
+        self, event: Event, handler: Handler, inputs: Set[Any] = frozenset(), outputs: Sequence[Any] = (), **more: Any
+    ) -> gr.events.Dependency:
+        """At an event, run a handler in the visitor's turn, and draw what is shown then.
 
-    async def drop(self, given: Given, event: gr.EventData) -> None:
+        Args:
+            handler: returns the values of `outputs`, if any.
+            more: of the event.
+        """
+
+        @functools.wraps(handler)
+        async def follows(given: Given, *told: Any) -> Given:
+            async with given[self.visit].turn:
+                values = await handler(given, *told)
+            return (values or {}) | await self._draw(given)
+
+        return event(
+            follows,
+            {self.visit, self.more, self.rival, self.all_layers, *inputs},
+            [self.panels, self.region, self.layers, *outputs],
+            show_progress_on=self.panels,
+            # Not the last event alone: for that Gradio sends what the first one was made with again.
+            **{"trigger_mode": "multiple"} | ASKING | more,
+        )
+
+    def refresh(self, event: Event, **more: Any) -> gr.events.Dependency:
+        """Draw what is shown after an event."""
+
+        async def nothing(_given: Given) -> None:
+            pass
+
+        return self.follow(event, nothing, **more)
+
+    async def drop(self, given: Given, key: str) -> None:
         """Take the row of a key away, unless it is the only one."""
         visitor: Visit = given[self.visit]
-        left = tuple(query for query in visitor.shown.queries if TASKS[self.task].key(query) != key_of(event))
+        left = tuple(query for query in visitor.shown.queries if TASKS[self.task].key(query) != key)
         visitor.shown = Shown(left or visitor.shown.queries)
 
     def connect(self) -> None:
         """Follow what happens in the panels and to their settings."""
-        self.more.input(**self._drawing(), trigger_mode="always_last")
-        self.rival.change(**self._drawing(), trigger_mode="multiple")
-        self.all_layers.input(**self._drawing(), trigger_mode="always_last")
+
+        async def dropped(given: Given, event: gr.EventData) -> None:
+            await self.drop(given, key_of(event))
+
+        self.refresh(self.more.input, trigger_mode="always_last")
+        self.refresh(self.rival.change)
+        self.refresh(self.all_layers.input, trigger_mode="always_last")
+        self.follow(self.panels.drop, dropped)
+        self.panels.layers(self._all_layers, {self.visit}, self.layers, trigger_mode="always_last", **ASKING)
         asked = {self.visit, self.rival, self.more}
         self.panels.zip(self._zip, asked, self.zipped, **ASKING | QUIET).success(
             None, self.zipped, None, js="(file) => file && viewer.download(file)"
@@ -77,39 +116,46 @@ class Viewer:
         marking = in_turn(self.visit, self._mark)
         asked = {self.visit, self.shared.photo}
         self.panels.region(marking, asked, self.region, trigger_mode="multiple", **ASKING)
-        dropping = in_turn(self.visit, self.drop)
-        self.refresh(self.panels.drop(dropping, {self.visit}, None, trigger_mode="multiple", **ASKING))
         self.panels.part(lambda: "", None, self.rival, **QUIET)
-
-    def _drawing(self) -> dict[str, Any]:
-        return {
-            "fn": in_turn(self.visit, self._draw, "drawing"),
-            "inputs": {self.visit, self.shared.task, self.more, self.rival, self.all_layers},
-            "outputs": [self.panels, self.region, self.layers],
-            "show_progress_on": self.panels,
-        } | ASKING
 
     def _methods(self, given: Given) -> tuple[str, ...]:
         chosen = given[self.more] if isinstance(given[self.more], list) else ()
         return (*PANELS, *(key for key in MORE if key in chosen))
 
-    async def _draw(self, given: Given) -> AsyncIterator[Given]:
+    async def _draw(self, given: Given) -> Given:
         visitor: Visit = given[self.visit]
-        shown = visitor.shown
-        if given[self.shared.task] != self.task:
-            yield {self.panels: gr.skip()}
-            return
-        queries, rows, note = await _rows(self.engine, shown, given[self.rival])
-        drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, self._methods(given))
-        changed: Given = {self.panels: drawn | {"task": self.task}}
-        if visitor.marked is not None and not _same_sight(visitor.marked, shown):
-            visitor.marked = None
-            changed[self.region] = None
-        if not given[self.all_layers] or not shown.queries:
-            yield changed | {self.layers: None}
-            return
-        yield changed
-        yield {self.layers: await _all_layers(self.engine, shown)}
+        async with visitor.drawing:
+            shown = visitor.shown
+            queries, rows, note = await _rows(self.engine, shown, given[self.rival])
+            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, self._methods(given))
+            # The page asks for the strip of all layers when it has drawn this, and passes what it gets too late.
+            wanted = bool(given[self.all_layers] and shown.queries)
+            drawn |= {"task": self.task, "all_layers": wanted, "time": round(1000 * time.monotonic())}
+            changed: Given = {self.panels: drawn}
+            if not wanted:
+                changed[self.layers] = None
+            if visitor.marked is not None and not _same_sight(visitor.marked, shown):
+                visitor.marked = None
+                changed[self.region] = None
+        return changed
+
+    async def _all_layers(self, given: Given) -> dict[str, Any] | None:
+        """The first row's target at each layer, from shallow to deep."""
+        shown = given[self.visit].shown
+        if not shown.queries:
+            return None
+        query = shown.queries[0]
+        try:
+            names = (await arrived(self.engine.about(query.task, query.model))).layers
+            asked = replace(query, layers=tuple(reversed(names)), methods=("gradcam",))
+            result = await answer(self.engine, lambda: asked)
+        except InputError:
+            return None  # said where the panels are
+        # Somebody's own layer may stand out of its place.
+        rows = sorted(result.rows, key=lambda row: -len(row.pictures["gradcam"]))
+        maps = [(row.details["layer"], row.details["layer"], row, row.details["peak"]) for row in rows]
+        found = await asyncio.to_thread(small_maps, self.engine, query.photo, maps)
+        return found | {"current": query.layers[0]}
 
     async def _mark(self, given: Given, event: gr.EventData) -> Any:
         visitor: Visit = given[self.visit]
@@ -135,7 +181,7 @@ class Viewer:
 
 def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr.State) -> Viewer:
     """Build the panels of a tab and connect them; `rival` is the second model that looks at the same, or ""."""
-    panels = drawn_by("panels", ("zip", "drop", "part", "region"), classes=("viewer",))
+    panels = drawn_by("panels", ("look", "layers", "zip", "drop", "part", "region"), classes=("viewer",))
     heading = "What the marked region speaks for, and how much evidence for it lies there"
     region = choices(heading, "bars", task, add=True, classes=("region",))
     with gr.Accordion("More ways of looking", open=False):
@@ -234,19 +280,3 @@ def _zipped(photo: Image.Image, rows: list[Row], methods: tuple[str, ...], setti
         found = row_files(photo, row, scales(alike, methods), colours, opacity)
         files |= {f"{stem}_{method}.png": picture for method, picture in found.items()}
     return save(archive(rows, files), file_name(f"{'_and_'.join(titles)}.zip"))
-
-
-async def _all_layers(engine: Engine, shown: Shown) -> dict[str, Any] | None:
-    """The first row's target at each layer, from shallow to deep."""
-    query = shown.queries[0]
-    try:
-        names = (await arrived(engine.about(query.task, query.model))).layers
-        asked = replace(query, layers=tuple(reversed(names)), methods=("gradcam",))
-        result = await answer(engine, lambda: asked)
-    except InputError:
-        return None  # said where the panels are
-    # Somebody's own layer may stand out of its place.
-    rows = sorted(result.rows, key=lambda row: -len(row.pictures["gradcam"]))
-    maps = [(row.details["layer"], row.details["layer"], row, row.details["peak"]) for row in rows]
-    found = await asyncio.to_thread(small_maps, engine, query.photo, maps)
-    return found | {"current": query.layers[0]}

@@ -14,7 +14,7 @@ from demo.errors import InputError
 from demo.query import Query
 from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing, Targets
-from demo.tabs.components import bars, key_of
+from demo.tabs.components import NAMES, bars, key_of
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, uploaded
 from demo.tabs.viewer import Viewer, viewer
@@ -67,7 +67,7 @@ class AnsweringTab:
             return
         names = list(found)
         if not lists:  # it has no list of them: offer what it says
-            asked |= {box: gr.Dropdown(choices=names) for box in (self.targets.chosen, self.targets.other)}
+            asked[self.targets.names] = components.named(names, choices.UNLISTED)
         yield asked | {self.targets.said: bars(found, about(given[self.shared.photo], question))}
         try:
             result = await arrived(pending.result)
@@ -98,7 +98,7 @@ class AnsweringTab:
         """
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
-        if given[self.shared.task] != TASK or looked == visitor.seen:
+        if looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
         same_photo = visitor.seen is not None and visitor.seen[0] == looked[0]
@@ -121,9 +121,9 @@ class AnsweringTab:
         yield {self.suggested: {"items": [{"key": offered, "label": offered} for offered in visitor.offered]}}
 
 
-def tab(page: gr.Blocks, engine: Engine, opened: gr.events.Dependency, shared: Shared) -> None:
-    """Build the tab's widgets and connect them; `opened` is the event that this tab is turned to."""
-    _connect(page, opened, _layout(page, engine, shared))
+def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
+    """Build the tab's widgets and connect them."""
+    _connect(page, _layout(page, engine, shared))
     endpoints.label_endpoint(engine, "answer", lambda image, question, model: Query(image, TASK, model, question))
     endpoints.explanation_endpoint(
         engine,
@@ -145,26 +145,25 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
     return AnsweringTab(engine, shared, visit, text, suggested, note, targets, panels, using, layer)
 
 
-def _connect(page: gr.Blocks, opened: gr.events.Dependency, tab: AnsweringTab) -> None:
+def _connect(page: gr.Blocks, tab: AnsweringTab) -> None:
     turn = partial(in_turn, tab.visit)
     asked = {tab.visit, tab.shared.photo, tab.using, tab.layer}
     busy: dict[str, Any] = {
-        "outputs": [tab.text, tab.suggested, tab.targets.said, tab.targets.chosen, tab.targets.other, tab.note],
+        "outputs": [tab.text, tab.suggested, tab.targets.said, tab.targets.names, tab.note],
         "show_progress_on": [tab.targets.said, tab.panels.panels],
+        "trigger_mode": "always_last",
     } | ASKING
-    looking = busy | {"fn": turn(tab.look), "inputs": asked | {tab.shared.task, tab.text}}
     offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer, tab.targets)
     links.read_link(page, tab.engine, TASK, tab.visit, tab.using).then(**offer)
     for event in (
-        tab.shared.photo.change(**looking, trigger_mode="always_last"),
-        opened.then(**looking, trigger_mode="multiple"),
-        tab.using.change(**offer).then(**looking, trigger_mode="multiple"),
-        tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, **busy, trigger_mode="always_last"),
-        tab.suggested.pick(turn(tab.ask_suggested), asked, **busy, trigger_mode="multiple"),
+        tab.panels.panels.look(turn(tab.look), asked | {tab.text}, **busy),
+        tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, **busy),
+        tab.suggested.pick(turn(tab.ask_suggested), asked, **busy | {"trigger_mode": "multiple"}),
     ):
-        tab.panels.refresh(event)
+        tab.panels.refresh(event.then)
+    tab.using.change(**offer).then(None, js="viewer.look")
     choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.targets.said)
+    choosing.connect(tab.targets.names, NAMES)
     choosing.connect(tab.panels.region)
-    choosing.connect_names(tab.targets)
     choosing.connect_layer(TASK, tab.using, tab.layer)

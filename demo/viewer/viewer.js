@@ -281,20 +281,28 @@ const viewer = (() => {
 
     async function show() {
       const mine = ++turn;
-      if (isNoValue(props.value)) return;
-      const value = props.value?.rows ? props.value : { rows: [] };
+      // Gradio may send what was drawn before after what was drawn last.
+      if (isNoValue(props.value) || props.value?.time < shown?.time) return;
+      const { time, ...value } = props.value?.rows ? props.value : { rows: [] };
+      const text = JSON.stringify(value);
+      if (text === shown?.text) {
+        // What is drawn already stays, with the place of the pointer and of the keyboard in it.
+        shown.time = time;
+        return;
+      }
       try {
         const photo = value.photo ? Object.assign(await photograph(value.photo), { url: value.photo.url }) : null;
         const pictures = await Promise.all(value.rows.map((row) => decodedRow(row.pictures)));
         if (mine !== turn) return;
         if (photo !== shown?.photo) region = corner = null;
-        shown = { ...value, photo, rows: value.rows.map((row, place) => ({ ...row, pictures: pictures[place] })) };
+        shown = { ...value, time, text, photo, rows: value.rows.map((row, place) => ({ ...row, pictures: pictures[place] })) };
       } catch (error) {
         if (mine !== turn) return;
         shown = { rows: [], note: `The pictures could not be drawn: ${error.message}` };
       }
       lay();
       if (shown.link) address(shown.link);
+      if (shown.all_layers) trigger("layers", {});
     }
 
     function lay() {
@@ -643,6 +651,14 @@ const viewer = (() => {
     document.addEventListener("pointerdown", (event) => {
       if (event.pointerType !== "mouse" && point && !event.target.closest(".frame")) look(null);
     });
+    // The tab that is open looks at a new photograph; another one when it is turned to.
+    const ask = () => root.offsetParent && trigger("look", {});
+    let open = false;
+    new ResizeObserver(() => {
+      if (open !== Boolean(root.offsetParent)) ask();
+      open = Boolean(root.offsetParent);
+    }).observe(root);
+    document.addEventListener("photograph", ask);
     follow(root, redraw);
     watch("value", show);
     show();
@@ -751,6 +767,14 @@ const viewer = (() => {
 
   // ---- What can be chosen: bars, words, small pictures -------------------------------------------------------------
 
+  let taken = null; // the file of the example that was clicked last
+
+  /* It becomes the photograph. */
+  const picked = () => taken;
+
+  /* There is another photograph. */
+  const lookAt = () => document.dispatchEvent(new CustomEvent("photograph"));
+
   /* A row of buttons, one stop for the Tab key with arrows inside. What the panels show is marked as pressed; where
      it says so, each has a second button that puts it beside what is shown, or takes it away. */
   function choices(element, { trigger, props, watch }, _events, { heading, look, task, add: adds }) {
@@ -782,7 +806,10 @@ const viewer = (() => {
 
     const stops = () => [...root.querySelectorAll("button:not(:disabled)")];
 
-    const tell = (event, { key }) => trigger(event, { key, about: value.about ?? "" });
+    const tell = (event, { key, url }) => {
+      taken = url ?? taken;
+      trigger(event, { key, about: value.about ?? "" });
+    };
 
     function laidItem(item) {
       const pick = make("button", { type: "button", class: "pick", "data-key": item.key, onclick: () => tell("pick", item) });
@@ -857,6 +884,51 @@ const viewer = (() => {
     show();
   }
 
+  /* Two boxes for names, of what is explained alone and of what is put beside it. Half a name is enough, unless what
+     can be typed has no list: then the names are some of many. */
+  function names(element, { trigger, props, watch }, _events, { kind }) {
+    const root = element.querySelector(".names");
+    const list = make("datalist", { id: `names-of-${root.closest("[id]").id}` });
+    const boxes = { pick: `Explain any ${kind}`, beside: `Beside it another ${kind}` };
+    root.replaceChildren(list, ...Object.entries(boxes).map(([event, label]) => laidBox(event, label)));
+    let offered = [];
+
+    function laidBox(event, label) {
+      const box = make("input", { type: "text", list: list.id, autocomplete: "off", enterkeyhint: "go" });
+      const choose = () => {
+        const typed = box.value.trim();
+        const key = props.value?.hint ? typed : completed(typed);
+        box.value = "";
+        if (key) trigger(event, { key });
+      };
+      box.addEventListener("input", ({ inputType }) => {
+        // How browsers tell that a name of the list was clicked.
+        if (inputType === "insertReplacementText" || !inputType) choose();
+      });
+      const form = make("form", { onsubmit: (sent) => (sent.preventDefault(), choose()) }, make("label", {}, label, box));
+      return form;
+    }
+
+    /* The name that was typed, else the first that begins with it, else the first of which a word does. */
+    function completed(typed) {
+      const text = typed.toLowerCase();
+      const fits = [(name) => name === text, (name) => name.startsWith(text), (name) => name.includes(` ${text}`)];
+      const found = fits.map((fit) => offered.find((name) => fit(name.toLowerCase())));
+      return (text && found.find(Boolean)) || typed;
+    }
+
+    function show() {
+      if (isNoValue(props.value)) return;
+      const { names: text, hint } = props.value ?? {};
+      offered = text ? text.split("\n") : [];
+      list.replaceChildren(...offered.map((name) => make("option", { value: name })));
+      for (const box of root.querySelectorAll("input")) box.placeholder = hint ?? "";
+    }
+
+    watch("value", show);
+    show();
+  }
+
   const SMALL = 132; // the longer side of a small picture, in pixels
   const thumbnails = new WeakMap();
 
@@ -900,6 +972,9 @@ const viewer = (() => {
       event.preventDefault();
       take(file);
     });
+
+    // Of a photograph that this browser cannot show the server makes one that it can.
+    document.addEventListener("error", ({ target }) => target.closest?.("#photo") && trigger("unseen", {}), true);
 
     const video = make("video", { muted: true, playsinline: true });
     const frame = make("canvas", { "aria-hidden": "true" }); // what was sent
@@ -986,12 +1061,12 @@ const viewer = (() => {
         return;
       }
       const below = frame.getContext("2d").getImageData(0, 0, frame.width, frame.height);
+      const began = since;
+      send();
       const map = await decoded({ ...answer.heat, kind: "map", shared: answer.heat.limit });
-      if (!stream) return;
       put(canvas, overlaid(map, below));
       list(answer.items);
-      dispatchEvent(new CustomEvent("live", { detail: performance.now() - since })); // milliseconds, to be measured
-      send();
+      dispatchEvent(new CustomEvent("live", { detail: performance.now() - began })); // milliseconds, to be measured
     }
 
     /* The classes, in the buttons of the frame before, so that the keyboard keeps its place. */
@@ -1040,5 +1115,5 @@ const viewer = (() => {
 
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
 
-  return { panels, choices, intake, skip, download };
+  return { panels, choices, names, intake, picked, look: lookAt, skip, download };
 })();
