@@ -19,6 +19,7 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
     parser.add_argument("--host", default=None, help="address to listen on (default: this computer only)")
     parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="also make a public link")
+    parser.add_argument("--mcp", action="store_true", help="also offer the endpoints of the API to assistants")
     parser.add_argument("--root-path", default=None, help="path under which a proxy serves the demo")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     parser.add_argument(
@@ -76,6 +77,7 @@ def main() -> None:
             server_port=args.port,
             share=args.share,
             root_path=args.root_path,
+            mcp_server=args.mcp,
             prevent_thread_lock=True,
             **LAUNCH,
         )

@@ -98,3 +98,25 @@ def test_a_photograph_is_read_beside_the_event_loop(engine, module, monkeypatch)
     assert looks(tab, given | {tab.shared.photo: {"path": new}} | ({tab.text: ""} if module is vqa else {}))
     assert readers
     assert "loop" not in readers
+
+
+def test_a_photograph_gets_its_own_question_again(engine):
+    tab, given = laid_out(vqa, engine)
+    dog, cat = given, given | {tab.shared.photo: example("cat")}
+    for seen, question in ((dog, "What color is the dog?"), (cat, "Is the cat asleep?")):
+        looks(tab, seen | {tab.text: ""})
+        last_values(tab.ask_typed(seen | {tab.text: question}))
+    assert looks(tab, dog | {tab.text: "Is the cat asleep?"})[tab.text] == "What color is the dog?"
+    assert looks(tab, cat | {tab.text: "What color is the dog?"})[tab.text] == "Is the cat asleep?"
+
+
+def test_a_photograph_gets_the_sentence_again_that_was_typed_for_it(engine):
+    tab, given = laid_out(captioning, engine)
+    dog, cat = given, given | {tab.shared.photo: example("cat")}
+    own = looks(tab, dog)[tab.text]
+    in_a_thread("loop", lambda: asyncio.run(tab.explain_typed(dog | {tab.text: "a brown dog"}))).result()
+    assert looks(tab, cat)[tab.text] not in ("a brown dog", own)
+    assert looks(tab, dog)[tab.text] == "a brown dog"
+    in_a_thread("loop", lambda: asyncio.run(tab.explain_typed(dog | {tab.text: " "}))).result()
+    looks(tab, cat)
+    assert looks(tab, dog)[tab.text] == own

@@ -17,7 +17,7 @@ from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing
 from demo.tabs.components import key_of
 from demo.tabs.frame import ASKING, Shared
-from demo.tabs.uploads import about, uploaded
+from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import (
     Given,
@@ -70,10 +70,11 @@ class CaptioningTab:
         return {self.text: caption or visitor.text}
 
     async def explain_typed(self, given: Given) -> Given:
-        # An empty one is not the network's own.
-        return await self.explain_sentence(given, str(given[self.text] or " "))
+        typed = given[self.visit].texts[identity(given[self.shared.photo])] = str(given[self.text] or "").strip()
+        return await self.explain_sentence(given, typed or " ")  # an empty one is not the network's own
 
     async def explain_considered(self, given: Given, event: gr.EventData) -> Given:
+        given[self.visit].texts.pop(identity(given[self.shared.photo]), None)
         return await self.explain_sentence(given, key_of(event).partition(" ")[2] or " ")
 
     async def speak(self, given: Given) -> Any:
@@ -97,7 +98,7 @@ class CaptioningTab:
         return strip | {"about": about(photo, visitor.text)}
 
     async def look(self, given: Given) -> AsyncIterator[Given]:
-        """The caption is shown as soon as it is known, its panels after it."""
+        """The caption is shown as soon as it is known, its panels after it; or what somebody typed instead of it."""
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
         if looked == visitor.seen:
@@ -118,8 +119,9 @@ class CaptioningTab:
         wanted = visitor.take_wanted()
         given = wanted.at_layer(given, self.layer)
         considered = {"items": offered, "about": about(given[self.shared.photo])}
-        yield {self.text: wanted.text or next(iter(found)), self.beam: considered}
-        sentence = await self.explain_sentence(given, wanted.text)
+        caption = wanted.text or visitor.texts.get(identity(looked[0]), "")
+        yield {self.text: caption or next(iter(found)), self.beam: considered}
+        sentence = await self.explain_sentence(given, caption)
         if visitor.shown.queries and wanted.targets:
             asked = [self.query(given, f"{target} {visitor.text}") for target in wanted.targets]
             visitor.shown = await show_all(self.engine, asked)
@@ -136,6 +138,7 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
     endpoints.endpoint(
         engine,
         "caption",
+        "A sentence about a photograph.",
         lambda image, model: Query(image, TASK, model),
         lambda result, *_: next(iter(result.said)),
         [gr.Textbox(visible=False, label="caption")],
@@ -143,6 +146,7 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
     endpoints.explanation_endpoint(
         engine,
         "explain_caption",
+        "a caption or one of its words",
         lambda image, caption, word, model, layer: Query(image, TASK, model, caption, (word,), (layer,)),
     )
 

@@ -88,10 +88,16 @@ class ClassificationTab:
 def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
     """Build the tab's widgets and connect them."""
     _connect(page, _layout(page, engine, shared))
-    endpoints.label_endpoint(engine, "classify", lambda image, model: Query(image, TASK, model))
+    endpoints.label_endpoint(
+        engine,
+        "classify",
+        "The five most probable classes of a photograph, with their probabilities.",
+        lambda image, model: Query(image, TASK, model),
+    )
     endpoints.explanation_endpoint(
         engine,
         "explain_class",
+        "a class",
         lambda image, class_name, model, layer: Query(image, TASK, model, "", (class_name,), (layer,)),
     )
 

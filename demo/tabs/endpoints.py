@@ -18,6 +18,22 @@ from demo.tabs.uploads import Upload, save, uploaded
 from demo.tabs.visits import answer
 from explainers import METHODS
 
+# What the inputs are, for the page of the API and for assistants.
+INPUTS = {
+    "image": "the photograph",
+    "class_name": "a class that the model knows; empty: the most probable one",
+    "caption": "a sentence about the photograph; empty: the model's own",
+    "word": "which word of the caption, 0 for the first; -1 or empty: the whole caption",
+    "question": "a question about the photograph",
+    "answer": "an answer to the question; empty: the most probable one",
+    "task": "classification, captioning or vqa",
+    "query": "the caption or the question; empty for a class, and for the model's own caption",
+    "target": "a class, the index of a word, or an answer; empty: the model's own",
+    "method": f"one of {', '.join(METHODS)}",
+    "model": "its name in the list of the page; empty: the default one",
+    "layer": "where Grad-CAM looks, by its name in the list of the page; empty: the model's default",
+}
+
 Ask = Callable[..., Query]  # of a photograph and texts, whose names are those of the endpoint's inputs
 Reply = Callable[..., Any]  # of the result and the same texts
 
@@ -30,8 +46,8 @@ def _image_input() -> gr.Image:
     return image
 
 
-def endpoint(engine: Engine, name: str, ask: Ask, reply: Reply, outputs: list[Any]) -> None:
-    """Add an endpoint that answers the query which `ask` makes of its inputs."""
+def endpoint(engine: Engine, name: str, about: str, ask: Ask, reply: Reply, outputs: list[Any]) -> None:
+    """Add an endpoint that answers the query which `ask` makes of its inputs; `about` says what it is for."""
 
     async def answered(request: gr.Request, upload: Upload, *given: Any) -> Any:
         texts = ["" if text is None else str(text) for text in given]
@@ -43,13 +59,15 @@ def endpoint(engine: Engine, name: str, ask: Ask, reply: Reply, outputs: list[An
         finally:
             _forget_session(request)
 
-    # The API's inputs get their names from here.
+    # The API's inputs get their names from here, and an assistant's tool its own.
     takes_request = inspect.signature(answered).parameters["request"]
     signature = inspect.Signature([takes_request, *inspect.signature(ask).parameters.values()])
+    _, image, *texts = signature.parameters
+    described = "\n".join(f"{given}: {INPUTS[given]}" for given in (image, *texts))
     vars(answered)["__signature__"] = signature
-    _, _, *names = signature.parameters
+    answered.__name__, answered.__doc__ = name, f"{about}\nArgs:\n{described}"
     inputs: list[Any] = [_image_input()]
-    inputs += [gr.Textbox("", visible=False, label=text) for text in names]
+    inputs += [gr.Textbox("", visible=False, label=text) for text in texts]
     gr.Button(visible=False).click(answered, inputs, outputs, api_name=name, **NETWORK)
 
 
@@ -61,21 +79,22 @@ def _forget_session(request: gr.Request) -> None:
         sessions.time_last_used.pop(request.session_hash, None)
 
 
-def label_endpoint(engine: Engine, name: str, ask: Ask) -> None:
+def label_endpoint(engine: Engine, name: str, about: str, ask: Ask) -> None:
     """Add an endpoint that returns the five most probable of what the model says."""
     label = gr.Label(visible=False, num_top_classes=5, label="label")
-    endpoint(engine, name, ask, lambda result, *_: result.said, [label])
+    endpoint(engine, name, about, ask, lambda result, *_: result.said, [label])
 
 
-def explanation_endpoint(engine: Engine, name: str, ask: Ask) -> None:
-    """Add an endpoint that returns the three panels and the details of one explained target."""
+def explanation_endpoint(engine: Engine, name: str, kind: str, ask: Ask) -> None:
+    """Add an endpoint that returns the three panels and the details of one explained target of a kind ("class")."""
 
     def reply(result: Result, *_: str) -> list[Any]:
         files = _files(engine, result, *PANELS)
         return [*files, result.rows[0].details]
 
     pictures = [gr.Image(visible=False, format="png", label=method) for method in PANELS]
-    endpoint(engine, name, ask, reply, [*pictures, gr.JSON(visible=False, label="details")])
+    about = f"Where in a photograph a network finds the evidence for {kind}: as three pictures, and numbers."
+    endpoint(engine, name, about, ask, reply, [*pictures, gr.JSON(visible=False, label="details")])
 
 
 def method_endpoint(engine: Engine) -> None:
@@ -93,7 +112,8 @@ def method_endpoint(engine: Engine) -> None:
         return [*_files(engine, result, method), row.details | {"method": method, "peak": peak}]
 
     picture = gr.Image(visible=False, format="png", label="picture")
-    endpoint(engine, "explain_method", ask, reply, [picture, gr.JSON(visible=False, label="details")])
+    about = "Where in a photograph a network finds the evidence for what it says: as one picture of any method."
+    endpoint(engine, "explain_method", about, ask, reply, [picture, gr.JSON(visible=False, label="details")])
 
 
 def _files(engine: Engine, result: Result, *methods: str) -> list[str]:

@@ -53,9 +53,14 @@ def path_of(upload: Upload) -> str:
     raise InputError("The photograph is not on the server any more: choose it again.")
 
 
+def identity(upload: Upload) -> str:
+    """What tells one upload from another, whatever stands for it."""
+    return str(upload.get("path")) if isinstance(upload, dict) else ""
+
+
 def about(upload: Upload, text: str = "") -> str:
     """What choices are about: a photograph, and a caption or question; the photograph alone is the beginning."""
-    return f"{upload.get('path') if isinstance(upload, dict) else ''}\n{text}"
+    return f"{identity(upload)}\n{text}"
 
 
 def save(data: bytes, name: str) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
+from cachetools import LRUCache
 
 from demo.engine import Engine, Pending
 from demo.errors import InputError
@@ -53,6 +54,7 @@ class Visit:
     Attributes:
         seen: the upload and the model that the widgets are about; none while the page opens.
         text: the caption that the words belong to, or the question that the answers do.
+        texts: the visitor's own captions or questions, of the last photographs that had one, by their paths.
         offered: the suggested questions.
         shown: what the panels show.
         wanted: what the address of the page asks for, until it is shown; the layer until another is chosen.
@@ -63,6 +65,7 @@ class Visit:
 
     seen: tuple[Any, str] | None = None
     text: str = ""
+    texts: LRUCache[str, str] = field(default_factory=lambda: LRUCache(20))
     offered: list[str] = field(default_factory=list)
     shown: Shown = Shown()
     wanted: Wanted = NOTHING_WANTED

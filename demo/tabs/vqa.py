@@ -16,7 +16,7 @@ from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars, key_of
 from demo.tabs.frame import ASKING, Shared
-from demo.tabs.uploads import about, uploaded
+from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show_all
 from demo.tasks.vqa import ANY, suggestions
@@ -54,7 +54,7 @@ class AnsweringTab:
     ) -> AsyncIterator[Given]:
         """The answers are shown as soon as they are known, the panels of the first, the first two, or others."""
         visitor: Visit = given[self.visit]
-        visitor.text = question
+        visitor.text = visitor.texts[identity(given[self.shared.photo])] = question
         # The question goes into the box too: one that was on its way there may have come before it.
         asked: Given = {self.text: question}
         try:
@@ -92,7 +92,7 @@ class AnsweringTab:
             yield shown
 
     async def look(self, given: Given) -> AsyncIterator[Given]:
-        """Ask a new photograph what somebody typed for the one before, else what can be asked of any.
+        """Ask a photograph what it was asked last, else what somebody typed for the one before, else what fits any.
 
         A new model is asked the same.
         """
@@ -101,12 +101,12 @@ class AnsweringTab:
         if looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
-        same_photo = visitor.seen is not None and visitor.seen[0] == looked[0]
+        in_box = given[self.text] if visitor.seen is not None and visitor.seen[0] == looked[0] else ""
         visitor.seen = looked
-        typed = given[self.text] not in visitor.offered
+        typed = given[self.text] if given[self.text] not in visitor.offered else ""
         wanted = visitor.take_wanted()
         given = wanted.at_layer(given, self.layer)
-        question = given[self.text] if given[self.text] and (typed or same_photo) else wanted.text or ANY
+        question = in_box or visitor.texts.get(identity(looked[0])) or typed or wanted.text or ANY
         async for shown in self.explain_own(given, question, answers=wanted.targets):
             yield shown
 
@@ -124,10 +124,16 @@ class AnsweringTab:
 def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
     """Build the tab's widgets and connect them."""
     _connect(page, _layout(page, engine, shared))
-    endpoints.label_endpoint(engine, "answer", lambda image, question, model: Query(image, TASK, model, question))
+    endpoints.label_endpoint(
+        engine,
+        "answer",
+        "The five most probable answers to a question about a photograph, with their probabilities.",
+        lambda image, question, model: Query(image, TASK, model, question),
+    )
     endpoints.explanation_endpoint(
         engine,
         "explain_answer",
+        "an answer to a question",
         lambda image, question, answer, model, layer: Query(image, TASK, model, question, (answer,), (layer,)),
     )
 
