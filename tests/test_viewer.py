@@ -133,6 +133,19 @@ def test_a_click_enlarges_a_panel_and_a_slider_lays_it_over_the_photograph(page)
     assert page.locator(".panel:visible").count() == 6
 
 
+def test_the_browsers_way_back_closes_the_enlarged_panel(page):
+    page.wait_for_url("**target=zebra**")
+    shown = page.url
+    for leave in (page.go_back, lambda: page.keyboard.press("Escape"), page.go_back):
+        frame(page, "gradcam").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        leave()
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        page.wait_for_function("history.state?.enlarged === undefined")
+        assert page.url == shown
+    says(page, "Explaining zebra")
+
+
 def test_a_panel_and_a_row_are_saved(page):
     with page.expect_download() as download:
         page.get_by_role("button", name="Save Guided Grad-CAM for zebra").click()

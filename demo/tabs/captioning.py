@@ -189,4 +189,4 @@ def _connect(page: gr.Blocks, tab: CaptioningTab) -> None:
         *choosing.connect_layer(TASK, tab.using, tab.layer),
     ):
         event.then(turn(tab.speak), asked, tab.spoken, trigger_mode="multiple", **ASKING)
-    tab.using.change(**offer).then(None, js="viewer.look")
+    tab.using.change(**offer).then(None, js="viewer.lookAgain")

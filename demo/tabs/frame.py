@@ -63,7 +63,7 @@ def shared_column() -> Shared:
         return gr.skip()
 
     examples.pick(None, None, photo, js="viewer.picked")
-    photo.change(None, None, None, js="viewer.look")  # the tab that is open looks at it
+    photo.change(None, None, None, js="viewer.lookAgain")  # the tab that is open looks at it
     camera.taken(take, None, photo, **QUIET)
     camera.unseen(displayable, photo, photo, **ASKING | QUIET)
     return Shared(photo, camera)

@@ -167,7 +167,7 @@ def _connect(page: gr.Blocks, tab: AnsweringTab) -> None:
         tab.suggested.pick(turn(tab.ask_suggested), asked, **busy | {"trigger_mode": "multiple"}),
     ):
         tab.panels.refresh(event.then)
-    tab.using.change(**offer).then(None, js="viewer.look")
+    tab.using.change(**offer).then(None, js="viewer.lookAgain")
     choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.targets.said)
     choosing.connect(tab.targets.names, NAMES)

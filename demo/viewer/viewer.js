@@ -247,212 +247,201 @@ const viewer = (() => {
   const MOST_ZOOM = 12;
   const STEP = 1 / 64; // of the side of the photograph, for an arrow key
 
-  let scrolled = 0; // when the page last moved
-  let moved = 0; // when the pointer last moved over a panel, and to where: browsers tell of it also when the page moves
-  let last = {};
-  addEventListener("scroll", () => (scrolled = performance.now()), { passive: true });
-
+  /* The panels of a tab. What its parts share is the `scene`: what is `shown`, which is the value with its pictures
+     decoded and the photograph's pixels; of each of the `panels` the picture and its elements; of each row what says
+     on what scale it is; and the parts themselves. */
   function panels(element, { trigger, props, watch }) {
     const root = element.querySelector(".panels");
-    const view = { zoom: 1, left: 0, top: 0 }; // what all panels show: how large, and from where, in shares
-    let shown = null; // the value with its rows decoded, and the photograph's pixels
-    let point = null; // the point that is looked at, in shares
-    let corner = null; // where the region that is being marked began
-    let region = null; // left, top, right, bottom in shares
-    let drawn = []; // of each panel: picture, and its elements
-    let scales = []; // the elements that say on what scale a row is, and what they say
-    let turn = 0;
-
-    const rows = make("div", { class: "rows" });
-    const enlarged = make("dialog", { class: "enlarged", onclose: putBack, "aria-label": "The enlarged picture" });
-    const bar = toolbar(
+    const scene = { root, trigger, shown: null, panels: [], scales: [], rows: make("div", { class: "rows" }) };
+    scene.glass = lookingGlass(scene);
+    scene.region = marker(scene);
+    scene.hands = gestures(scene);
+    scene.screen = wholeScreen(scene);
+    scene.bar = toolbar(
       () => trigger("zip", { ...settings }),
-      () => root.classList.toggle("marking", bar.marks()),
+      () => root.classList.toggle("marking", scene.bar.marks()),
     );
-    const status = make("p", { class: "unseen", role: "status" }); // read out when other panels are there
-    root.replaceChildren(rows, bar.element, enlarged, status);
+    scene.status = make("p", { class: "unseen", role: "status" }); // read out when other panels are there
+    root.replaceChildren(scene.rows, scene.bar.element, scene.screen.element, scene.status);
 
-    /* The address of the page shows the same again. */
-    function address(parameters) {
-      const theme = new URLSearchParams(location.search).getAll("__theme").map((value) => ["__theme", value]);
-      const pairs = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
-      history.replaceState(null, "", `?${new URLSearchParams([...theme, ...pairs])}`);
-    }
-
+    let turn = 0;
     async function show() {
       const mine = ++turn;
       // Gradio may send what was drawn before after what was drawn last.
-      if (isNoValue(props.value) || props.value?.time < shown?.time) return;
+      if (isNoValue(props.value) || props.value?.time < scene.shown?.time) return;
       const { time, ...value } = props.value?.rows ? props.value : { rows: [] };
       const text = JSON.stringify(value);
-      if (text === shown?.text) {
+      if (text === scene.shown?.text) {
         // What is drawn already stays, with the place of the pointer and of the keyboard in it.
-        shown.time = time;
+        scene.shown.time = time;
         return;
       }
-      try {
-        const photo = value.photo ? Object.assign(await photograph(value.photo), { url: value.photo.url }) : null;
-        const pictures = await Promise.all(value.rows.map((row) => decodedRow(row.pictures)));
-        if (mine !== turn) return;
-        if (photo !== shown?.photo) region = corner = null;
-        shown = { ...value, time, text, photo, rows: value.rows.map((row, place) => ({ ...row, pictures: pictures[place] })) };
-      } catch (error) {
-        if (mine !== turn) return;
-        shown = { rows: [], note: `The pictures could not be drawn: ${error.message}` };
-      }
-      lay();
+      const shown = await prepared(value);
+      if (mine !== turn) return;
+      if (shown.photo !== scene.shown?.photo) scene.region.clear();
+      scene.shown = Object.assign(shown, { time, text });
+      layOut(scene);
       if (shown.link) address(shown.link);
       if (shown.all_layers) trigger("layers", {});
     }
 
-    function lay() {
-      const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-      if (enlarged.open) enlarged.close();
-      drawn = [];
-      scales = [];
-      fingers.clear();
-      rows.replaceChildren(...shown.rows.map(laidRow));
-      if (shown.note) rows.append(make("p", { class: "note", role: "alert" }, shown.note));
-      bar.element.hidden = !shown.rows.length;
-      bar.several(shown.rows.length > 1);
-      status.textContent = shown.rows.map(({ title }) => title).join(", ");
-      point = null;
-      moveTo({ zoom: 1, left: 0, top: 0 });
-      redraw(settings);
-      if (focused) {
-        const again = rows.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? rows.querySelector(".frame");
-        again?.focus({ preventScroll: true });
-      }
-      document.dispatchEvent(new CustomEvent("explained", { detail: { task: shown.task, keys: shown.rows.map((row) => row.key) } }));
-    }
+    // The tab that is open looks; another one does when it is turned to.
+    const ask = () => root.offsetParent && trigger("look", {});
+    let open = false;
+    new ResizeObserver(() => {
+      if (open !== Boolean(root.offsetParent)) ask();
+      open = Boolean(root.offsetParent);
+    }).observe(root);
+    document.addEventListener("look", ask);
+    follow(root, (changes) => redraw(scene, changes));
+    watch("value", show);
+    show();
+  }
 
-    function laidRow(row, number) {
-      const scale = make("span", { class: "scale" });
-      const heads = [make("p", { class: "sentence" }, make("span", { html: row.sentence }), " ", scale)];
-      heads.push(tool("Save this row as one picture", "⤓", `save-row-${number}`, () => saveRow(row, number)));
-      if (row.away) {
-        heads.push(tool(`Take away ${row.title}`, "✕", `drop-${number}`, () => trigger(row.away, { key: row.key })));
-      }
-      const figures = Object.keys(row.pictures).map((key) => laidPanel(row, number, key));
-      const line = make("div", { class: "line", onscroll: () => swipe(line) }, ...figures);
-      scales.push([scale, row.scale]);
-      return make("section", { class: "panel-row", "aria-label": row.title }, make("header", {}, ...heads), line);
+  /* The value of the panels with all that is to be drawn. */
+  async function prepared(value) {
+    try {
+      const photo = value.photo ? Object.assign(await photograph(value.photo), { url: value.photo.url }) : null;
+      const pictures = await Promise.all(value.rows.map((row) => decodedRow(row.pictures)));
+      return { ...value, photo, rows: value.rows.map((row, place) => ({ ...row, pictures: pictures[place] })) };
+    } catch (error) {
+      return { rows: [], note: `The pictures could not be drawn: ${error.message}` };
     }
+  }
 
-    /* On a telephone all rows show the same method. */
-    function swipe(line) {
-      for (const other of rows.querySelectorAll(".line")) {
+  /* The address of the page shows the same again. */
+  function address(parameters) {
+    const theme = new URLSearchParams(location.search).getAll("__theme").map((value) => ["__theme", value]);
+    const pairs = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+    history.replaceState(history.state, "", `?${new URLSearchParams([...theme, ...pairs])}`);
+  }
+
+  // -- What stands where --
+
+  function layOut(scene) {
+    const { root, rows, shown } = scene;
+    const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    scene.screen.close();
+    scene.hands.letGo();
+    scene.panels = [];
+    scene.scales = [];
+    rows.replaceChildren(...shown.rows.map((row, number) => laidRow(scene, row, number)));
+    if (shown.note) rows.append(make("p", { class: "note", role: "alert" }, shown.note));
+    scene.bar.element.hidden = !shown.rows.length;
+    scene.bar.several(shown.rows.length > 1);
+    scene.status.textContent = shown.rows.map(({ title }) => title).join(", ");
+    scene.glass.reset();
+    redraw(scene, settings);
+    if (focused) {
+      const again = rows.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? rows.querySelector(".frame");
+      again?.focus({ preventScroll: true });
+    }
+    const keys = shown.rows.map(({ key }) => key);
+    document.dispatchEvent(new CustomEvent("explained", { detail: { task: shown.task, keys } }));
+  }
+
+  function laidRow(scene, row, number) {
+    const scale = make("span", { class: "scale" });
+    const heads = [make("p", { class: "sentence" }, make("span", { html: row.sentence }), " ", scale)];
+    heads.push(tool("Save this row as one picture", "⤓", `save-row-${number}`, () => saveRow(scene, row, number)));
+    if (row.away) {
+      heads.push(tool(`Take away ${row.title}`, "✕", `drop-${number}`, () => scene.trigger(row.away, { key: row.key })));
+    }
+    const laid = Object.keys(row.pictures).map((method) => laidPanel(scene, row, number, method));
+    // On a telephone all rows show the same method.
+    const swipe = () => {
+      for (const other of scene.rows.querySelectorAll(".line")) {
         if (other !== line && other.scrollLeft !== line.scrollLeft) other.scrollLeft = line.scrollLeft;
       }
-    }
+    };
+    const line = make("div", { class: "line", onscroll: swipe }, ...laid.map(({ figure }) => figure));
+    scene.panels.push(...laid);
+    scene.scales.push([scale, row.scale]);
+    return make("section", { class: "panel-row", "aria-label": row.title }, make("header", {}, ...heads), line);
+  }
 
-    function tool(name, sign, key, onclick) {
-      return make("button", { type: "button", class: "tool", title: name, "aria-label": name, "data-key": key, onclick }, sign);
-    }
+  function tool(name, sign, key, onclick) {
+    return make("button", { type: "button", class: "tool", title: name, "aria-label": name, "data-key": key, onclick }, sign);
+  }
 
-    function laidPanel(row, number, method) {
-      const { title, sentence } = shown.methods[method];
-      const name = `${title} for ${row.title}`;
-      const canvas = make("canvas", { role: "img", "aria-label": name });
-      const below = make("img", { src: shown.photo.url, alt: "", width: shown.photo.width, height: shown.photo.height });
-      const lens = make("canvas", { class: "lens", width: LENS, height: LENS, hidden: true, "aria-hidden": "true" });
-      const mark = make("span", { class: "mark", hidden: true });
-      const edge = make("span", { class: "edge", hidden: true });
-      const stage = make("span", { class: "stage" }, below, canvas, edge, mark);
-      const value = make("span", { class: "value" });
-      const panel = { picture: row.pictures[method], canvas, below, lens, mark, edge, stage, value, row, method, name };
-      const frame = make(
-        "button",
-        {
-          type: "button",
-          class: "frame",
-          "aria-label": `${name}: enlarge; arrow keys move the point, plus and minus zoom`,
-          "data-key": `${method}-${number}`,
-          onkeydown: onKey,
-          onkeyup: (event) => event.key === " " && event.preventDefault(), // which would click
-          onpointermove: (event) => onPointer(event, panel),
-          onpointerleave: (event) => event.pointerType === "mouse" && look(null),
-          onpointerdown: (event) => onPress(event, panel),
-          onpointerup: onRelease,
-          onpointercancel: onRelease,
-          onclick: (event) => onClick(event, panel),
-        },
-        stage,
-        lens,
-      );
-      frame.addEventListener("wheel", (event) => onWheel(event, panel), { passive: false });
-      panel.frame = frame;
-      const tools = make(
-        "span",
-        { class: "tools" },
-        tool(`Enlarge ${name}`, "⤢", `enlarge-${method}-${number}`, () => enlarge(panel)),
-        tool(`Save ${name}`, "⤓", `save-${method}-${number}`, () => savePanel(panel)),
-      );
-      panel.figure = make(
-        "figure",
-        { class: "panel", "data-panel": method, "data-row": number },
-        make("figcaption", { title: sentence }, make("b", {}, title), value, tools),
-        frame,
-      );
-      if (number === 0) panel.figure.append(make("p", { class: "caption" }, sentence));
-      drawn.push(panel);
-      return panel.figure;
-    }
+  function laidPanel(scene, row, number, method) {
+    const { photo, methods } = scene.shown;
+    const { title, sentence } = methods[method];
+    const name = `${title} for ${row.title}`;
+    const panel = {
+      picture: row.pictures[method],
+      row,
+      method,
+      name,
+      canvas: make("canvas", { role: "img", "aria-label": name }),
+      below: make("img", { src: photo.url, alt: "", width: photo.width, height: photo.height }),
+      lens: make("canvas", { class: "lens", width: LENS, height: LENS, hidden: true, "aria-hidden": "true" }),
+      mark: make("span", { class: "mark", hidden: true }),
+      edge: make("span", { class: "edge", hidden: true }),
+      value: make("span", { class: "value" }),
+    };
+    const { canvas, below, lens, mark, edge, value } = panel;
+    panel.stage = make("span", { class: "stage" }, below, canvas, edge, mark);
+    panel.frame = make(
+      "button",
+      {
+        type: "button",
+        class: "frame",
+        "aria-label": `${name}: enlarge; arrow keys move the point, plus and minus zoom`,
+        "data-key": `${method}-${number}`,
+      },
+      panel.stage,
+      lens,
+    );
+    scene.hands.follow(panel);
+    const tools = make(
+      "span",
+      { class: "tools" },
+      tool(`Enlarge ${name}`, "⤢", `enlarge-${method}-${number}`, () => scene.screen.turn(panel)),
+      tool(`Save ${name}`, "⤓", `save-${method}-${number}`, () => savePanel(panel)),
+    );
+    panel.figure = make(
+      "figure",
+      { class: "panel", "data-panel": method, "data-row": number },
+      make("figcaption", { title: sentence }, make("b", {}, title), value, tools),
+      panel.frame,
+    );
+    if (number === 0) panel.figure.append(make("p", { class: "caption" }, sentence));
+    return panel;
+  }
 
-    function redraw(changes) {
-      bar.update();
-      for (const [place, said] of scales) {
-        place.textContent = settings.own && said ? "Each row has its own scale." : said;
+  function redraw(scene, changes) {
+    scene.bar.update();
+    for (const [place, said] of scene.scales) {
+      place.textContent = settings.own && said ? "Each row has its own scale." : said;
+    }
+    for (const panel of scene.panels) {
+      const { picture, canvas } = panel;
+      canvas.style.clipPath = `inset(0 ${100 * (1 - settings.split)}% 0 0)`;
+      if (Object.keys(changes).join() === "split") continue;
+      if (picture.kind === "map") {
+        put(canvas, overlaid(picture, scene.shown.photo));
+      } else if (panel.scale !== strongest(picture)) {
+        put(canvas, greyed(picture, scene.shown.photo));
+        panel.scale = strongest(picture);
       }
-      for (const panel of drawn) {
-        const { picture, canvas } = panel;
-        canvas.style.clipPath = `inset(0 ${100 * (1 - settings.split)}% 0 0)`;
-        if (Object.keys(changes).join() === "split") continue;
-        if (picture.kind === "map") {
-          put(canvas, overlaid(picture, shown.photo));
-        } else if (panel.scale !== strongest(picture)) {
-          put(canvas, greyed(picture, shown.photo));
-          panel.scale = strongest(picture);
-        }
-      }
-      look(point);
-      edges();
     }
+    scene.glass.look(scene.glass.point());
+    scene.region.draw();
+  }
 
-    // -- One point, one zoom, in all panels --
+  // -- One point and one zoom in all panels --
+
+  /* What is looked at: a point, in shares of the photograph's sides, and how large all is seen, and from where. */
+  function lookingGlass(scene) {
+    const view = { zoom: 1, left: 0, top: 0 };
+    let point = null;
 
     function look(at) {
       point = at;
       // All is measured before anything is moved: otherwise the browser lays the page out once for each panel.
-      const boxes = at && drawn.map(({ stage, frame }) => [stage.getBoundingClientRect(), frame.getBoundingClientRect()]);
-      for (const [number, { picture, canvas, below, lens, mark, value }] of drawn.entries()) {
-        mark.hidden = lens.hidden = !at;
-        if (!at) {
-          value.textContent = "";
-          continue;
-        }
-        const [box, frame] = boxes[number];
-        mark.style.left = `${100 * at.x}%`;
-        mark.style.top = `${100 * at.y}%`;
-        mark.style.transform = `translate(-50%, -50%) scale(${1 / view.zoom})`;
-        value.textContent = told(picture, valueAt(picture, at));
-        const [left, top] = [box.left - frame.left + box.width * at.x, box.top - frame.top + box.height * at.y];
-        lens.style.left = `${between(0, left > frame.width / 2 ? left - LENS - 14 : left + 14, frame.width - LENS)}px`;
-        lens.style.top = `${between(0, top - LENS / 2, frame.height - LENS)}px`;
-        const seen = ((LENS / 4) * canvas.width) / box.width; // four times as large as in the panel
-        const pencil = lens.getContext("2d");
-        pencil.imageSmoothingEnabled = false;
-        pencil.clearRect(0, 0, LENS, LENS);
-        // What is seen there: beyond the slider the photograph.
-        const source = at.x <= settings.split ? canvas : below;
-        pencil.drawImage(source, at.x * canvas.width - seen / 2, at.y * canvas.height - seen / 2, seen, seen, 0, 0, LENS, LENS);
-      }
-    }
-
-    function told(picture, value) {
-      const scale = strongest(picture);
-      const share = scale > 0 ? value / scale : 0;
-      return picture.kind === "map" ? `${Math.round(100 * share)}% (${value.toPrecision(3)})` : value.toExponential(1);
+      const boxes = scene.panels.map(({ stage, frame }) => at && [stage.getBoundingClientRect(), frame.getBoundingClientRect()]);
+      scene.panels.forEach((panel, number) => lookAt(panel, at, boxes[number], view.zoom));
     }
 
     function moveTo({ zoom, left, top }) {
@@ -460,21 +449,74 @@ const viewer = (() => {
       view.left = between(0, left, 1 - 1 / view.zoom);
       view.top = between(0, top, 1 - 1 / view.zoom);
       const { zoom: size } = view;
-      root.classList.toggle("zoomed", size > 1);
-      for (const { stage } of drawn) {
+      scene.root.classList.toggle("zoomed", size > 1);
+      for (const { stage } of scene.panels) {
         stage.style.transform = `translate(${-100 * view.left * size}%, ${-100 * view.top * size}%) scale(${size})`;
       }
       if (point) look(point);
     }
 
-    /* The region runs from its corner to a point. */
-    function extend(to) {
-      region = [Math.min(corner.x, to.x), Math.min(corner.y, to.y), Math.max(corner.x, to.x), Math.max(corner.y, to.y)];
-      edges();
-    }
+    return {
+      look,
+      point: () => point,
+      zoom: () => view.zoom,
+      whole: () => moveTo({ zoom: 1, left: 0, top: 0 }),
+      reset() {
+        point = null;
+        moveTo({ zoom: 1, left: 0, top: 0 });
+      },
+      /* The point stays where it is on the screen. */
+      zoomAt(at, factor) {
+        const zoom = between(1, view.zoom * factor, MOST_ZOOM);
+        const kept = (place, start) => place - ((place - start) * view.zoom) / zoom;
+        moveTo({ zoom, left: kept(at.x, view.left), top: kept(at.y, view.top) });
+      },
+      /* By shares of the photograph's sides. */
+      shift: (x, y) => moveTo({ zoom: view.zoom, left: view.left + x, top: view.top + y }),
+      /* So that a point is seen. */
+      reach({ x, y }) {
+        const inside = (place, start) => between(place - 1 / view.zoom, start, place);
+        moveTo({ zoom: view.zoom, left: inside(x, view.left), top: inside(y, view.top) });
+      },
+    };
+  }
 
-    function edges() {
-      for (const { edge } of drawn) {
+  /* Shows a point in a panel, of whose stage and frame these are the boxes: by a mark, a lens and the value there. */
+  function lookAt({ picture, canvas, below, lens, mark, value }, at, boxes, zoom) {
+    mark.hidden = lens.hidden = !at;
+    value.textContent = at ? told(picture, valueAt(picture, at)) : "";
+    if (!at) return;
+    const [box, frame] = boxes;
+    mark.style.left = `${100 * at.x}%`;
+    mark.style.top = `${100 * at.y}%`;
+    mark.style.transform = `translate(-50%, -50%) scale(${1 / zoom})`;
+    const [left, top] = [box.left - frame.left + box.width * at.x, box.top - frame.top + box.height * at.y];
+    lens.style.left = `${between(0, left > frame.width / 2 ? left - LENS - 14 : left + 14, frame.width - LENS)}px`;
+    lens.style.top = `${between(0, top - LENS / 2, frame.height - LENS)}px`;
+    const seen = ((LENS / 4) * canvas.width) / box.width; // four times as large as in the panel
+    const pencil = lens.getContext("2d");
+    pencil.imageSmoothingEnabled = false;
+    pencil.clearRect(0, 0, LENS, LENS);
+    // What is seen there: beyond the slider the photograph.
+    const source = at.x <= settings.split ? canvas : below;
+    pencil.drawImage(source, at.x * canvas.width - seen / 2, at.y * canvas.height - seen / 2, seen, seen, 0, 0, LENS, LENS);
+  }
+
+  function told(picture, value) {
+    const scale = strongest(picture);
+    const share = scale > 0 ? value / scale : 0;
+    return picture.kind === "map" ? `${Math.round(100 * share)}% (${value.toPrecision(3)})` : value.toExponential(1);
+  }
+
+  // -- A region --
+
+  /* The region that is being marked runs from a corner to a point. */
+  function marker(scene) {
+    let corner = null;
+    let region = null; // left, top, right, bottom in shares
+
+    function draw() {
+      for (const { edge } of scene.panels) {
         edge.hidden = !region;
         if (!region) continue;
         const [left, top, right, bottom] = region.map((side) => 100 * side);
@@ -482,186 +524,235 @@ const viewer = (() => {
       }
     }
 
-    function marked() {
-      corner = null;
-      const [left, top, right, bottom] = region ?? [0, 0, 0, 0];
-      if ((right - left) * (bottom - top) > 1e-4) trigger("region", { box: region });
-      else region = null;
-      edges();
-    }
+    return {
+      draw,
+      begun: () => corner !== null,
+      there: () => region !== null,
+      begin(at) {
+        corner = at;
+        region = null;
+      },
+      extend(to) {
+        region = [Math.min(corner.x, to.x), Math.min(corner.y, to.y), Math.max(corner.x, to.x), Math.max(corner.y, to.y)];
+        draw();
+      },
+      leave: () => (corner = null),
+      end() {
+        corner = null;
+        const [left, top, right, bottom] = region ?? [0, 0, 0, 0];
+        if ((right - left) * (bottom - top) > 1e-4) scene.trigger("region", { box: region });
+        else region = null;
+        draw();
+      },
+      clear() {
+        corner = region = null;
+        draw();
+      },
+    };
+  }
 
-    function zoomAt(at, factor) {
-      const zoom = between(1, view.zoom * factor, MOST_ZOOM);
-      // The point stays where it is on the screen.
-      const kept = (place, start) => place - ((place - start) * view.zoom) / zoom;
-      moveTo({ zoom, left: kept(at.x, view.left), top: kept(at.y, view.top) });
-    }
+  // -- Mouse, fingers, keyboard --
 
-    function pointOf(event, { stage }) {
-      const box = stage.getBoundingClientRect();
-      return {
-        x: between(0, (event.clientX - box.left) / box.width, 1),
-        y: between(0, (event.clientY - box.top) / box.height, 1),
-      };
-    }
+  let scrolled = 0; // when the page last moved
+  let moved = 0; // when the pointer last moved over a panel, and to where: browsers tell of it also when the page moves
+  let last = {};
+  addEventListener("scroll", () => (scrolled = performance.now()), { passive: true });
 
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+  function pointOf(event, { stage }) {
+    const box = stage.getBoundingClientRect();
+    return {
+      x: between(0, (event.clientX - box.left) / box.width, 1),
+      y: between(0, (event.clientY - box.top) / box.height, 1),
+    };
+  }
+
+  function gestures(scene) {
+    const { glass, region } = scene;
     const fingers = new Map(); // pointers that are down, where each was last
     let dragged = 0; // how far, in pixels; a click that ends a drag enlarges nothing
 
     function onPress(event, panel) {
       fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
       dragged = 0;
-      if (event.pointerType === "mouse" || bar.marks()) panel.frame.setPointerCapture(event.pointerId);
-      if (event.pointerType !== "mouse") look(pointOf(event, panel));
-      if (bar.marks() && fingers.size === 1) {
-        corner = pointOf(event, panel);
-        region = null;
-      }
+      if (event.pointerType === "mouse" || scene.bar.marks()) panel.frame.setPointerCapture(event.pointerId);
+      if (event.pointerType !== "mouse") glass.look(pointOf(event, panel));
+      if (scene.bar.marks() && fingers.size === 1) region.begin(pointOf(event, panel));
     }
 
     function onRelease(event) {
       fingers.delete(event.pointerId);
-      if (corner && bar.marks()) marked();
+      if (region.begun() && scene.bar.marks()) region.end();
     }
 
-    function onPointer(event, panel) {
-      if (event.clientX !== last.x || event.clientY !== last.y) moved = performance.now();
-      last = { x: event.clientX, y: event.clientY };
+    function onMove(event, panel) {
+      const now = { x: event.clientX, y: event.clientY };
+      if (now.x !== last.x || now.y !== last.y) moved = performance.now();
+      last = now;
       const before = fingers.get(event.pointerId);
       const at = pointOf(event, panel);
       if (!before) {
-        if (event.pointerType === "mouse") look(at);
+        if (event.pointerType === "mouse") glass.look(at);
         return;
       }
-      const now = { x: event.clientX, y: event.clientY };
       const [other] = [...fingers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
       fingers.set(event.pointerId, now);
       if (other) {
-        const apart = (place) => Math.hypot(place.x - other.x, place.y - other.y);
-        const middle = { clientX: (now.x + other.x) / 2, clientY: (now.y + other.y) / 2 };
-        dragged = Infinity;
-        corner = null;
-        const box = panel.stage.getBoundingClientRect();
-        const left = view.left - (now.x - before.x) / 2 / box.width;
-        moveTo({ zoom: view.zoom, left, top: view.top - (now.y - before.y) / 2 / box.height });
-        zoomAt(pointOf(middle, panel), apart(now) / Math.max(apart(before), 1));
-      } else if (corner) {
-        look(at);
-        extend(at);
-      } else if (view.zoom > 1) {
-        const box = panel.stage.getBoundingClientRect();
+        pinch(panel, before, now, other);
+      } else if (region.begun()) {
+        glass.look(at);
+        region.extend(at);
+      } else if (glass.zoom() > 1) {
         dragged += Math.hypot(now.x - before.x, now.y - before.y);
-        const left = view.left - (now.x - before.x) / box.width;
-        moveTo({ zoom: view.zoom, left, top: view.top - (now.y - before.y) / box.height });
+        drag(panel, before, now, 1);
       } else {
-        look(at);
+        glass.look(at);
       }
+    }
+
+    function drag({ stage }, before, now, share) {
+      const box = stage.getBoundingClientRect();
+      glass.shift((share * (before.x - now.x)) / box.width, (share * (before.y - now.y)) / box.height);
+    }
+
+    /* One of two fingers moved. */
+    function pinch(panel, before, now, other) {
+      const apart = (place) => Math.hypot(place.x - other.x, place.y - other.y);
+      const middle = { clientX: (now.x + other.x) / 2, clientY: (now.y + other.y) / 2 };
+      dragged = Infinity;
+      region.leave();
+      drag(panel, before, now, 1 / 2);
+      glass.zoomAt(pointOf(middle, panel), apart(now) / Math.max(apart(before), 1));
     }
 
     function onWheel(event, panel) {
       const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY);
       // A wheel that moves the page goes on moving it when a panel comes under the pointer.
-      const passing = view.zoom === 1 && (event.deltaY > 0 || scrolled > moved);
+      const passing = glass.zoom() === 1 && (event.deltaY > 0 || scrolled > moved);
       if (!event.ctrlKey && (sideways || passing)) return;
       event.preventDefault();
-      zoomAt(pointOf(event, panel), Math.exp(-between(-120, event.deltaY, 120) / 400));
+      glass.zoomAt(pointOf(event, panel), Math.exp(-between(-120, event.deltaY, 120) / 400));
     }
 
     function onClick(event, panel) {
       // A finger points; it enlarges by the button.
-      if (event.pointerType === "touch" || (event.detail && (dragged > 4 || bar.marks()))) return;
-      if (!enlarged.open) enlarge(panel);
+      if (event.pointerType === "touch" || (event.detail && (dragged > 4 || scene.bar.marks()))) return;
+      scene.screen.open(panel);
     }
 
-    const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
     function onKey(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      const at = point ?? { x: 0.5, y: 0.5 };
-      if (event.key in ARROWS) {
-        const [x, y] = ARROWS[event.key].map((step) => (step * STEP * (event.shiftKey ? 4 : 1)) / view.zoom);
-        look(point ? { x: between(0, at.x + x, 1), y: between(0, at.y + y, 1) } : at);
-        const inside = (place, start) => between(place - 1 / view.zoom, start, place);
-        moveTo({ zoom: view.zoom, left: inside(point.x, view.left), top: inside(point.y, view.top) });
-        if (corner) extend(point);
-      } else if (event.key === " ") {
-        // The first marks a corner of a region, the second the one across.
-        look(at);
-        if (corner) marked();
-        else corner = at;
-      } else if (event.key === "+" || event.key === "=") {
-        zoomAt(at, 1.5);
-      } else if (event.key === "-") {
-        zoomAt(at, 1 / 1.5);
-      } else if (event.key === "Escape" && !enlarged.open && (point || region || view.zoom > 1)) {
-        region = corner = null;
-        edges();
-        look(null);
-        moveTo({ zoom: 1, left: 0, top: 0 });
-      } else {
-        return;
-      }
+      if (event.ctrlKey || event.metaKey || event.altKey || !press(event)) return;
       event.preventDefault();
       event.stopPropagation();
     }
 
-    // -- One panel over the whole screen --
-
-    const close = tool("Close", "✕", "close", () => enlarged.close());
-    let home = null; // where the enlarged panel stands otherwise
-
-    function enlarge(panel) {
-      if (enlarged.open) {
-        enlarged.close();
-        return;
+    /* What a key does; whether it does anything. */
+    function press({ key, shiftKey }) {
+      const point = glass.point();
+      const at = point ?? { x: 0.5, y: 0.5 };
+      if (key in ARROWS) {
+        const [x, y] = ARROWS[key].map((step) => (step * STEP * (shiftKey ? 4 : 1)) / glass.zoom());
+        const to = point ? { x: between(0, at.x + x, 1), y: between(0, at.y + y, 1) } : at;
+        glass.look(to);
+        glass.reach(to);
+        if (region.begun()) region.extend(to);
+      } else if (key === " ") {
+        // The first marks a corner of a region, the second the one across.
+        glass.look(at);
+        if (region.begun()) region.end();
+        else region.begin(at);
+      } else if (key === "+" || key === "=") {
+        glass.zoomAt(at, 1.5);
+      } else if (key === "-") {
+        glass.zoomAt(at, 1 / 1.5);
+      } else if (key === "Escape" && !scene.screen.isOpen() && (point || region.there() || glass.zoom() > 1)) {
+        region.clear();
+        glass.look(null);
+        glass.whole();
+      } else {
+        return false;
       }
-      home = make("figure", { class: "panel" });
-      panel.figure.replaceWith(home);
-      home.figure = panel.figure;
-      enlarged.style.setProperty("--shape", shown.photo.width / shown.photo.height);
-      enlarged.replaceChildren(make("h2", {}, panel.name), panel.figure, splitter());
-      if (!enlarged.contains(close)) enlarged.append(close);
-      enlarged.showModal();
-      panel.frame.focus();
-      look(point);
-    }
-
-    function putBack() {
-      if (!home) return;
-      const { figure } = home;
-      home.replaceWith(figure);
-      home = null;
-      moveTo({ zoom: 1, left: 0, top: 0 });
-      figure.querySelector(".frame").focus();
-    }
-
-    // -- Files --
-
-    const blobOf = (canvas) => new Promise((done) => canvas.toBlob(done, "image/png"));
-
-    async function savePanel({ canvas, row, method }) {
-      save(await blobOf(canvas), fileName(`${row.title}_${method}.png`));
-    }
-
-    async function saveRow(row, number) {
-      const canvas = rowPicture(drawn.filter((panel) => panel.row === row), row, scales[number][0].textContent, shown.methods, shown.photo);
-      save(await blobOf(canvas), fileName(`${row.title}.png`));
+      return true;
     }
 
     document.addEventListener("pointerdown", (event) => {
-      if (event.pointerType !== "mouse" && point && !event.target.closest(".frame")) look(null);
+      if (event.pointerType !== "mouse" && glass.point() && !event.target.closest(".frame")) glass.look(null);
     });
-    // The tab that is open looks at a new photograph; another one when it is turned to.
-    const ask = () => root.offsetParent && trigger("look", {});
-    let open = false;
-    new ResizeObserver(() => {
-      if (open !== Boolean(root.offsetParent)) ask();
-      open = Boolean(root.offsetParent);
-    }).observe(root);
-    document.addEventListener("photograph", ask);
-    follow(root, redraw);
-    watch("value", show);
-    show();
+
+    return {
+      letGo: () => fingers.clear(),
+      follow(panel) {
+        const on = (name, does, options) => panel.frame.addEventListener(name, (event) => does(event, panel), options);
+        on("keydown", onKey);
+        on("keyup", (event) => event.key === " " && event.preventDefault()); // which would click
+        on("pointermove", onMove);
+        on("pointerleave", (event) => event.pointerType === "mouse" && glass.look(null));
+        on("pointerdown", onPress);
+        on("pointerup", onRelease);
+        on("pointercancel", onRelease);
+        on("click", onClick);
+        on("wheel", onWheel, { passive: false });
+      },
+    };
+  }
+
+  // -- One panel over the whole screen --
+
+  /* The panel goes into a dialog and, when that is closed, back to where it stands otherwise. The browser's way back
+     closes it too. */
+  function wholeScreen(scene) {
+    const element = make("dialog", { class: "enlarged", "aria-label": "The enlarged picture", onclose: putBack });
+    const close = tool("Close", "✕", "close", () => element.close());
+    let home = null;
+
+    function open(panel) {
+      if (element.open) return;
+      const { photo } = scene.shown;
+      home = make("figure", { class: "panel" });
+      panel.figure.replaceWith(home);
+      element.style.setProperty("--shape", photo.width / photo.height);
+      element.replaceChildren(make("h2", {}, panel.name), panel.figure, splitter(), close);
+      element.showModal();
+      history.pushState({ enlarged: true }, "");
+      panel.frame.focus();
+      scene.glass.look(scene.glass.point());
+    }
+
+    function putBack() {
+      if (history.state?.enlarged) history.back();
+      const figure = element.querySelector("figure");
+      home.replaceWith(figure);
+      scene.glass.whole();
+      figure.querySelector(".frame").focus();
+    }
+
+    addEventListener("popstate", () => {
+      element.close();
+      // The address is that of before.
+      if (scene.root.offsetParent && scene.shown?.link) address(scene.shown.link);
+    });
+    return {
+      element,
+      open,
+      isOpen: () => element.open,
+      close: () => element.close(),
+      turn: (panel) => (element.open ? element.close() : open(panel)),
+    };
+  }
+
+  // -- Files --
+
+  const blobOf = (canvas) => new Promise((done) => canvas.toBlob(done, "image/png"));
+
+  async function savePanel({ canvas, row, method }) {
+    save(await blobOf(canvas), fileName(`${row.title}_${method}.png`));
+  }
+
+  async function saveRow(scene, row, number) {
+    const those = scene.panels.filter((panel) => panel.row === row);
+    const canvas = rowPicture(those, row, scene.scales[number][0].textContent, scene.shown.methods, scene.shown.photo);
+    save(await blobOf(canvas), fileName(`${row.title}.png`));
   }
 
   /* The panels of a row beside each other, with their names above and the sentence below, as for a slide. */
@@ -772,8 +863,8 @@ const viewer = (() => {
   /* It becomes the photograph. */
   const picked = () => taken;
 
-  /* There is another photograph. */
-  const lookAt = () => document.dispatchEvent(new CustomEvent("photograph"));
+  /* There is another photograph or model: the tab that is open looks at it. */
+  const lookAgain = () => document.dispatchEvent(new CustomEvent("look"));
 
   /* A row of buttons, one stop for the Tab key with arrows inside. What the panels show is marked as pressed; where
      it says so, each has a second button that puts it beside what is shown, or takes it away. */
@@ -946,13 +1037,8 @@ const viewer = (() => {
 
   // ---- Photographs from everywhere, and the camera ------------------------------------------------------------------
 
-  const FRAME = 320; // the longer side of a frame of the camera, in pixels
-  const LIVE_MINUTES = 5;
-  const ANSWER_SECONDS = 20; // after which a frame's answer is given up
-
-  /* Takes a photograph that is pasted or dropped anywhere on the page, and shows live where a network looks. */
+  /* Takes a photograph that is pasted or dropped anywhere on the page, and has the camera. */
   function intake(element, { trigger, props, watch, upload }) {
-    const root = element.querySelector(".intake");
     const take = (file) => upload(file).then(({ path }) => trigger("taken", { path }), () => null); // Gradio says why
     const picture = (files) => [...(files ?? [])].find((file) => file.type.startsWith("image/"));
 
@@ -972,32 +1058,38 @@ const viewer = (() => {
       event.preventDefault();
       take(file);
     });
-
     // Of a photograph that this browser cannot show the server makes one that it can.
     document.addEventListener("error", ({ target }) => target.closest?.("#photo") && trigger("unseen", {}), true);
 
+    const camera = live((frame) => trigger("frame", frame), take);
+    element.querySelector(".intake").replaceChildren(...camera.elements);
+    watch("value", () => camera.answered(props.value));
+  }
+
+  const FRAME = 320; // the longer side of a frame of the camera, in pixels
+  const LIVE_MINUTES = 5;
+  const ANSWER_SECONDS = 20; // after which a frame's answer is given up
+
+  /* The camera's picture with the map that the server answers each frame with. */
+  function live(ask, take) {
     const video = make("video", { muted: true, playsinline: true });
     const frame = make("canvas", { "aria-hidden": "true" }); // what was sent
     const canvas = make("canvas", { role: "img", "aria-label": "The camera's picture with the Grad-CAM map over it" });
-    const said = make("div", { class: "choices bars", role: "group", "aria-label": "What the network sees" });
+    const seen = classes();
     const note = make("p", { class: "note", role: "alert", hidden: true });
     const keep = make("button", { type: "button", onclick: keepFrame }, "Keep this one");
     const stopping = make("button", { type: "button", onclick: () => dialog.close() }, "Stop");
     const buttons = make("p", { class: "buttons" }, keep, stopping);
-    const dialog = make("dialog", { class: "live", "aria-label": "Live", onclose: stop }, canvas, said, note, buttons);
+    const dialog = make("dialog", { class: "live", "aria-label": "Live", onclose: stop }, canvas, seen.element, note, buttons);
     const start = make("button", { type: "button", class: "start", onclick: begin }, "Live");
-    root.replaceChildren(start, dialog);
     let stream = null;
     let sent = 0; // how many frames; an answer that comes after its time is dropped
-    let target = ""; // the class that is explained; none: the most probable one
-    let items = [];
+    let since = 0; // when the last one was sent
     let timers = [];
-    let since = 0; // when the last frame was sent
 
     async function begin() {
       note.hidden = keep.disabled = true;
-      said.replaceChildren();
-      target = "";
+      seen.clear();
       dialog.showModal();
       const mine = ++sent;
       let found = null;
@@ -1041,20 +1133,17 @@ const viewer = (() => {
 
     /* One frame is on its way at a time: those between are never sent. */
     function send() {
-      if (!stream) return;
       const factor = FRAME / Math.max(video.videoWidth, video.videoHeight);
       frame.width = Math.round(video.videoWidth * factor);
       frame.height = Math.round(video.videoHeight * factor);
-      frame.getContext("2d").drawImage(video, 0, 0, frame.width, frame.height);
-      const mine = ++sent;
+      frame.getContext("2d", { willReadFrequently: true }).drawImage(video, 0, 0, frame.width, frame.height);
       since = performance.now();
-      trigger("frame", { number: mine, target, data: frame.toDataURL("image/jpeg", 0.85).split(",")[1] });
+      ask({ number: ++sent, target: seen.target(), data: frame.toDataURL("image/jpeg", 0.85).split(",")[1] });
       clearTimeout(timers[1]);
       timers[1] = setTimeout(() => end("The server does not answer: close this and open it again."), ANSWER_SECONDS * 1000);
     }
 
-    async function answered() {
-      const answer = props.value;
+    async function answered(answer) {
       if (!stream || answer?.number !== sent) return;
       if (answer.note) {
         end(answer.note);
@@ -1062,22 +1151,39 @@ const viewer = (() => {
       }
       const below = frame.getContext("2d").getImageData(0, 0, frame.width, frame.height);
       const began = since;
-      send();
+      send(); // the server goes on while this one is drawn
       const map = await decoded({ ...answer.heat, kind: "map", shared: answer.heat.limit });
       put(canvas, overlaid(map, below));
-      list(answer.items);
+      seen.list(answer.items);
       dispatchEvent(new CustomEvent("live", { detail: performance.now() - began })); // milliseconds, to be measured
     }
 
-    /* The classes, in the buttons of the frame before, so that the keyboard keeps its place. */
+    function keepFrame() {
+      const still = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+      still.getContext("2d").drawImage(video, 0, 0);
+      dialog.close();
+      still.toBlob((blob) => blob && take(new File([blob], "camera.jpg", { type: "image/jpeg" })), "image/jpeg", 0.95);
+    }
+
+    document.addEventListener("visibilitychange", () => document.hidden && dialog.close());
+    return { elements: [start, dialog], answered };
+  }
+
+  /* What a network sees in the frames: the most probable class is explained, or the one that was chosen. */
+  function classes() {
+    const element = make("div", { class: "choices bars", role: "group", "aria-label": "What the network sees" });
+    let target = ""; // the one that was chosen
+    let items = [];
+
+    /* In the buttons of the frame before, so that the keyboard keeps its place. */
     function list(found) {
       // What was chosen stays in the list, so that it can be let go.
       const gone = target && !found.some(({ key }) => key === target);
       items = gone ? [...found, { key: target, detail: "", share: 0 }] : found;
-      while (said.children.length > items.length) said.lastChild.remove();
-      while (said.children.length < items.length) said.append(laidClass(said.children.length));
+      while (element.children.length > items.length) element.lastChild.remove();
+      while (element.children.length < items.length) element.append(laidClass(element.children.length));
       for (const [place, { key, detail, share }] of items.entries()) {
-        const box = said.children[place];
+        const box = element.children[place];
         const [name, value] = box.firstChild.children;
         name.textContent = key;
         value.textContent = detail;
@@ -1095,15 +1201,15 @@ const viewer = (() => {
       return make("span", { class: "choice" }, make("button", { type: "button", class: "pick", onclick: choose }, ...parts));
     }
 
-    function keepFrame() {
-      const still = make("canvas", { width: video.videoWidth, height: video.videoHeight });
-      still.getContext("2d").drawImage(video, 0, 0);
-      dialog.close();
-      still.toBlob((blob) => blob && take(new File([blob], "camera.jpg", { type: "image/jpeg" })), "image/jpeg", 0.95);
-    }
-
-    document.addEventListener("visibilitychange", () => document.hidden && dialog.close());
-    watch("value", answered);
+    return {
+      element,
+      list,
+      target: () => target,
+      clear() {
+        target = "";
+        list([]);
+      },
+    };
   }
 
   /* Brings the first panel of the open tab under the keyboard. */
@@ -1115,5 +1221,5 @@ const viewer = (() => {
 
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
 
-  return { panels, choices, names, intake, picked, look: lookAt, skip, download };
+  return { panels, choices, names, intake, picked, lookAgain, skip, download };
 })();
