@@ -1,12 +1,16 @@
 """The choice of models and layers, as somebody with a mouse gets it; tiny models stand where downloads would be."""
 
+import asyncio
+import base64
 import contextlib
+import io
 import re
 import shutil
 import threading
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -15,12 +19,16 @@ import transformers as hf
 from conftest import says, started
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from PIL import Image
 from playwright.sync_api import Page, expect
 from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
 from demo.models import Library
+from demo.threads import in_a_thread
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "dog.jpg"
 
@@ -49,7 +57,7 @@ def stocked(tmp_path_factory):
     save_file(models.resnet18(num_classes=3).state_dict(), folder / "mine.safetensors")
     (folder / "labels.txt").write_text("cat\ndog\nzebra")
     own = ("--classifier", "mine.safetensors", "--arch", "resnet18", "--labels", "labels.txt", "--layer", "layer3")
-    with started(folder, *own, "--max-models", "1") as address:
+    with started(folder, *own, "--max-models", "1", "--mcp") as address:
         yield address
     shutil.rmtree(folder)
 
@@ -217,6 +225,37 @@ def test_the_endpoints_take_models_that_are_here_and_do_not_wait_for_others(stoc
         client.predict(photo, "ConvNeXt-Tiny", api_name="/classify")
     assert time.monotonic() - started_at < 20
     client.close()
+
+
+def test_assistants_have_the_endpoints_as_tools(stocked):
+    sent = f"data:image/jpeg;base64,{base64.b64encode(PHOTO.read_bytes()).decode()}"
+
+    async def nothing(*_progress: Any) -> None:
+        """Gradio sends pictures to those who follow the progress."""
+
+    async def asked() -> tuple[list[Any], Any, Any]:
+        async with (
+            streamable_http_client(f"{stocked}/gradio_api/mcp/") as (reads, writes, _),
+            ClientSession(reads, writes) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            given = {"image": sent, "class_name": "German shepherd"}
+            explained = await session.call_tool("explain_class", given, progress_callback=nothing)
+            refused = await session.call_tool("answer", {"image": sent, "question": " "})
+            return tools, explained, refused
+
+    tools, explained, refused = in_a_thread("loop", lambda: asyncio.run(asked())).result()
+    explaining = {"explain_answer", "explain_caption", "explain_class", "explain_method"}
+    assert {tool.name for tool in tools} == {"answer", "caption", "classify"} | explaining
+    assert all(given["description"] for tool in tools for given in tool.inputSchema["properties"].values())
+    files = [base64.b64decode(content.data) for content in explained.content if content.type == "image"]
+    pictures = [Image.open(io.BytesIO(file)) for file in files]
+    assert len(pictures) == 3
+    assert {picture.size for picture in pictures} == {Image.open(PHOTO).size}
+    assert "'target': 'German shepherd'" in explained.content[-1].text
+    assert refused.isError
+    assert "There is no question" in refused.content[0].text
 
 
 def test_a_download_shows_itself_can_be_stopped_and_is_shared(browser, tmp_path):
