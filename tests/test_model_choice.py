@@ -252,7 +252,7 @@ def test_assistants_have_the_endpoints_as_tools(stocked):
     files = [base64.b64decode(content.data) for content in explained.content if content.type == "image"]
     pictures = [Image.open(io.BytesIO(file)) for file in files]
     assert len(pictures) == 3
-    assert {picture.size for picture in pictures} == {Image.open(PHOTO).size}
+    assert {picture.size for picture in pictures} == {(640, 480)}
     assert "'target': 'German shepherd'" in explained.content[-1].text
     assert refused.isError
     assert "There is no question" in refused.content[0].text
