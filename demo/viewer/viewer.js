@@ -75,24 +75,24 @@ const viewer = (() => {
 
   /* An array of rows x columns x depth values at another size. */
   function stretch(values, columns, rows, depth, width, height) {
-    const wide = new Float32Array(rows * width * depth);
-    taps(columns, width).forEach(({ first, weights }, x) => {
-      for (let row = 0; row < rows; row++) {
-        for (let d = 0; d < depth; d++) {
-          let sum = 0;
-          for (let k = 0; k < weights.length; k++) sum += weights[k] * values[(row * columns + first + k) * depth + d];
-          wide[(row * width + x) * depth + d] = sum;
+    const line = width * depth;
+    const across = taps(columns, width);
+    const wide = new Float32Array(rows * line);
+    for (let row = 0, to = 0; row < rows; row++) {
+      for (let x = 0; x < width; x++, to += depth) {
+        const { first, weights } = across[x];
+        for (let k = 0, from = (row * columns + first) * depth; k < weights.length; k++, from += depth) {
+          for (let d = 0; d < depth; d++) wide[to + d] += weights[k] * values[from + d];
         }
       }
-    });
-    const line = width * depth;
+    }
     const result = new Float32Array(height * line);
     taps(rows, height).forEach(({ first, weights }, y) => {
-      for (let k = 0; k < weights.length; k++) {
-        const weight = weights[k];
-        const source = (first + k) * line;
-        for (let at = 0; at < line; at++) result[y * line + at] += weight * wide[source + at];
-      }
+      const drawn = result.subarray(y * line, (y + 1) * line);
+      weights.forEach((weight, k) => {
+        const source = wide.subarray((first + k) * line, (first + k + 1) * line);
+        for (let at = 0; at < line; at++) drawn[at] += weight * source[at];
+      });
     });
     return result;
   }
