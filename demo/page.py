@@ -69,5 +69,5 @@ def build(engine: Engine) -> gr.Blocks:
 def _open_link(request: gr.Request) -> tuple[Any, Any]:
     """The photograph and the tab that the address asks for."""
     photo = links.linked_photo(request)
-    named = {task.TASK for task in TABS.values()} & {request.query_params.get("task")}
-    return photo or gr.skip(), gr.Tabs(selected=named.pop()) if named else gr.skip()
+    task = links.linked_task(request)
+    return photo or gr.skip(), gr.Tabs(selected=task) if task else gr.skip()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +101,26 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
             pytest.skip("there is no Chromium")
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def blank(browser: Browser) -> Iterator[Page]:
+    """A page that is still to be opened; what is in it must not complain in the browser's console."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    complaints: list[Any] = []
+    page.on("pageerror", lambda error: complaints.append(error))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    yield page
+    page.close()
+    assert not complaints
+
+
+@pytest.fixture
+def page(blank: Page, server: str) -> Page:
+    """The opened page, with its finished example."""
+    blank.goto(server)
+    says(blank, "Explaining African elephant", row=1)
+    return blank
 
 
 def says(page: Page, text: str, row: int = 0) -> None:

@@ -9,23 +9,10 @@ import numpy as np
 import pytest
 from conftest import differ, drawn, says, take
 from PIL import ExifTags, Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 PANELS = ["Guided Backprop", "Grad-CAM", "Guided Grad-CAM"]
-
-
-@pytest.fixture
-def page(browser: Browser, server: str):
-    """The opened page, with its finished example; it must not complain in the browser's console."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    complaints = []
-    page.on("pageerror", lambda error: complaints.append(error))
-    page.goto(server)
-    says(page, "Explaining zebra")
-    yield page
-    page.close()
-    assert not complaints
 
 
 def upload(page: Page, path: Path) -> None:

@@ -67,15 +67,11 @@ def test_what_cannot_be_explained_gets_a_sentence(client, caption, word, message
 
 
 @pytest.fixture
-def tab(browser, server) -> Page:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(server)
-    says(page, "Explaining zebra")
+def tab(page) -> Page:
     page.get_by_role("tab", name="Captioning").click()
     expect(page.locator("#caption textarea")).not_to_have_value("")
     says(page, f"Explaining {page.locator('#caption textarea').input_value()}: ")
-    yield page
-    page.close()
+    return page
 
 
 def test_words_alternatives_and_other_sentences_can_be_explained(tab):

@@ -8,13 +8,9 @@ from playwright.sync_api import Page, expect
 
 
 @pytest.fixture
-def page(browser, server):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    complaints = []
-    page.on("pageerror", lambda error: complaints.append(error))
-    yield page
-    page.close()
-    assert not complaints
+def page(blank: Page) -> Page:
+    """A page that is still to be opened."""
+    return blank
 
 
 def again(page: Page) -> Page:
@@ -80,3 +76,24 @@ def test_an_address_of_nonsense_opens_the_page_with_a_sentence(page, server):
     says(page, "has no class “<script>alert(1)</script>”")
     page.goto(f"{server}?photo=cat&task=nothing")
     says(page, "Explaining Egyptian cat")
+
+
+def test_the_address_is_that_of_the_tab_that_is_open(page, server):
+    page.goto(f"{server}?photo=zebra_elephant&task=vqa&text=Where+is+the+zebra%3F")
+    says(page, "“Where is the zebra?”")
+    page.wait_for_timeout(1500)
+    expect(page).to_have_url(re.compile("task=vqa"))
+    page.get_by_role("tab", name="Classification").click()
+    says(page, "Explaining zebra: ")
+    expect(page).to_have_url(re.compile("task=classification"))
+    page.get_by_role("tab", name="Question answering").click()
+    expect(page).to_have_url(re.compile("task=vqa.*text=Where"))
+
+
+def test_the_first_example_is_looked_at_wherever_the_page_was_opened(page, server):
+    page.goto(f"{server}?photo=cat&task=captioning")
+    says(page, "Explaining cat")
+    take(page, "zebra_elephant")
+    expect(page).to_have_url(re.compile("photo=zebra_elephant"))
+    page.get_by_role("tab", name="Classification").click()
+    says(page, "Explaining zebra: ")

@@ -63,16 +63,11 @@ def stocked(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, stocked):
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(stocked)
-    says(page, "Explaining")
-    page.locator("button:has-text('Model and layer'):visible").click()
-    yield page
-    page.close()
-    assert not problems
+def page(blank, stocked) -> Page:
+    blank.goto(stocked)
+    says(blank, "Explaining")
+    blank.locator("button:has-text('Model and layer'):visible").click()
+    return blank
 
 
 def pick(page: Page, label: str, name: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import drawn, says, take
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from demo.engine import Engine
 from demo.models import Library
@@ -18,19 +18,6 @@ from demo.query import Query, photo_of
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 TABS = ["Classification", "Captioning", "Question answering"]
-
-
-@pytest.fixture
-def page(browser: Browser, server: str):
-    """The opened page, with its finished example; it must not complain in the browser's console."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    complaints = []
-    page.on("pageerror", lambda error: complaints.append(error))
-    page.goto(server)
-    says(page, "Explaining African elephant", row=1)
-    yield page
-    page.close()
-    assert not complaints
 
 
 def turn_to(page: Page, tab: str) -> None:
@@ -141,9 +128,44 @@ def test_the_browsers_way_back_closes_the_enlarged_panel(page):
         expect(page.get_by_role("dialog")).to_be_visible()
         leave()
         expect(page.get_by_role("dialog")).to_be_hidden()
-        page.wait_for_function("history.state?.enlarged === undefined")
+        page.wait_for_timeout(300)
         assert page.url == shown
+    page.go_forward()
+    frame(page, "gradcam").click()
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert page.url == shown
     says(page, "Explaining zebra")
+
+
+def test_a_row_that_comes_while_a_panel_is_enlarged(page):
+    frame(page, "gradcam").click()
+    page.evaluate("document.querySelectorAll('#classification-top .pick')[2].click()")
+    says(page, "Explaining tusker")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page).to_have_url(re.compile("target=tusker"))
+    frame(page, "gradcam").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Grad-CAM for tusker")
+
+
+def test_pictures_that_could_not_be_drawn_are_drawn_when_they_come_again(page):
+    page.route("**/photograph.jpg", lambda route: route.abort())
+    take(page, "dog")
+    says(page, "The pictures could not be drawn")
+    page.unroute("**/photograph.jpg")
+    page.locator("#classification-top .pick").first.click()
+    says(page, "Explaining German shepherd")
+
+
+def test_a_name_from_the_list_is_explained_at_once_and_a_corrected_word_is_not(page):
+    box = page.get_by_label("Explain any class")
+    replace = "(box, text) => { box.value = text; box.dispatchEvent(new InputEvent('input', { inputType })); }"
+    replace = replace.replace("inputType", "inputType: 'insertReplacementText'")
+    box.evaluate(replace, "German")
+    expect(box).to_have_value("German")
+    box.evaluate(replace, "German shepherd")
+    says(page, "Explaining German shepherd")
+    expect(box).to_have_value("")
 
 
 def test_a_panel_and_a_row_are_saved(page):

@@ -120,3 +120,13 @@ def test_a_photograph_gets_the_sentence_again_that_was_typed_for_it(engine):
     in_a_thread("loop", lambda: asyncio.run(tab.explain_typed(dog | {tab.text: " "}))).result()
     looks(tab, cat)
     assert looks(tab, dog)[tab.text] == own
+
+
+def test_without_a_photograph_nothing_is_asked_that_the_next_one_would_get(engine):
+    tab, given = laid_out(vqa, engine)
+    gone = given | {tab.shared.photo: None}
+    looks(tab, given | {tab.text: ""})
+    for question, upload in (("What color is it?", "cat"), ("Is it asleep?", "coffee")):
+        last_values(tab.ask_typed(given | {tab.text: question}))
+        looks(tab, gone | {tab.text: question})
+        assert looks(tab, given | {tab.shared.photo: example(upload), tab.text: question})[tab.text] == question

@@ -70,8 +70,11 @@ class CaptioningTab:
         return {self.text: caption or visitor.text}
 
     async def explain_typed(self, given: Given) -> Given:
-        typed = given[self.visit].texts[identity(given[self.shared.photo])] = str(given[self.text] or "").strip()
-        return await self.explain_sentence(given, typed or " ")  # an empty one is not the network's own
+        typed = str(given[self.text] or "").strip()
+        shown = await self.explain_sentence(given, typed or " ")  # an empty one is not the network's own
+        if given[self.visit].shown.queries or not typed:
+            given[self.visit].texts[identity(given[self.shared.photo])] = typed
+        return shown
 
     async def explain_considered(self, given: Given, event: gr.EventData) -> Given:
         given[self.visit].texts.pop(identity(given[self.shared.photo]), None)

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -39,7 +40,7 @@ CHOICES = ("pick", "beside", "drop")  # the events of what can be chosen
 NAMES = ("pick", "beside")
 
 
-def choices(heading: str, look: str, task: str = "", *, add: bool = False, **more: Any) -> gr.HTML:
+def choices(heading: str, style: str, task: str = "", *, add: bool = False, **more: Any) -> gr.HTML:
     """Things to click, one stop for the Tab key, as "bars", "lines", "chips" or "pictures": the event `pick`.
 
     Args:
@@ -51,7 +52,7 @@ def choices(heading: str, look: str, task: str = "", *, add: bool = False, **mor
             and beside the items the `current` key, if not what the panels show is marked, and what they are `about`,
             which the events tell.
     """
-    settings = {"heading": heading, "look": look, "task": task, "add": add}
+    settings = {"heading": heading, "style": style, "task": task, "add": add}
     return drawn_by("choices", CHOICES, settings, **more)
 
 
@@ -104,4 +105,9 @@ def shown_photo(engine: Engine, photo: Photo) -> dict[str, Any]:
     file = io.BytesIO()
     # Pixels that differ from the photograph's by less than what the panels may.
     engine.open(photo).save(file, "JPEG", quality=95, subsampling=0)
-    return {"path": save(file.getvalue(), "photograph.jpg"), "meta": {"_type": "gradio.FileData"}}
+    return file_of(save(file.getvalue(), "photograph.jpg"))
+
+
+def file_of(path: str | Path) -> dict[str, Any]:
+    """A file in the value of a component, which the browser gets with its `url`."""
+    return {"path": str(path), "meta": {"_type": "gradio.FileData"}}

@@ -50,10 +50,7 @@ def shared_column() -> Shared:
         alt_text="The photograph that is explained",
     )
     camera = components.drawn_by("intake", ("taken", "unseen", "frame"), elem_id="camera")
-    pictures = [
-        {"key": path.stem, "label": name_of(path), "url": {"path": str(path), "meta": {"_type": "gradio.FileData"}}}
-        for path in EXAMPLES
-    ]
+    pictures = [{"key": path.stem, "label": name_of(path), "url": components.file_of(path)} for path in EXAMPLES]
     examples = components.choices("Or take one of these", "pictures", value={"items": pictures}, elem_id="examples")
 
     def take(event: gr.EventData) -> Any:

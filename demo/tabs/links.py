@@ -10,6 +10,7 @@ from demo.errors import InputError
 from demo.query import Query, photo_of
 from demo.tabs.frame import EXAMPLES, QUIET
 from demo.tabs.visits import MOST_ROWS, Given, Visit, Wanted
+from demo.tasks import TASKS
 
 _STEMS = {photo_of(path.read_bytes()).digest: path.stem for path in EXAMPLES}
 
@@ -31,6 +32,12 @@ def link(engine: Engine, queries: Sequence[Query]) -> dict[str, Any]:
 def linked_photo(request: gr.Request) -> str | None:
     """The file of the example photograph that the address names."""
     return {path.stem: str(path) for path in EXAMPLES}.get(request.query_params.get("photo", ""))
+
+
+def linked_task(request: gr.Request) -> str | None:
+    """The task that the address names."""
+    task = request.query_params.get("task")
+    return task if task in TASKS else None
 
 
 def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using: gr.State) -> gr.events.Dependency:

@@ -19,7 +19,7 @@ from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_m
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.links import link
 from demo.tabs.uploads import about, save
-from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit, answer, arrived, in_turn
+from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit, answer, arrived
 from demo.tasks import TASKS
 from demo.tasks.sentence import scale, sentence
 from demo.viewer import data
@@ -113,9 +113,8 @@ class Viewer:
         self.panels.zip(self._zip, asked, self.zipped, **ASKING | QUIET).success(
             None, self.zipped, None, js="(file) => file && viewer.download(file)"
         )
-        marking = in_turn(self.visit, self._mark)
         asked = {self.visit, self.shared.photo}
-        self.panels.region(marking, asked, self.region, trigger_mode="multiple", **ASKING)
+        self.panels.region(self._mark, asked, self.region, trigger_mode="multiple", **ASKING)
         self.panels.part(lambda: "", None, self.rival, **QUIET)
 
     def _methods(self, given: Given) -> tuple[str, ...]:
@@ -128,22 +127,23 @@ class Viewer:
             shown = visitor.shown
             queries, rows, note = await _rows(self.engine, shown, given[self.rival])
             drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, self._methods(given))
-            # The page asks for the strip of all layers when it has drawn this, and passes what it gets too late.
-            wanted = bool(given[self.all_layers] and shown.queries)
-            drawn |= {"task": self.task, "all_layers": wanted, "time": round(1000 * time.monotonic())}
+            visitor.strip = shown if given[self.all_layers] and shown.queries else None
+            # The page asks for the strip of all layers when it has drawn this.
+            drawn |= {"task": self.task, "all_layers": bool(visitor.strip), "time": round(1000 * time.monotonic())}
             changed: Given = {self.panels: drawn}
-            if not wanted:
+            if not visitor.strip:
                 changed[self.layers] = None
             if visitor.marked is not None and not _same_sight(visitor.marked, shown):
                 visitor.marked = None
                 changed[self.region] = None
         return changed
 
-    async def _all_layers(self, given: Given) -> dict[str, Any] | None:
+    async def _all_layers(self, given: Given) -> Any:
         """The first row's target at each layer, from shallow to deep."""
-        shown = given[self.visit].shown
-        if not shown.queries:
-            return None
+        visitor: Visit = given[self.visit]
+        shown = visitor.strip
+        if shown is None:
+            return gr.skip()
         query = shown.queries[0]
         try:
             names = (await arrived(self.engine.about(query.task, query.model))).layers
@@ -155,18 +155,21 @@ class Viewer:
         rows = sorted(result.rows, key=lambda row: -len(row.pictures["gradcam"]))
         maps = [(row.details["layer"], row.details["layer"], row, row.details["peak"]) for row in rows]
         found = await asyncio.to_thread(small_maps, self.engine, query.photo, maps)
-        return found | {"current": query.layers[0]}
+        return found | {"current": query.layers[0]} if visitor.strip is shown else gr.skip()
 
     async def _mark(self, given: Given, event: gr.EventData) -> Any:
         visitor: Visit = given[self.visit]
         box = _box(told(event).get("box"))
         if not visitor.shown.queries or box is None:
             return gr.skip()
-        visitor.marked = query = replace(visitor.shown.queries[0], targets=(), methods=(), region=box)
+        query = replace(visitor.shown.queries[0], targets=(), methods=(), region=box)
         try:
             found = (await answer(self.engine, lambda: query)).said
         except InputError:
             return None
+        if not _same_sight(query, visitor.shown):  # another photograph came meanwhile
+            return gr.skip()
+        visitor.marked = query
         items = [_spoken_for(query, target, value, max(found.values())) for target, value in found.items()]
         return {"items": items, "about": about(given[self.shared.photo], query.text)}
 

@@ -49,18 +49,19 @@ class Shown:
 class Visit:
     """What a tab keeps of one visitor, beside what stands in the widgets; a `gr.State` holds it.
 
-    Handlers of different visitors run at the same time, those of one `in_turn`.
+    Handlers of different visitors run at the same time, those of one take turns.
 
     Attributes:
         seen: the upload and the model that the widgets are about; none while the page opens.
         text: the caption that the words belong to, or the question that the answers do.
-        texts: the visitor's own captions or questions, of the last photographs that had one, by their paths.
+        texts: what the last photographs were asked, or the captions that were typed for them, by their paths.
         offered: the suggested questions.
         shown: what the panels show.
         wanted: what the address of the page asks for, until it is shown; the layer until another is chosen.
         marked: what was asked of the region that is marked.
-        turn: of the handlers that read and write the above.
-        drawing: of the one that draws the panels of what is shown then.
+        strip: what the strip of all layers is to be of; nothing if there is to be none.
+        turn: of the handlers that write what is above `marked`.
+        drawing: of those that draw what is shown then.
     """
 
     seen: tuple[Any, str] | None = None
@@ -70,6 +71,7 @@ class Visit:
     shown: Shown = Shown()
     wanted: Wanted = NOTHING_WANTED
     marked: Query | None = None
+    strip: Shown | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -83,7 +85,7 @@ Given = dict[Any, Any]  # the values of an event's inputs, by component
 Making = Callable[[], Query]  # may take a while, and raise InputError
 
 
-def in_turn(visit: gr.State, handler: Callable[..., Any], lock: str = "turn") -> Callable[..., AsyncIterator[Any]]:
+def in_turn(visit: gr.State, handler: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
     """The handler of an event, run when the visitor's handlers before it have ended and all that they show is sent.
 
     So the last click is answered last.
@@ -91,12 +93,11 @@ def in_turn(visit: gr.State, handler: Callable[..., Any], lock: str = "turn") ->
     Args:
         visit: holds the `Visit`; it is among the inputs of the event, which are given by component.
         handler: an asynchronous function or generator, of what an event gives to what it shows.
-        lock: which of the visit's turns it takes.
     """
 
     @functools.wraps(handler)
     async def taking_turns(given: Given, *event: Any) -> AsyncIterator[Any]:
-        async with getattr(given[visit], lock):
+        async with given[visit].turn:
             # Gradio goes on with a generator when it has sent what came before.
             if inspect.isasyncgenfunction(handler):
                 drawn: Given = {}

@@ -54,12 +54,13 @@ class AnsweringTab:
     ) -> AsyncIterator[Given]:
         """The answers are shown as soon as they are known, the panels of the first, the first two, or others."""
         visitor: Visit = given[self.visit]
-        visitor.text = visitor.texts[identity(given[self.shared.photo])] = question
+        visitor.text = question
         # The question goes into the box too: one that was on its way there may have come before it.
         asked: Given = {self.text: question}
         try:
             pending = await ask(self.engine, self.question(given, question, ""))
             found = await arrived(pending.said)
+            visitor.texts[identity(given[self.shared.photo])] = question
             lists = (await arrived(self.engine.about(TASK, given[self.using]))).targets
         except InputError as error:
             visitor.shown = Shown(note=str(error))
@@ -157,14 +158,14 @@ def _connect(page: gr.Blocks, tab: AnsweringTab) -> None:
     busy: dict[str, Any] = {
         "outputs": [tab.text, tab.suggested, tab.targets.said, tab.targets.names, tab.note],
         "show_progress_on": [tab.targets.said, tab.panels.panels],
-        "trigger_mode": "always_last",
+        "trigger_mode": "multiple",
     } | ASKING
     offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer, tab.targets)
     links.read_link(page, tab.engine, TASK, tab.visit, tab.using).then(**offer)
     for event in (
-        tab.panels.panels.look(turn(tab.look), asked | {tab.text}, **busy),
+        tab.panels.panels.look(turn(tab.look), asked | {tab.text}, **busy | {"trigger_mode": "always_last"}),
         tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, **busy),
-        tab.suggested.pick(turn(tab.ask_suggested), asked, **busy | {"trigger_mode": "multiple"}),
+        tab.suggested.pick(turn(tab.ask_suggested), asked, **busy),
     ):
         tab.panels.refresh(event.then)
     tab.using.change(**offer).then(None, js="viewer.lookAgain")

@@ -31,7 +31,7 @@ const viewer = (() => {
     for (const { target, isIntersecting } of seen) if (isIntersecting && stale.delete(target)) drawing.get(target)(settings);
   });
 
-  function follow(element, draw) {
+  function drawnAnew(element, draw) {
     drawing.set(element, draw);
     sight.observe(element);
   }
@@ -264,25 +264,23 @@ const viewer = (() => {
     scene.status = make("p", { class: "unseen", role: "status" }); // read out when other panels are there
     root.replaceChildren(scene.rows, scene.bar.element, scene.screen.element, scene.status);
 
-    let turn = 0;
+    let newest = 0; // Gradio may send what was drawn before after what was drawn last
     async function show() {
-      const mine = ++turn;
-      // Gradio may send what was drawn before after what was drawn last.
-      if (isNoValue(props.value) || props.value?.time < scene.shown?.time) return;
+      if (isNoValue(props.value) || props.value?.time < newest) return;
       const { time, ...value } = props.value?.rows ? props.value : { rows: [] };
+      newest = time ?? newest;
+      const mine = newest;
       const text = JSON.stringify(value);
-      if (text === scene.shown?.text) {
-        // What is drawn already stays, with the place of the pointer and of the keyboard in it.
-        scene.shown.time = time;
-        return;
+      // What is drawn already stays, with the place of the pointer and of the keyboard in it.
+      if (text !== scene.shown?.text) {
+        const shown = { text, ...(await prepared(value)) };
+        if (mine !== newest) return;
+        if (shown.photo !== scene.shown?.photo) scene.region.clear();
+        scene.shown = shown;
+        layOut(scene);
       }
-      const shown = await prepared(value);
-      if (mine !== turn) return;
-      if (shown.photo !== scene.shown?.photo) scene.region.clear();
-      scene.shown = Object.assign(shown, { time, text });
-      layOut(scene);
-      if (shown.link) address(shown.link);
-      if (shown.all_layers) trigger("layers", {});
+      address(scene);
+      if (scene.shown.all_layers) trigger("layers", {});
     }
 
     // The tab that is open looks; another one does when it is turned to.
@@ -293,7 +291,7 @@ const viewer = (() => {
       open = Boolean(root.offsetParent);
     }).observe(root);
     document.addEventListener("look", ask);
-    follow(root, (changes) => redraw(scene, changes));
+    drawnAnew(root, (changes) => redraw(scene, changes));
     watch("value", show);
     show();
   }
@@ -305,15 +303,17 @@ const viewer = (() => {
       const pictures = await Promise.all(value.rows.map((row) => decodedRow(row.pictures)));
       return { ...value, photo, rows: value.rows.map((row, place) => ({ ...row, pictures: pictures[place] })) };
     } catch (error) {
-      return { rows: [], note: `The pictures could not be drawn: ${error.message}` };
+      // Without a text, so that the same is drawn when it comes again.
+      return { rows: [], note: `The pictures could not be drawn: ${error.message}`, text: null };
     }
   }
 
-  /* The address of the page shows the same again. */
-  function address(parameters) {
+  /* The address of the page shows again what the tab that is open shows. */
+  function address({ root, shown }) {
+    if (!root.offsetParent || !shown?.link) return;
     const theme = new URLSearchParams(location.search).getAll("__theme").map((value) => ["__theme", value]);
-    const pairs = Object.entries(parameters).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
-    history.replaceState(history.state, "", `?${new URLSearchParams([...theme, ...pairs])}`);
+    const pairs = Object.entries(shown.link).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
+    history.replaceState(null, "", `?${new URLSearchParams([...theme, ...pairs])}`);
   }
 
   // -- What stands where --
@@ -393,11 +393,11 @@ const viewer = (() => {
       panel.stage,
       lens,
     );
-    scene.hands.follow(panel);
+    scene.hands.reach(panel);
     const tools = make(
       "span",
       { class: "tools" },
-      tool(`Enlarge ${name}`, "⤢", `enlarge-${method}-${number}`, () => scene.screen.turn(panel)),
+      tool(`Enlarge ${name}`, "⤢", `enlarge-${method}-${number}`, () => scene.screen.open(panel)),
       tool(`Save ${name}`, "⤓", `save-${method}-${number}`, () => savePanel(panel)),
     );
     panel.figure = make(
@@ -426,7 +426,7 @@ const viewer = (() => {
         panel.scale = strongest(picture);
       }
     }
-    scene.glass.look(scene.glass.point());
+    scene.glass.pointAt(scene.glass.point());
     scene.region.draw();
   }
 
@@ -437,11 +437,11 @@ const viewer = (() => {
     const view = { zoom: 1, left: 0, top: 0 };
     let point = null;
 
-    function look(at) {
+    function pointAt(at) {
       point = at;
       // All is measured before anything is moved: otherwise the browser lays the page out once for each panel.
       const boxes = scene.panels.map(({ stage, frame }) => at && [stage.getBoundingClientRect(), frame.getBoundingClientRect()]);
-      scene.panels.forEach((panel, number) => lookAt(panel, at, boxes[number], view.zoom));
+      scene.panels.forEach((panel, number) => showPoint(panel, at, boxes[number], view.zoom));
     }
 
     function moveTo({ zoom, left, top }) {
@@ -453,11 +453,11 @@ const viewer = (() => {
       for (const { stage } of scene.panels) {
         stage.style.transform = `translate(${-100 * view.left * size}%, ${-100 * view.top * size}%) scale(${size})`;
       }
-      if (point) look(point);
+      if (point) pointAt(point);
     }
 
     return {
-      look,
+      pointAt,
       point: () => point,
       zoom: () => view.zoom,
       whole: () => moveTo({ zoom: 1, left: 0, top: 0 }),
@@ -482,7 +482,7 @@ const viewer = (() => {
   }
 
   /* Shows a point in a panel, of whose stage and frame these are the boxes: by a mark, a lens and the value there. */
-  function lookAt({ picture, canvas, below, lens, mark, value }, at, boxes, zoom) {
+  function showPoint({ picture, canvas, below, lens, mark, value }, at, boxes, zoom) {
     mark.hidden = lens.hidden = !at;
     value.textContent = at ? told(picture, valueAt(picture, at)) : "";
     if (!at) return;
@@ -536,7 +536,6 @@ const viewer = (() => {
         region = [Math.min(corner.x, to.x), Math.min(corner.y, to.y), Math.max(corner.x, to.x), Math.max(corner.y, to.y)];
         draw();
       },
-      leave: () => (corner = null),
       end() {
         corner = null;
         const [left, top, right, bottom] = region ?? [0, 0, 0, 0];
@@ -577,7 +576,7 @@ const viewer = (() => {
       fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
       dragged = 0;
       if (event.pointerType === "mouse" || scene.bar.marks()) panel.frame.setPointerCapture(event.pointerId);
-      if (event.pointerType !== "mouse") glass.look(pointOf(event, panel));
+      if (event.pointerType !== "mouse") glass.pointAt(pointOf(event, panel));
       if (scene.bar.marks() && fingers.size === 1) region.begin(pointOf(event, panel));
     }
 
@@ -593,7 +592,7 @@ const viewer = (() => {
       const before = fingers.get(event.pointerId);
       const at = pointOf(event, panel);
       if (!before) {
-        if (event.pointerType === "mouse") glass.look(at);
+        if (event.pointerType === "mouse") glass.pointAt(at);
         return;
       }
       const [other] = [...fingers].filter(([id]) => id !== event.pointerId).map(([, place]) => place);
@@ -601,13 +600,13 @@ const viewer = (() => {
       if (other) {
         pinch(panel, before, now, other);
       } else if (region.begun()) {
-        glass.look(at);
+        glass.pointAt(at);
         region.extend(at);
       } else if (glass.zoom() > 1) {
         dragged += Math.hypot(now.x - before.x, now.y - before.y);
         drag(panel, before, now, 1);
       } else {
-        glass.look(at);
+        glass.pointAt(at);
       }
     }
 
@@ -621,7 +620,7 @@ const viewer = (() => {
       const apart = (place) => Math.hypot(place.x - other.x, place.y - other.y);
       const middle = { clientX: (now.x + other.x) / 2, clientY: (now.y + other.y) / 2 };
       dragged = Infinity;
-      region.leave();
+      region.clear();
       drag(panel, before, now, 1 / 2);
       glass.zoomAt(pointOf(middle, panel), apart(now) / Math.max(apart(before), 1));
     }
@@ -654,12 +653,12 @@ const viewer = (() => {
       if (key in ARROWS) {
         const [x, y] = ARROWS[key].map((step) => (step * STEP * (shiftKey ? 4 : 1)) / glass.zoom());
         const to = point ? { x: between(0, at.x + x, 1), y: between(0, at.y + y, 1) } : at;
-        glass.look(to);
+        glass.pointAt(to);
         glass.reach(to);
         if (region.begun()) region.extend(to);
       } else if (key === " ") {
         // The first marks a corner of a region, the second the one across.
-        glass.look(at);
+        glass.pointAt(at);
         if (region.begun()) region.end();
         else region.begin(at);
       } else if (key === "+" || key === "=") {
@@ -668,7 +667,7 @@ const viewer = (() => {
         glass.zoomAt(at, 1 / 1.5);
       } else if (key === "Escape" && !scene.screen.isOpen() && (point || region.there() || glass.zoom() > 1)) {
         region.clear();
-        glass.look(null);
+        glass.pointAt(null);
         glass.whole();
       } else {
         return false;
@@ -677,17 +676,17 @@ const viewer = (() => {
     }
 
     document.addEventListener("pointerdown", (event) => {
-      if (event.pointerType !== "mouse" && glass.point() && !event.target.closest(".frame")) glass.look(null);
+      if (event.pointerType !== "mouse" && glass.point() && !event.target.closest(".frame")) glass.pointAt(null);
     });
 
     return {
       letGo: () => fingers.clear(),
-      follow(panel) {
+      reach(panel) {
         const on = (name, does, options) => panel.frame.addEventListener(name, (event) => does(event, panel), options);
         on("keydown", onKey);
         on("keyup", (event) => event.key === " " && event.preventDefault()); // which would click
         on("pointermove", onMove);
-        on("pointerleave", (event) => event.pointerType === "mouse" && glass.look(null));
+        on("pointerleave", (event) => event.pointerType === "mouse" && glass.pointAt(null));
         on("pointerdown", onPress);
         on("pointerup", onRelease);
         on("pointercancel", onRelease);
@@ -705,6 +704,7 @@ const viewer = (() => {
     const element = make("dialog", { class: "enlarged", "aria-label": "The enlarged picture", onclose: putBack });
     const close = tool("Close", "✕", "close", () => element.close());
     let home = null;
+    let entered = false; // whether the browser's way back leads here
 
     function open(panel) {
       if (element.open) return;
@@ -714,13 +714,14 @@ const viewer = (() => {
       element.style.setProperty("--shape", photo.width / photo.height);
       element.replaceChildren(make("h2", {}, panel.name), panel.figure, splitter(), close);
       element.showModal();
-      history.pushState({ enlarged: true }, "");
+      history.pushState(null, "");
+      entered = true;
       panel.frame.focus();
-      scene.glass.look(scene.glass.point());
+      scene.glass.pointAt(scene.glass.point());
     }
 
     function putBack() {
-      if (history.state?.enlarged) history.back();
+      if (entered) history.back();
       const figure = element.querySelector("figure");
       home.replaceWith(figure);
       scene.glass.whole();
@@ -728,16 +729,15 @@ const viewer = (() => {
     }
 
     addEventListener("popstate", () => {
+      entered = false;
       element.close();
-      // The address is that of before.
-      if (scene.root.offsetParent && scene.shown?.link) address(scene.shown.link);
+      address(scene); // which may be another one by now
     });
     return {
       element,
       open,
       isOpen: () => element.open,
       close: () => element.close(),
-      turn: (panel) => (element.open ? element.close() : open(panel)),
     };
   }
 
@@ -868,9 +868,9 @@ const viewer = (() => {
 
   /* A row of buttons, one stop for the Tab key with arrows inside. What the panels show is marked as pressed; where
      it says so, each has a second button that puts it beside what is shown, or takes it away. */
-  function choices(element, { trigger, props, watch }, _events, { heading, look, task, add: adds }) {
+  function choices(element, { trigger, props, watch }, _events, { heading, style, task, add: adds }) {
     const root = element.querySelector(".choices");
-    root.classList.add(look);
+    root.classList.add(style);
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", heading);
     let value = { items: [] };
@@ -970,7 +970,7 @@ const viewer = (() => {
         mark();
       });
     }
-    follow(root, draw);
+    drawnAnew(root, draw);
     watch("value", show);
     show();
   }
@@ -983,18 +983,20 @@ const viewer = (() => {
     const boxes = { pick: `Explain any ${kind}`, beside: `Beside it another ${kind}` };
     root.replaceChildren(list, ...Object.entries(boxes).map(([event, label]) => laidBox(event, label)));
     let offered = [];
+    let hint = "";
 
     function laidBox(event, label) {
-      const box = make("input", { type: "text", list: list.id, autocomplete: "off", enterkeyhint: "go" });
+      const plain = { autocomplete: "off", autocorrect: "off", autocapitalize: "off", spellcheck: "false" };
+      const box = make("input", { type: "text", list: list.id, enterkeyhint: "go", ...plain });
       const choose = () => {
         const typed = box.value.trim();
-        const key = props.value?.hint ? typed : completed(typed);
+        const key = hint ? typed : completed(typed);
         box.value = "";
         if (key) trigger(event, { key });
       };
       box.addEventListener("input", ({ inputType }) => {
-        // How browsers tell that a name of the list was clicked.
-        if (inputType === "insertReplacementText" || !inputType) choose();
+        // How browsers tell that a name of the list was clicked, or a word corrected.
+        if ((inputType === "insertReplacementText" || !inputType) && offered.includes(box.value)) choose();
       });
       const form = make("form", { onsubmit: (sent) => (sent.preventDefault(), choose()) }, make("label", {}, label, box));
       return form;
@@ -1010,10 +1012,10 @@ const viewer = (() => {
 
     function show() {
       if (isNoValue(props.value)) return;
-      const { names: text, hint } = props.value ?? {};
-      offered = text ? text.split("\n") : [];
+      offered = props.value?.names ? props.value.names.split("\n") : [];
+      hint = props.value?.hint ?? "";
       list.replaceChildren(...offered.map((name) => make("option", { value: name })));
-      for (const box of root.querySelectorAll("input")) box.placeholder = hint ?? "";
+      for (const box of root.querySelectorAll("input")) box.placeholder = hint;
     }
 
     watch("value", show);
