@@ -53,6 +53,7 @@ def build(engine: Engine) -> gr.Blocks:
     """The page with all its tabs and endpoints; no model is loaded."""
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         gr.HTML(HEADER, elem_id="title")
+        api = endpoints.api(engine)
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 shared = frame.shared_column()
@@ -60,8 +61,8 @@ def build(engine: Engine) -> gr.Blocks:
                 for title, task in TABS.items():
                     # Rendered at once, because Gradio's page loses what is sent to what it has not rendered.
                     with gr.Tab(title, id=task.TASK, render_children=True):
-                        task.tab(page, engine, shared)
-        endpoints.method_endpoint(engine)
+                        task.tab(page, engine, shared, api)
+        endpoints.method_endpoint(api)
         page.load(_open_link, None, [shared.photo, tabs], **frame.QUIET)
     return page
 

@@ -16,6 +16,7 @@ from demo.query import Query
 from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing
 from demo.tabs.components import key_of
+from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
@@ -135,19 +136,19 @@ def _key(position: int, caption: str) -> str:
     return f"{position} {caption}"
 
 
-def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
+def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
     """Build the tab's widgets and connect them."""
     _connect(page, _layout(page, engine, shared))
     endpoints.endpoint(
-        engine,
+        api,
         "caption",
         "A sentence about a photograph.",
         lambda image, model: Query(image, TASK, model),
         lambda result, *_: next(iter(result.said)),
-        [gr.Textbox(visible=False, label="caption")],
+        ["caption"],
     )
     endpoints.explanation_endpoint(
-        engine,
+        api,
         "explain_caption",
         "a caption or one of its words",
         lambda image, caption, word, model, layer: Query(image, TASK, model, caption, (word,), (layer,)),

@@ -13,6 +13,7 @@ from demo.query import Query
 from demo.tabs import choices, endpoints, frame, links, live
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars
+from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, uploaded
 from demo.tabs.viewer import Viewer, viewer
@@ -87,17 +88,17 @@ class ClassificationTab:
             yield {self.targets.said: gr.skip()}
 
 
-def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
+def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
     """Build the tab's widgets and connect them."""
     _connect(page, _layout(page, engine, shared))
     endpoints.label_endpoint(
-        engine,
+        api,
         "classify",
         "The five most probable classes of a photograph, with their probabilities.",
         lambda image, model: Query(image, TASK, model),
     )
     endpoints.explanation_endpoint(
-        engine,
+        api,
         "explain_class",
         "a class",
         lambda image, class_name, model, layer: Query(image, TASK, model, "", (class_name,), (layer,)),

@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -38,21 +39,43 @@ Ask = Callable[..., Query]  # of a photograph and texts, whose names are those o
 Reply = Callable[..., Any]  # of the result and the same texts
 
 
-def _image_input() -> gr.Image:
-    """The image of a request, which Gradio does not check: what is wrong with it gets a sentence of ours."""
+@dataclass(frozen=True, eq=False)
+class Api:
+    """What all endpoints share: the engine, and hidden components that stand for their inputs and outputs, by name.
+
+    One component serves all endpoints that have an input or output of its name: Gradio copies every component of the
+    page for every session, and a request by plain HTTP is a session.
+    """
+
+    engine: Engine
+    asking: gr.Button
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+
+
+def api(engine: Engine) -> Api:
+    """Build the hidden components of the endpoints."""
     image = gr.Image(type="filepath", visible=False, label="image")
+    # Gradio does not check it: what is wrong with it gets a sentence of ours.
     schema = image.api_info()
     vars(image).update(data_model=None, api_info=lambda: schema)
-    return image
+    texts = {name: gr.Textbox("", visible=False, label=name) for name in INPUTS if name != "image"}
+    pictures = {name: gr.Image(visible=False, format="png", label=name) for name in (*PANELS, "picture")}
+    said: dict[str, Any] = {
+        "label": gr.Label(visible=False, num_top_classes=5, label="label"),
+        "caption": gr.Textbox(visible=False, label="caption"),
+        "details": gr.JSON(visible=False, label="details"),
+    }
+    return Api(engine, gr.Button(visible=False), {"image": image} | texts, pictures | said)
 
 
-def endpoint(engine: Engine, name: str, about: str, ask: Ask, reply: Reply, outputs: list[Any]) -> None:
+def endpoint(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: Sequence[str]) -> None:
     """Add an endpoint that answers the query which `ask` makes of its inputs; `about` says what it is for."""
 
     async def answered(request: gr.Request, upload: Upload, *given: Any) -> Any:
         texts = ["" if text is None else str(text) for text in given]
         try:
-            result = await answer(engine, lambda: ask(uploaded(upload), *texts))
+            result = await answer(api.engine, lambda: ask(uploaded(upload), *texts))
             return await asyncio.to_thread(reply, result, *texts)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
@@ -62,13 +85,12 @@ def endpoint(engine: Engine, name: str, about: str, ask: Ask, reply: Reply, outp
     # The API's inputs get their names from here, and an assistant's tool its own.
     takes_request = inspect.signature(answered).parameters["request"]
     signature = inspect.Signature([takes_request, *inspect.signature(ask).parameters.values()])
-    _, image, *texts = signature.parameters
-    described = "\n".join(f"{given}: {INPUTS[given]}" for given in (image, *texts))
+    _, *inputs = signature.parameters
+    described = "\n".join(f"{given}: {INPUTS[given]}" for given in inputs)
     vars(answered)["__signature__"] = signature
     answered.__name__, answered.__doc__ = name, f"{about}\nArgs:\n{described}"
-    inputs: list[Any] = [_image_input()]
-    inputs += [gr.Textbox("", visible=False, label=text) for text in texts]
-    gr.Button(visible=False).click(answered, inputs, outputs, api_name=name, **NETWORK)
+    given, returned = [api.inputs[given] for given in inputs], [api.outputs[output] for output in outputs]
+    api.asking.click(answered, given, returned, api_name=name, **NETWORK)
 
 
 def _forget_session(request: gr.Request) -> None:
@@ -79,25 +101,22 @@ def _forget_session(request: gr.Request) -> None:
         sessions.time_last_used.pop(request.session_hash, None)
 
 
-def label_endpoint(engine: Engine, name: str, about: str, ask: Ask) -> None:
+def label_endpoint(api: Api, name: str, about: str, ask: Ask) -> None:
     """Add an endpoint that returns the five most probable of what the model says."""
-    label = gr.Label(visible=False, num_top_classes=5, label="label")
-    endpoint(engine, name, about, ask, lambda result, *_: result.said, [label])
+    endpoint(api, name, about, ask, lambda result, *_: result.said, ["label"])
 
 
-def explanation_endpoint(engine: Engine, name: str, kind: str, ask: Ask) -> None:
+def explanation_endpoint(api: Api, name: str, kind: str, ask: Ask) -> None:
     """Add an endpoint that returns the three panels and the details of one explained target of a kind ("class")."""
 
     def reply(result: Result, *_: str) -> list[Any]:
-        files = _files(engine, result, *PANELS)
-        return [*files, result.rows[0].details]
+        return [*_files(api.engine, result, *PANELS), result.rows[0].details]
 
-    pictures = [gr.Image(visible=False, format="png", label=method) for method in PANELS]
     about = f"Where in a photograph a network finds the evidence for {kind}: as three pictures, and numbers."
-    endpoint(engine, name, about, ask, reply, [*pictures, gr.JSON(visible=False, label="details")])
+    endpoint(api, name, about, ask, reply, [*PANELS, "details"])
 
 
-def method_endpoint(engine: Engine) -> None:
+def method_endpoint(api: Api) -> None:
     """Add `/explain_method`, for any task and method."""
 
     def ask(image: Photo, task: str, query: str, target: str, method: str, model: str, layer: str) -> Query:
@@ -109,11 +128,10 @@ def method_endpoint(engine: Engine) -> None:
     def reply(result: Result, _task: str, _query: str, _target: str, method: str, *_: str) -> list[Any]:
         (row,) = result.rows
         peak = float(np.abs(row.pictures[method]).max())
-        return [*_files(engine, result, method), row.details | {"method": method, "peak": peak}]
+        return [*_files(api.engine, result, method), row.details | {"method": method, "peak": peak}]
 
-    picture = gr.Image(visible=False, format="png", label="picture")
     about = "Where in a photograph a network finds the evidence for what it says: as one picture of any method."
-    endpoint(engine, "explain_method", about, ask, reply, [picture, gr.JSON(visible=False, label="details")])
+    endpoint(api, "explain_method", about, ask, reply, ["picture", "details"])
 
 
 def _files(engine: Engine, result: Result, *methods: str) -> list[str]:

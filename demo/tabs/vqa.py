@@ -15,6 +15,7 @@ from demo.query import Query
 from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars, key_of
+from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
@@ -122,17 +123,17 @@ class AnsweringTab:
         yield {self.suggested: {"items": [{"key": offered, "label": offered} for offered in visitor.offered]}}
 
 
-def tab(page: gr.Blocks, engine: Engine, shared: Shared) -> None:
+def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
     """Build the tab's widgets and connect them."""
     _connect(page, _layout(page, engine, shared))
     endpoints.label_endpoint(
-        engine,
+        api,
         "answer",
         "The five most probable answers to a question about a photograph, with their probabilities.",
         lambda image, question, model: Query(image, TASK, model, question),
     )
     endpoints.explanation_endpoint(
-        engine,
+        api,
         "explain_answer",
         "an answer to a question",
         lambda image, question, answer, model, layer: Query(image, TASK, model, question, (answer,), (layer,)),
