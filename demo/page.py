@@ -64,6 +64,7 @@ def build(engine: Engine) -> gr.Blocks:
                         task.tab(page, engine, shared, api)
         endpoints.method_endpoint(api)
         page.load(_open_link, None, [shared.photo, tabs], **frame.QUIET)
+        page.load(None, None, shared.photo, js="viewer.restored")
     return page
 
 

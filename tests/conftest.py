@@ -124,7 +124,7 @@ def page(blank: Page, server: str) -> Page:
 
 
 def says(page: Page, text: str, row: int = 0) -> None:
-    """Wait until the sentence of a row of panels, or the note below the rows, contains this."""
+    """Wait until the sentence of a row of panels, or the note above the rows, contains this."""
     expect(page.locator(".panel-row .sentence:visible, .rows .note:visible").nth(row)).to_contain_text(text)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -39,6 +40,34 @@ def test_the_first_visitor_sees_a_finished_example(page):
     assert page.locator("#examples img").count() == len(list(EXAMPLES.glob("*.jpg"))) >= 8
 
 
+def test_ones_own_photograph_is_there_when_the_page_is_opened_again(page):
+    upload(page, EXAMPLES.parent / "recording.webp")
+    expect(page).not_to_have_url(re.compile("photo="))
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    own = drawn(page)
+    page.reload()
+    page.locator(".panel-row:visible").first.wait_for()
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    assert not any(differ(own, drawn(page)))
+
+
+def test_what_cannot_be_the_photograph_leaves_the_one_that_is_there(page, tmp_path):
+    note = page.locator(".intake > .note")
+    (tmp_path / "large.png").write_bytes(bytes(11 * 2**20))
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "large.png")
+    expect(note).to_have_text("“large.png” is larger than 10 MB: make it smaller.")
+    page.evaluate("""() => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(["text"], "notes.txt", { type: "text/plain" }));
+      document.querySelector("#photo img").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+    }""")
+    expect(note).to_have_text("“notes.txt” is not a picture: take another file.")
+    says(page, "Explaining African elephant", row=1)
+    take(page, "dog")
+    says(page, "Explaining German shepherd")
+    expect(note).to_be_hidden()
+
+
 def test_a_photograph_of_ones_own(page, tmp_path):
     """Without a click its classes and its panels are there; a telephone's photograph stands upright."""
     photo = Image.open(EXAMPLES / "cat.jpg")
@@ -74,6 +103,8 @@ def test_other_classes_by_click_by_keyboard_and_by_search(page):
     says(page, "Explaining German shepherd")
     choose(page, "Explain any class", "zebrra")
     says(page, "Did you mean")
+    says(page, "Explaining German shepherd", row=1)  # below that
+    expect(page.get_by_label("Explain any class")).to_have_value("zebrra")
 
 
 def test_up_to_four_classes_beside_each_other_each_by_one_click(page):
@@ -84,7 +115,7 @@ def test_up_to_four_classes_beside_each_other_each_by_one_click(page):
     says(page, "Explaining Indian elephant", row=3)
     says(page, "All rows share one scale")
     add.nth(4).click()
-    says(page, "At most 4 rows are compared: take one away first.", row=4)
+    says(page, "At most 4 rows are compared: take one away first.")  # above the rows
     add.nth(0).click()
     says(page, "Explaining African elephant")
     page.get_by_role("button", name="Take away tusker").last.click()

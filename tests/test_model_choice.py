@@ -130,8 +130,8 @@ def test_two_models_on_one_photograph_and_class(page):
         assert "zebra_by_mine_gradcam.png" in archive.namelist()
     # A class that only one of them knows.
     page.locator("#classification-top .pick").nth(1).click()
-    says(page, "Explaining African elephant: ")
-    says(page, "mine has no class “African elephant”. It knows 3", row=1)
+    says(page, "mine has no class “African elephant”. It knows 3")
+    says(page, "Explaining African elephant: ", row=1)
     expect(page.locator(".panel-row:visible")).to_have_count(1)
     page.locator("#classification-top .pick").nth(0).click()
     says(page, "of mine. Its own prediction is ", row=1)

@@ -245,6 +245,18 @@ def test_choosing_another_photograph_takes_the_comparison_away(page):
     expect(page.locator(".panel-row:visible")).to_have_count(1)
 
 
+def test_live_ends_with_the_network_and_by_the_browsers_way_back(page):
+    page.get_by_role("button", name="Live", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Live")
+    expect(dialog.locator(".pick")).to_have_count(5)
+    page.context.set_offline(True)
+    expect(dialog.get_by_role("alert")).to_contain_text("There is no network")
+    page.context.set_offline(False)
+    page.go_back()
+    expect(dialog).to_be_hidden()
+    says(page, "Explaining zebra")
+
+
 def test_live_the_camera_shows_where_its_classes_are_seen(page):
     """The film is the zebra and the elephant: the map of the chosen one lies over it."""
     page.get_by_role("button", name="Live").click()
@@ -308,6 +320,7 @@ def test_a_marked_region_says_what_it_speaks_for(page):
     frame(page, "gradcam").focus()
     page.keyboard.press("Escape")
     expect(page.locator(".edge:visible")).to_have_count(0)
+    expect(said.locator(".pick")).to_have_count(0)
     page.keyboard.press(" ")
     for key in ("ArrowRight",) * 7 + ("ArrowDown",) * 4:
         page.keyboard.press(f"Shift+{key}")

@@ -21,6 +21,7 @@ from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import (
+    NOTHING,
     Given,
     Making,
     Shown,
@@ -35,6 +36,7 @@ from demo.tabs.visits import (
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip
+CONSIDERED = "Captions it considered, with their log-probabilities: the first has the best mean of its words"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,27 +61,32 @@ class CaptioningTab:
         position, _, caption = key.partition(" ")
         return lambda: Query(uploaded(photo), TASK, model, caption, (position,), (layer,))
 
-    async def explain_sentence(self, given: Given, caption: str) -> Given:
+    async def explain_sentence(self, given: Given, caption: str, before: Shown) -> Given:
         """The sentence, or with an empty one the network's own; its words are then in the strip.
+
+        If it cannot be explained, what was shown before stays.
 
         It goes into the box too: a caption that was on its way there may have come before it.
         """
         visitor: Visit = given[self.visit]
-        visitor.text, visitor.shown = caption, await show(self.engine, self.query(given, _key(WHOLE, caption)))
-        if visitor.shown.queries:
+        visitor.shown = await show(self.engine, self.query(given, _key(WHOLE, caption)), before)
+        if not visitor.shown.note:
             visitor.text = visitor.shown.queries[0].text
+        elif not visitor.shown.queries:
+            visitor.text = ""
         return {self.text: caption or visitor.text}
 
     async def explain_typed(self, given: Given) -> Given:
         typed = str(given[self.text] or "").strip()
-        shown = await self.explain_sentence(given, typed or " ")  # an empty one is not the network's own
-        if given[self.visit].shown.queries or not typed:
+        # An empty one is not the network's own.
+        shown = await self.explain_sentence(given, typed or " ", given[self.visit].shown)
+        if not (given[self.visit].shown.note and typed):
             given[self.visit].texts[identity(given[self.shared.photo])] = typed
         return shown
 
     async def explain_considered(self, given: Given, event: gr.EventData) -> Given:
         given[self.visit].texts.pop(identity(given[self.shared.photo]), None)
-        return await self.explain_sentence(given, key_of(event).partition(" ")[2] or " ")
+        return await self.explain_sentence(given, key_of(event).partition(" ")[2] or " ", given[self.visit].shown)
 
     async def speak(self, given: Given) -> Any:
         """The strip of words: a small Grad-CAM picture for the caption and, on a scale of their own, for each word."""
@@ -125,7 +132,7 @@ class CaptioningTab:
         considered = {"items": offered, "about": about(given[self.shared.photo])}
         caption = wanted.text or visitor.texts.get(identity(looked[0]), "")
         yield {self.text: caption or next(iter(found)), self.beam: considered}
-        sentence = await self.explain_sentence(given, caption)
+        sentence = await self.explain_sentence(given, caption, NOTHING)
         if visitor.shown.queries and wanted.targets:
             asked = [self.query(given, f"{target} {visitor.text}") for target in wanted.targets]
             visitor.shown = await show_all(self.engine, asked)
@@ -167,8 +174,8 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
         "The evidence word by word: click one", "pictures", TASK, add=True, elem_id="words", classes=("strip",)
     )
     panels = viewer(engine, TASK, shared, visit, rival)
-    gr.HTML("<h2>Captions it considered, and the log-probability of each</h2>", elem_classes="drawn")
-    beam = components.choices("Captions it considered", "lines", TASK, add=True, elem_id="beam")
+    gr.HTML(f"<h2>{CONSIDERED}</h2>", elem_classes="drawn")
+    beam = components.choices(CONSIDERED, "lines", TASK, add=True, elem_id="beam")
     using, layer = choices.model_and_layer(page, engine, TASK, rival)
     return CaptioningTab(engine, shared, visit, text, beam, spoken, panels, using, layer)
 

@@ -42,7 +42,7 @@ def targets(heading: str, kind: str, task: str) -> Targets:
         with gr.Column(scale=3, min_width=300):
             said = components.choices(heading, "bars", task, add=True, elem_id=f"{task}-top", classes=("top",))
         with gr.Column(scale=2, min_width=240):
-            names = components.names(kind, elem_id=f"{task}-names")
+            names = components.names(kind, task, elem_id=f"{task}-names")
     return Targets(said, names)
 
 
@@ -119,7 +119,7 @@ class Choosing:
 
     async def explain(self, given: Given, key: str) -> None:
         visitor: Visit = given[self.visit]
-        visitor.shown = await show(self.engine, self.query(given, key))
+        visitor.shown = await show(self.engine, self.query(given, key), visitor.shown)
 
     async def put_beside(self, given: Given, key: str) -> None:
         visitor: Visit = given[self.visit]

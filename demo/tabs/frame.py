@@ -49,7 +49,7 @@ def shared_column() -> Shared:
         elem_id="photo",
         alt_text="The photograph that is explained",
     )
-    camera = components.drawn_by("intake", ("taken", "unseen", "frame"), elem_id="camera")
+    camera = components.drawn_by("intake", ("taken", "unseen", "frame"), {"most": MAX_BYTES}, elem_id="camera")
     pictures = [{"key": path.stem, "label": name_of(path), "url": components.file_of(path)} for path in EXAMPLES]
     examples = components.choices("Or take one of these", "pictures", value={"items": pictures}, elem_id="examples")
 
@@ -60,7 +60,7 @@ def shared_column() -> Shared:
         return gr.skip()
 
     examples.pick(None, None, photo, js="viewer.picked")
-    photo.change(None, None, None, js="viewer.lookAgain")  # the tab that is open looks at it
+    photo.change(None, photo, None, js="viewer.photographed")
     camera.taken(take, None, photo, **QUIET)
     camera.unseen(displayable, photo, photo, **ASKING | QUIET)
     return Shared(photo, camera)

@@ -16,17 +16,17 @@ _STEMS = {photo_of(path.read_bytes()).digest: path.stem for path in EXAMPLES}
 
 
 def link(engine: Engine, queries: Sequence[Query]) -> dict[str, Any]:
-    """The parameters of the page's address that show this again; an uploaded photograph has none."""
+    """The parameters of the page's address that show this again; of one's own photograph not all."""
     first = queries[0]
-    parameters = {
-        "photo": _STEMS.get(first.photo.digest, ""),
+    parameters: dict[str, Any] = {
         "task": first.task,
         "model": first.model if first.model != engine.library.default(first.task) else "",
         "layer": first.layers[0],
-        "text": first.text,
     }
-    targets = [str(query.targets[0]) for query in queries if query.text == first.text]
-    return {name: value for name, value in parameters.items() if value} | {"target": targets}
+    if photo := _STEMS.get(first.photo.digest):
+        targets = [str(query.targets[0]) for query in queries if query.text == first.text]
+        parameters = {"photo": photo} | parameters | {"text": first.text, "target": targets}
+    return {name: value for name, value in parameters.items() if value}
 
 
 def linked_photo(request: gr.Request) -> str | None:

@@ -161,7 +161,8 @@ class Viewer:
         visitor: Visit = given[self.visit]
         box = _box(told(event).get("box"))
         if not visitor.shown.queries or box is None:
-            return gr.skip()
+            visitor.marked = None
+            return None
         query = replace(visitor.shown.queries[0], targets=(), methods=(), region=box)
         try:
             found = (await answer(self.engine, lambda: query)).said
@@ -186,7 +187,7 @@ def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr
     """Build the panels of a tab and connect them; `rival` is the second model that looks at the same, or ""."""
     panels = drawn_by("panels", ("look", "layers", "zip", "drop", "part", "region"), classes=("viewer",))
     heading = "What the marked region speaks for, and how much evidence for it lies there"
-    region = choices(heading, "bars", task, add=True, classes=("region",))
+    region = choices(heading, "bars", task, add=True, reveal=True, classes=("region",))
     with gr.Accordion("More ways of looking", open=False):
         more = gr.CheckboxGroup(
             [(f"{METHODS[key].title}: {data.explained(key)}", key) for key in MORE], show_label=False, container=False

@@ -45,6 +45,9 @@ class Shown:
     note: str = ""
 
 
+NOTHING = Shown()
+
+
 @dataclass
 class Visit:
     """What a tab keeps of one visitor, beside what stands in the widgets; a `gr.State` holds it.
@@ -68,7 +71,7 @@ class Visit:
     text: str = ""
     texts: LRUCache[str, str] = field(default_factory=lambda: LRUCache(20))
     offered: list[str] = field(default_factory=list)
-    shown: Shown = Shown()
+    shown: Shown = NOTHING
     wanted: Wanted = NOTHING_WANTED
     marked: Query | None = None
     strip: Shown | None = None
@@ -132,12 +135,12 @@ async def answer(engine: Engine, made: Making, *, keep: bool = True) -> Result:
     return await arrived((await ask(engine, made, keep=keep)).result)
 
 
-async def show(engine: Engine, made: Making) -> Shown:
-    """A query to show, completed; or why it cannot be answered."""
+async def show(engine: Engine, made: Making, before: Shown = NOTHING) -> Shown:
+    """A query to show, completed; or what is shown before, and why the query cannot be answered."""
     try:
         return Shown(((await answer(engine, made)).query,))
     except InputError as error:
-        return Shown(note=str(error))
+        return Shown(before.queries, str(error))
 
 
 async def show_beside(engine: Engine, shown: Shown, made: Making) -> Shown:

@@ -51,21 +51,25 @@ class AnsweringTab:
         return lambda: Query(uploaded(photo), TASK, model, question, (name,), (layer,))
 
     async def explain_own(
-        self, given: Given, question: str, *, pair: bool = False, answers: tuple[str, ...] = ()
+        self, given: Given, question: str, *, keep: bool = True, pair: bool = False, answers: tuple[str, ...] = ()
     ) -> AsyncIterator[Given]:
-        """The answers are shown as soon as they are known, the panels of the first, the first two, or others."""
+        """The answers are shown as soon as they are known, the panels of the first, the first two, or others.
+
+        Where the question cannot be answered, what was shown stays if it is to be kept.
+        """
         visitor: Visit = given[self.visit]
-        visitor.text = question
         # The question goes into the box too: one that was on its way there may have come before it.
         asked: Given = {self.text: question}
         try:
             pending = await ask(self.engine, self.question(given, question, ""))
             found = await arrived(pending.said)
+            visitor.text = question
             visitor.texts[identity(given[self.shared.photo])] = question
             lists = (await arrived(self.engine.about(TASK, given[self.using]))).targets
         except InputError as error:
-            visitor.shown = Shown(note=str(error))
-            yield asked | {self.targets.said: None, self.note: gr.HTML(visible=False)}
+            visitor.shown = Shown(visitor.shown.queries if keep else (), str(error))
+            gone = {self.targets.said: None, self.note: gr.HTML(visible=False)}
+            yield asked if visitor.shown.queries else asked | gone
             return
         names = list(found)
         if not lists:  # it has no list of them: offer what it says
@@ -109,7 +113,7 @@ class AnsweringTab:
         wanted = visitor.take_wanted()
         given = wanted.at_layer(given, self.layer)
         question = in_box or visitor.texts.get(identity(looked[0])) or typed or wanted.text or ANY
-        async for shown in self.explain_own(given, question, answers=wanted.targets):
+        async for shown in self.explain_own(given, question, keep=False, answers=wanted.targets):
             yield shown
 
         async def said(task: str, text: str = "") -> dict[str, float]:

@@ -11,6 +11,7 @@ const viewer = (() => {
 
   // oxlint-disable-next-line no-underscore-dangle -- Gradio now and then takes its "no update" for a value
   const isNoValue = (value) => typeof value?.__type__ === "string";
+  const NO_VALUE = { __type__: "update" };
 
   const between = (low, value, high) => Math.min(Math.max(value, low), high);
 
@@ -246,13 +247,14 @@ const viewer = (() => {
   const LENS = 104; // its diameter in pixels of the screen
   const MOST_ZOOM = 12;
   const STEP = 1 / 64; // of the side of the photograph, for an arrow key
+  const MIDDLE = { x: 0.5, y: 0.5 };
 
   /* The panels of a tab. What its parts share is the `scene`: what is `shown`, which is the value with its pictures
      decoded and the photograph's pixels; of each of the `panels` the picture and its elements; of each row what says
      on what scale it is; and the parts themselves. */
   function panels(element, { trigger, props, watch }) {
     const root = element.querySelector(".panels");
-    const scene = { root, trigger, shown: null, panels: [], scales: [], rows: make("div", { class: "rows" }) };
+    const scene = { root, trigger, shown: null, panels: [], scales: [], swiped: null, rows: make("div", { class: "rows" }) };
     scene.glass = lookingGlass(scene);
     scene.region = marker(scene);
     scene.hands = gestures(scene);
@@ -326,7 +328,8 @@ const viewer = (() => {
     scene.panels = [];
     scene.scales = [];
     rows.replaceChildren(...shown.rows.map((row, number) => laidRow(scene, row, number)));
-    if (shown.note) rows.append(make("p", { class: "note", role: "alert" }, shown.note));
+    if (shown.note) rows.prepend(make("p", { class: "note", role: "alert" }, shown.note));
+    for (const line of rows.querySelectorAll(".line")) line.scrollTo({ left: swiped(scene, line), behavior: "instant" });
     scene.bar.element.hidden = !shown.rows.length;
     scene.bar.several(shown.rows.length > 1);
     scene.status.textContent = shown.rows.map(({ title }) => title).join(", ");
@@ -336,8 +339,14 @@ const viewer = (() => {
       const again = rows.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? rows.querySelector(".frame");
       again?.focus({ preventScroll: true });
     }
+    const { task, note } = shown;
     const keys = shown.rows.map(({ key }) => key);
-    document.dispatchEvent(new CustomEvent("explained", { detail: { task: shown.task, keys } }));
+    document.dispatchEvent(new CustomEvent("explained", { detail: { task, note, keys } }));
+  }
+
+  /* How far a row is swiped on a telephone, where one panel is seen at a time: as before, at first to Grad-CAM. */
+  function swiped(scene, line) {
+    return scene.swiped ?? line.querySelector("[data-panel=gradcam]").offsetLeft - line.firstChild.offsetLeft;
   }
 
   function laidRow(scene, row, number) {
@@ -350,6 +359,7 @@ const viewer = (() => {
     const laid = Object.keys(row.pictures).map((method) => laidPanel(scene, row, number, method));
     // On a telephone all rows show the same method.
     const swipe = () => {
+      scene.swiped = line.scrollLeft;
       for (const other of scene.rows.querySelectorAll(".line")) {
         if (other !== line && other.scrollLeft !== line.scrollLeft) other.scrollLeft = line.scrollLeft;
       }
@@ -442,6 +452,8 @@ const viewer = (() => {
       // All is measured before anything is moved: otherwise the browser lays the page out once for each panel.
       const boxes = scene.panels.map(({ stage, frame }) => at && [stage.getBoundingClientRect(), frame.getBoundingClientRect()]);
       scene.panels.forEach((panel, number) => showPoint(panel, at, boxes[number], view.zoom));
+      // The lens would cover the region that is being marked.
+      if (scene.region.begun()) for (const { lens } of scene.panels) lens.hidden = true;
     }
 
     function moveTo({ zoom, left, top }) {
@@ -539,9 +551,14 @@ const viewer = (() => {
       end() {
         corner = null;
         const [left, top, right, bottom] = region ?? [0, 0, 0, 0];
-        if ((right - left) * (bottom - top) > 1e-4) scene.trigger("region", { box: region });
-        else region = null;
+        if ((right - left) * (bottom - top) <= 1e-4) region = null;
+        scene.trigger("region", { box: region });
         draw();
+      },
+      /* There is none any more, and what it speaks for goes too. */
+      drop() {
+        scene.trigger("region", { box: null });
+        this.clear();
       },
       clear() {
         corner = region = null;
@@ -556,8 +573,6 @@ const viewer = (() => {
   let moved = 0; // when the pointer last moved over a panel, and to where: browsers tell of it also when the page moves
   let last = {};
   addEventListener("scroll", () => (scrolled = performance.now()), { passive: true });
-
-  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
   function pointOf(event, { stage }) {
     const box = stage.getBoundingClientRect();
@@ -640,41 +655,6 @@ const viewer = (() => {
       scene.screen.open(panel);
     }
 
-    function onKey(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey || !press(event)) return;
-      event.preventDefault();
-      event.stopPropagation();
-    }
-
-    /* What a key does; whether it does anything. */
-    function press({ key, shiftKey }) {
-      const point = glass.point();
-      const at = point ?? { x: 0.5, y: 0.5 };
-      if (key in ARROWS) {
-        const [x, y] = ARROWS[key].map((step) => (step * STEP * (shiftKey ? 4 : 1)) / glass.zoom());
-        const to = point ? { x: between(0, at.x + x, 1), y: between(0, at.y + y, 1) } : at;
-        glass.pointAt(to);
-        glass.reach(to);
-        if (region.begun()) region.extend(to);
-      } else if (key === " ") {
-        // The first marks a corner of a region, the second the one across.
-        glass.pointAt(at);
-        if (region.begun()) region.end();
-        else region.begin(at);
-      } else if (key === "+" || key === "=") {
-        glass.zoomAt(at, 1.5);
-      } else if (key === "-") {
-        glass.zoomAt(at, 1 / 1.5);
-      } else if (key === "Escape" && !scene.screen.isOpen() && (point || region.there() || glass.zoom() > 1)) {
-        region.clear();
-        glass.pointAt(null);
-        glass.whole();
-      } else {
-        return false;
-      }
-      return true;
-    }
-
     document.addEventListener("pointerdown", (event) => {
       if (event.pointerType !== "mouse" && glass.point() && !event.target.closest(".frame")) glass.pointAt(null);
     });
@@ -683,7 +663,7 @@ const viewer = (() => {
       letGo: () => fingers.clear(),
       reach(panel) {
         const on = (name, does, options) => panel.frame.addEventListener(name, (event) => does(event, panel), options);
-        on("keydown", onKey);
+        on("keydown", keyboard(scene));
         on("keyup", (event) => event.key === " " && event.preventDefault()); // which would click
         on("pointermove", onMove);
         on("pointerleave", (event) => event.pointerType === "mouse" && glass.pointAt(null));
@@ -696,6 +676,67 @@ const viewer = (() => {
     };
   }
 
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+  /* What the keys do in a panel. */
+  function keyboard({ glass, region, screen }) {
+    function move([x, y], far) {
+      const before = glass.point();
+      const step = (STEP * (far ? 4 : 1)) / glass.zoom();
+      // The first arrow shows the point.
+      const to = before ? { x: between(0, before.x + x * step, 1), y: between(0, before.y + y * step, 1) } : MIDDLE;
+      glass.pointAt(to);
+      glass.reach(to);
+      if (region.begun()) region.extend(to);
+    }
+
+    /* The first marks a corner of a region, the second the one across. */
+    function mark() {
+      glass.pointAt(glass.point() ?? MIDDLE);
+      if (region.begun()) region.end();
+      else region.begin(glass.point());
+    }
+
+    function clear() {
+      if (region.there()) region.drop();
+      else region.clear();
+      glass.pointAt(null);
+      glass.whole();
+    }
+
+    function doing({ key, shiftKey }) {
+      if (key in ARROWS) return () => move(ARROWS[key], shiftKey);
+      if (key === " ") return mark;
+      if (key === "+" || key === "=") return () => glass.zoomAt(glass.point() ?? MIDDLE, 1.5);
+      if (key === "-") return () => glass.zoomAt(glass.point() ?? MIDDLE, 1 / 1.5);
+      const clears = key === "Escape" && !screen.isOpen() && (glass.point() || region.there() || glass.zoom() > 1);
+      return clears ? clear : null;
+    }
+
+    return (event) => {
+      const does = !(event.ctrlKey || event.metaKey || event.altKey) && doing(event);
+      if (!does) return;
+      event.preventDefault();
+      event.stopPropagation();
+      does();
+    };
+  }
+
+  /* Returns what opens a dialog, which the browser's way back then closes. */
+  function closedByBack(dialog) {
+    let entered = false;
+    dialog.addEventListener("close", () => entered && history.back());
+    addEventListener("popstate", () => {
+      entered = false;
+      dialog.close();
+    });
+    return () => {
+      dialog.showModal();
+      history.pushState(null, "");
+      entered = true;
+    };
+  }
+
   // -- One panel over the whole screen --
 
   /* The panel goes into a dialog and, when that is closed, back to where it stands otherwise. The browser's way back
@@ -703,8 +744,8 @@ const viewer = (() => {
   function wholeScreen(scene) {
     const element = make("dialog", { class: "enlarged", "aria-label": "The enlarged picture", onclose: putBack });
     const close = tool("Close", "✕", "close", () => element.close());
+    const enter = closedByBack(element);
     let home = null;
-    let entered = false; // whether the browser's way back leads here
 
     function open(panel) {
       if (element.open) return;
@@ -713,26 +754,19 @@ const viewer = (() => {
       panel.figure.replaceWith(home);
       element.style.setProperty("--shape", photo.width / photo.height);
       element.replaceChildren(make("h2", {}, panel.name), panel.figure, splitter(), close);
-      element.showModal();
-      history.pushState(null, "");
-      entered = true;
+      enter();
       panel.frame.focus();
       scene.glass.pointAt(scene.glass.point());
     }
 
     function putBack() {
-      if (entered) history.back();
       const figure = element.querySelector("figure");
       home.replaceWith(figure);
       scene.glass.whole();
       figure.querySelector(".frame").focus();
     }
 
-    addEventListener("popstate", () => {
-      entered = false;
-      element.close();
-      address(scene); // which may be another one by now
-    });
+    addEventListener("popstate", () => address(scene)); // which may be another one by now
     return {
       element,
       open,
@@ -863,12 +897,35 @@ const viewer = (() => {
   /* It becomes the photograph. */
   const picked = () => taken;
 
+  const KEPT_PHOTOGRAPH = "photograph";
+
   /* There is another photograph or model: the tab that is open looks at it. */
   const lookAgain = () => document.dispatchEvent(new CustomEvent("look"));
 
+  /* There is another photograph; it is there again when the page is opened again. */
+  function photographed(photo) {
+    try {
+      sessionStorage.setItem(KEPT_PHOTOGRAPH, JSON.stringify(photo));
+    } catch {
+      // A browser that keeps nothing starts with the example.
+    }
+    lookAgain();
+  }
+
+  /* The photograph that was there when the page was left, if its address is that of one without a name. */
+  function restored() {
+    const parameters = new URLSearchParams(location.search);
+    try {
+      if (parameters.has("task") && !parameters.has("photo")) return JSON.parse(sessionStorage.getItem(KEPT_PHOTOGRAPH)) ?? NO_VALUE;
+    } catch {
+      // As above.
+    }
+    return NO_VALUE;
+  }
+
   /* A row of buttons, one stop for the Tab key with arrows inside. What the panels show is marked as pressed; where
      it says so, each has a second button that puts it beside what is shown, or takes it away. */
-  function choices(element, { trigger, props, watch }, _events, { heading, style, task, add: adds }) {
+  function choices(element, { trigger, props, watch }, _events, { heading, style, task, add: adds, reveal }) {
     const root = element.querySelector(".choices");
     root.classList.add(style);
     root.setAttribute("role", "group");
@@ -883,11 +940,12 @@ const viewer = (() => {
       if (isNoValue(props.value)) return;
       value = props.value?.items ? props.value : { items: [] };
       lay();
+      if (reveal && value.items.length) root.scrollIntoView({ block: "nearest" });
     }
 
     function lay() {
       const had = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-      root.replaceChildren(...value.items.map(laidItem));
+      root.replaceChildren(...value.items.map((item) => laidItem(item, adds, tell)));
       if (value.current) explained = [value.current];
       mark();
       if (had) stops().find((button) => button.tabIndex === 0)?.focus({ preventScroll: true });
@@ -897,23 +955,10 @@ const viewer = (() => {
 
     const stops = () => [...root.querySelectorAll("button:not(:disabled)")];
 
-    const tell = (event, { key, url }) => {
+    function tell(event, { key, url }) {
       taken = url ?? taken;
-      trigger(event, { key, about: value.about ?? "" });
-    };
-
-    function laidItem(item) {
-      const pick = make("button", { type: "button", class: "pick", "data-key": item.key, onclick: () => tell("pick", item) });
-      if (item.url) pick.append(make("img", { src: item.url.url, alt: "" }));
-      if (item.heat) pick.append(make("canvas", { "aria-hidden": "true" }));
-      pick.append(make("span", { class: "name" }, item.label));
-      if (item.detail) pick.append(make("span", { class: "detail" }, item.detail));
-      const box = make("span", { class: "choice" }, pick);
-      if (item.share !== undefined) box.style.setProperty("--share", item.share);
-      if (adds) {
-        box.append(make("button", { type: "button", class: "add", "data-key": `+${item.key}`, onclick: () => tell(explained.includes(item.key) ? "drop" : "beside", item) }));
-      }
-      return box;
+      const name = event === "add" ? (explained.includes(key) ? "drop" : "beside") : event;
+      trigger(name, { key, about: value.about ?? "" });
     }
 
     /* Marks what the panels show; what is shown alone cannot be taken away. One button is the stop for the Tab key. */
@@ -951,18 +996,7 @@ const viewer = (() => {
       for (const [canvas, picture] of pictures) put(canvas, overlaid(picture, small));
     }
 
-    root.addEventListener("keydown", (event) => {
-      const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
-      const buttons = stops();
-      const at = buttons.indexOf(document.activeElement);
-      const to = { Home: 0, End: buttons.length - 1 }[event.key] ?? at + steps[event.key];
-      if (at < 0 || !buttons[to]) return;
-      event.preventDefault();
-      buttons[at].tabIndex = -1;
-      buttons[to].tabIndex = 0;
-      buttons[to].focus();
-      current = buttons[to].dataset.key;
-    });
+    root.addEventListener("keydown", (event) => arrows(event, stops(), (key) => (current = key)));
     if (task) {
       document.addEventListener("explained", ({ detail }) => {
         if (detail.task !== task) return;
@@ -975,9 +1009,37 @@ const viewer = (() => {
     show();
   }
 
+  /* Something to choose: a button that tells "pick", and perhaps one that tells "add". */
+  function laidItem(item, adds, tell) {
+    const pick = make("button", { type: "button", class: "pick", "data-key": item.key, onclick: () => tell("pick", item) });
+    if (item.url) pick.append(make("img", { src: item.url.url, alt: "" }));
+    if (item.heat) pick.append(make("canvas", { "aria-hidden": "true" }));
+    pick.append(make("span", { class: "name" }, item.label));
+    if (item.detail) pick.append(make("span", { class: "detail" }, item.detail));
+    const box = make("span", { class: "choice" }, pick);
+    if (item.share !== undefined) box.style.setProperty("--share", item.share);
+    if (adds) {
+      box.append(make("button", { type: "button", class: "add", "data-key": `+${item.key}`, onclick: () => tell("add", item) }));
+    }
+    return box;
+  }
+
+  /* Moves the keyboard from one of several buttons to another, which becomes the stop for the Tab key, and is told. */
+  function arrows(event, buttons, tell) {
+    const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+    const at = buttons.indexOf(document.activeElement);
+    const to = { Home: 0, End: buttons.length - 1 }[event.key] ?? at + steps[event.key];
+    if (at < 0 || !buttons[to]) return;
+    event.preventDefault();
+    buttons[at].tabIndex = -1;
+    buttons[to].tabIndex = 0;
+    buttons[to].focus();
+    tell(buttons[to].dataset.key);
+  }
+
   /* Two boxes for names, of what is explained alone and of what is put beside it. Half a name is enough, unless what
      can be typed has no list: then the names are some of many. */
-  function names(element, { trigger, props, watch }, _events, { kind }) {
+  function names(element, { trigger, props, watch }, _events, { kind, task }) {
     const root = element.querySelector(".names");
     const list = make("datalist", { id: `names-of-${root.closest("[id]").id}` });
     const boxes = { pick: `Explain any ${kind}`, beside: `Beside it another ${kind}` };
@@ -991,7 +1053,6 @@ const viewer = (() => {
       const choose = () => {
         const typed = box.value.trim();
         const key = hint ? typed : completed(typed);
-        box.value = "";
         if (key) trigger(event, { key });
       };
       box.addEventListener("input", ({ inputType }) => {
@@ -1018,6 +1079,10 @@ const viewer = (() => {
       for (const box of root.querySelectorAll("input")) box.placeholder = hint;
     }
 
+    document.addEventListener("explained", ({ detail }) => {
+      // What could not be explained stays, to be corrected.
+      if (detail.task === task && !detail.note) for (const box of root.querySelectorAll("input")) box.value = "";
+    });
     watch("value", show);
     show();
   }
@@ -1040,10 +1105,25 @@ const viewer = (() => {
   // ---- Photographs from everywhere, and the camera ------------------------------------------------------------------
 
   /* Takes a photograph that is pasted or dropped anywhere on the page, and has the camera. */
-  function intake(element, { trigger, props, watch, upload }) {
+  function intake(element, { trigger, props, watch, upload }, _events, { most }) {
+    const note = make("p", { class: "note", role: "alert", hidden: true });
     const take = (file) => upload(file).then(({ path }) => trigger("taken", { path }), () => null); // Gradio says why
     const picture = (files) => [...(files ?? [])].find((file) => file.type.startsWith("image/"));
 
+    /* Says why a file cannot be the photograph, so that the one that is there stays. */
+    function refuse(event, file) {
+      const fits = !file?.type || file.type.startsWith("image/");
+      if (!file || (fits && file.size <= most)) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      const why = fits ? `is larger than ${most / 2 ** 20} MB: make it smaller` : "is not a picture: take another file";
+      note.textContent = `“${file.name}” ${why}.`;
+      note.hidden = false;
+    }
+
+    document.addEventListener("change", (event) => event.target.closest("#photo") && refuse(event, event.target.files?.[0]), true);
+    document.addEventListener("drop", (event) => refuse(event, event.dataTransfer.files[0]), true);
+    document.addEventListener("look", () => (note.hidden = true));
     document.addEventListener("paste", (event) => {
       const file = picture(event.clipboardData?.files);
       const text = event.target.closest("input, textarea") && event.clipboardData.types.includes("text/plain");
@@ -1064,13 +1144,30 @@ const viewer = (() => {
     document.addEventListener("error", ({ target }) => target.closest?.("#photo") && trigger("unseen", {}), true);
 
     const camera = live((frame) => trigger("frame", frame), take);
-    element.querySelector(".intake").replaceChildren(...camera.elements);
+    element.querySelector(".intake").replaceChildren(...camera.elements, note);
     watch("value", () => camera.answered(props.value));
   }
 
   const FRAME = 320; // the longer side of a frame of the camera, in pixels
   const LIVE_MINUTES = 5;
   const ANSWER_SECONDS = 20; // after which a frame's answer is given up
+
+  /* The camera, playing in a video. */
+  async function opened(video) {
+    try {
+      video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
+      await video.play();
+      return video.srcObject;
+    } catch (error) {
+      turnOff(video.srcObject);
+      const why = navigator.mediaDevices ? error.message : "browsers give it to pages of https addresses alone";
+      throw new Error(`There is no camera, or it may not be used: ${why}.`, { cause: error });
+    }
+  }
+
+  function turnOff(stream) {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+  }
 
   /* The camera's picture with the map that the server answers each frame with. */
   function live(ask, take) {
@@ -1084,6 +1181,7 @@ const viewer = (() => {
     const buttons = make("p", { class: "buttons" }, keep, stopping);
     const dialog = make("dialog", { class: "live", "aria-label": "Live", onclose: stop }, canvas, seen.element, note, buttons);
     const start = make("button", { type: "button", class: "start", onclick: begin }, "Live");
+    const enter = closedByBack(dialog);
     let stream = null;
     let sent = 0; // how many frames; an answer that comes after its time is dropped
     let since = 0; // when the last one was sent
@@ -1092,19 +1190,11 @@ const viewer = (() => {
     async function begin() {
       note.hidden = keep.disabled = true;
       seen.clear();
-      dialog.showModal();
+      enter();
       const mine = ++sent;
-      let found = null;
-      try {
-        found = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
-        video.srcObject = found;
-        await video.play();
-      } catch (error) {
-        const why = navigator.mediaDevices ? error.message : "browsers give it to pages of https addresses alone";
-        tell(`There is no camera, or it may not be used: ${why}.`);
-      }
-      if (mine !== sent || !dialog.open || note.hidden === false) {
-        for (const track of found?.getTracks() ?? []) track.stop();
+      const found = await opened(video).catch((error) => tell(error.message));
+      if (!found || mine !== sent || !dialog.open) {
+        turnOff(found);
         return;
       }
       stream = found;
@@ -1125,7 +1215,7 @@ const viewer = (() => {
     }
 
     function stop() {
-      for (const track of stream?.getTracks() ?? []) track.stop();
+      turnOff(stream);
       stream = null;
       sent++;
       timers.forEach(clearTimeout);
@@ -1168,6 +1258,7 @@ const viewer = (() => {
     }
 
     document.addEventListener("visibilitychange", () => document.hidden && dialog.close());
+    addEventListener("offline", () => stream && end("There is no network: close this and open it again when there is."));
     return { elements: [start, dialog], answered };
   }
 
@@ -1223,5 +1314,5 @@ const viewer = (() => {
 
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
 
-  return { panels, choices, names, intake, picked, lookAgain, skip, download };
+  return { panels, choices, names, intake, picked, photographed, restored, lookAgain, skip, download };
 })();
