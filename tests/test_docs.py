@@ -72,6 +72,6 @@ def test_the_readme_names_every_method():
 def test_the_header_of_the_space_fits_what_is_installed():
     header = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
     assert header["sdk"] == "gradio"
-    assert f"gradio=={header['sdk_version']}" in (ROOT / "requirements.txt").read_text().split()
+    assert f"gradio[mcp]=={header['sdk_version']}" in (ROOT / "requirements.txt").read_text().split()
     assert (ROOT / header["app_file"]).is_file()
     assert len(header["short_description"]) <= 60  # the hub takes no more
