@@ -113,6 +113,7 @@ def test_of_quick_clicks_the_last_one_stays(tab):
 
 
 def test_the_highlighted_word_is_the_explained_one(tab):
+    expect(tab.locator("#words [aria-pressed=true]")).to_have_count(1)
     assert marked(tab) == [0]
     spoken = tab.locator("#caption textarea").input_value().split()
     tab.locator("#caption textarea").fill("a sentence that is not sent yet")
