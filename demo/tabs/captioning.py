@@ -185,7 +185,7 @@ def _connect(page: gr.Blocks, tab: CaptioningTab) -> None:
     asked = {tab.visit, tab.shared.photo, tab.using, tab.layer}
     busy = [tab.text, tab.spoken, tab.panels.panels]
     looked = tab.panels.panels.look(
-        turn(tab.look), asked, [tab.text, tab.beam], show_progress_on=busy, trigger_mode="always_last", **ASKING
+        turn(tab.look), asked, [tab.text, tab.beam], show_progress_on=busy, trigger_mode="multiple", **ASKING
     )
     offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer)
     links.read_link(page, tab.engine, TASK, tab.visit, tab.using).then(**offer)

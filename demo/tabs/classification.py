@@ -124,7 +124,7 @@ def _connect(page: gr.Blocks, tab: ClassificationTab) -> None:
     offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer, tab.targets)
     reading = links.read_link(page, tab.engine, TASK, tab.visit, tab.using)
     tab.panels.refresh(reading.then(**offer).then(turn(tab.open_page), **look).then)
-    tab.panels.refresh(tab.panels.panels.look(turn(tab.look), **look, trigger_mode="always_last").then)
+    tab.panels.refresh(tab.panels.panels.look(turn(tab.look), **look, trigger_mode="multiple").then)
     tab.using.change(**offer).then(None, js="viewer.lookAgain")
     choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.targets.said)

@@ -168,7 +168,7 @@ def _connect(page: gr.Blocks, tab: AnsweringTab) -> None:
     offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer, tab.targets)
     links.read_link(page, tab.engine, TASK, tab.visit, tab.using).then(**offer)
     for event in (
-        tab.panels.panels.look(turn(tab.look), asked | {tab.text}, **busy | {"trigger_mode": "always_last"}),
+        tab.panels.panels.look(turn(tab.look), asked | {tab.text}, **busy),
         tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, **busy),
         tab.suggested.pick(turn(tab.ask_suggested), asked, **busy),
     ):
