@@ -15,7 +15,7 @@ from demo.tabs.viewer import Event, Viewer
 from demo.tabs.visits import NOTHING_WANTED, Given, Making, Visit, arrived, show, show_again, show_beside
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
-NOTHING = ("nothing", "")  # to compare with
+NO_MODEL = ("nothing", "")  # to compare with
 UNLISTED = "Type anything: this network has no list"
 
 
@@ -25,7 +25,7 @@ def model_and_layer(page: gr.Blocks, engine: Engine, task: str, rival: gr.State)
         using = gr.State(engine.library.default(task))
         model_choice.models(page, engine, task, "Model", using)
         layer = gr.Dropdown([], label="Layer", info=LAYER_INFO, min_width=260)
-        model_choice.models(page, engine, task, "Compare it with the model", rival, NOTHING)
+        model_choice.models(page, engine, task, "Compare it with the model", rival, NO_MODEL)
     return using, layer
 
 
