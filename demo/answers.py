@@ -1,32 +1,56 @@
 """From queries to results, with a model that is open."""
 
+import io
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from demo.errors import InputError
+from demo.looks import Look, Progress, has_own, look, rules_of
 from demo.models import Model
 from demo.models.classification import Classifier
-from demo.query import Query, Result, Row
+from demo.models.network import squash
+from demo.query import Query, Result, Row, photo_of
 from demo.tasks import TASKS
-from explainers import METHODS, Box, LayerMaps, explain, explain_batch, feature_maps, layer_maps, region_evidence
+from explainers import (
+    FILLS,
+    METHODS,
+    Box,
+    Squares,
+    box_from_map,
+    feature_maps,
+    layer_maps,
+    linear_maps,
+    region_evidence,
+    steps,
+    targeted_noise,
+)
 
+MOST_NOISE = 8  # levels of 256 by which the noise changes a value
+NOISE_PASSES = 20
 MOST_SAID = 10  # of what a model says the first are kept
 CANDIDATES = 20  # of what a model says the first are asked for their evidence in a region, each by a gradient
 
 
 def kind(query: Query) -> tuple[Any, ...] | None:
     """Queries of one kind can be answered together; none if this one is answered alone."""
-    if query.region or (query.targets and (len(query.targets) > 1 or not _to_pixels(query))):
+    if query.region or query.noise or (query.targets and (len(query.targets) > 1 or not rules_of(query))):
         return None
-    return query.task, query.model, query.layers, query.methods, len(query.targets)
+    if has_own(query):
+        return None
+    return query.task, query.model, query.weights, query.layers, query.methods, query.steps, len(query.targets)
+
+
+def is_dear(query: Query) -> bool:
+    """Whether a query takes so long that others should go between."""
+    return any(METHODS[key].price for key in query.methods) and bool(query.targets)
 
 
 def checked(model: Model, query: Query) -> Query:
@@ -42,6 +66,15 @@ def checked(model: Model, query: Query) -> Query:
             raise InputError(f"{model.name} has no layer “{layer[:80]}”. Pick one of {', '.join(model.layers)}.")
     if query.region and not _is_box(query.region):
         raise InputError("A region is left, top, right and bottom in shares of the photograph's sides, from 0 to 1.")
+    if not _fit(query.squares):
+        raise InputError(
+            "Squares have a side of 1/32 to 1 and a stride of 1/64 to 1 of the photograph's, and are filled with "
+            f"{', '.join(FILLS)}."
+        )
+    if query.noise:
+        if model.score_is != "logit":
+            raise InputError("Noise is made for classes and answers, not for captions.")
+        query = replace(query, noise=model.known(query.noise))
     return TASKS[query.task].check(model, replace(query, model=model.name, layers=layers))
 
 
@@ -50,11 +83,16 @@ def _is_box(region: Box) -> bool:
     return 0 <= left < right <= 1 and 0 <= top < bottom <= 1
 
 
+def _fit(squares: Squares) -> bool:
+    return 1 / 32 <= squares.patch <= 1 and 1 / 64 <= squares.stride <= 1 and squares.fill in FILLS
+
+
 def answers(
     model: Model,
     queries: Sequence[Query],
     photos: Sequence[Image.Image],
     say: Callable[[int, dict[str, float]], None],
+    progress: Progress,
 ) -> list[Result]:
     """The results of queries of one kind, from one forward pass.
 
@@ -62,11 +100,14 @@ def answers(
         queries: as `checked` returns them.
         photos: theirs, opened.
         say: is told what the model says for the query at a place, before anything is explained.
+        progress: is told how far a dear query is; what it raises ends the work.
 
     Raises:
-        InputError: the model says nothing, or less than is asked about.
+        InputError: the model says nothing, or less than is asked about; or a method is none for this model.
     """
     task = TASKS[queries[0].task]
+    if queries[0].noise:
+        return [_with_noise(model, query, photo) for query, photo in zip(queries, photos, strict=True)]
     if (region := queries[0].region) is not None:
         return [_speaking_for(model, query, region, photo) for query, photo in zip(queries, photos, strict=True)]
     asked = list(queries)
@@ -86,24 +127,44 @@ def answers(
         encoded = encode(images)
         return torch.cat([model.scores(seen, q.text, q.targets) for seen, q in zip(encoded, asked, strict=True)])
 
-    started = time.perf_counter()
     images = torch.cat([model.prepare(photo) for photo in photos])
-    found = _look(model, encode, scores, images, queries[0])
-    pictures = [{key: METHODS[key].function(maps).cpu().numpy() for key in queries[0].methods} for maps in found]
-    seconds = round(time.perf_counter() - started, 3)
-
+    looks = look(model, encode, scores, images, asked, progress)
     results, place = [], 0
     for query, said, photo in zip(asked, sayings, photos, strict=True):
         rows = []
         for target in query.targets:
-            for layer, maps, drawn in zip(query.layers, found, pictures, strict=True):
+            for layer, seen in zip(query.layers, looks, strict=True):
                 # Copies, because what is kept should not keep the pictures of a whole batch.
-                copies = {key: array[place].copy() for key, array in drawn.items()}
-                measured = {"seconds": seconds, "image_size": list(photo.size)}
-                rows.append(Row(copies, _details(model, query, said, target, layer, maps, place, measured)))
+                copies = {key: array[place].copy() for key, array in seen.pictures.items()}
+                measured = seen.measured | {"image_size": list(photo.size)}
+                details = _details(model, query, said, target, layer, seen, place, measured)
+                box = box_from_map(seen.found.maps[place], (images.shape[2], images.shape[3]))
+                details |= {"box": box, "feature_maps": seen.found.weights.shape[1]}
+                rows.append(Row(copies, details, steps(seen.found, place) if query.steps else None))
             place += 1
         results.append(Result(query, dict(islice(said.items(), MOST_SAID)), tuple(rows)))
     return results
+
+
+def _with_noise(model: Model, query: Query, photo: Image.Image) -> Result:
+    """The photograph with noise that makes the model say something, as the model takes it; and what it says then."""
+    side, std = model.geometry.side, torch.tensor(model.geometry.std)[:, None, None]
+    wanted: list[Any] = [query.noise]
+    whole = torch.from_numpy(np.array(squash(photo, side))).permute(2, 0, 1).long()
+
+    def probability(image: Tensor) -> Tensor:
+        encoded = model.encode(image, [query.text])[0]
+        return model.scores(encoded.log_softmax(dim=1), query.text, wanted)
+
+    image = model.prepare(photo)
+    step = (1 / (255 * std)).to(image)
+    levels = targeted_noise(probability, image, step, most=MOST_NOISE, passes=NOISE_PASSES, enough=math.log(0.99))
+    pixels = (whole + levels[0].cpu()).clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    noised = photo_of(file.getvalue())
+    said = model.predict(model.prepare(Image.fromarray(pixels)), query.text)
+    return Result(query, dict(islice(said.items(), MOST_SAID)), (), noised)
 
 
 def _speaking_for(model: Model, query: Query, region: Box, photo: Image.Image) -> Result:
@@ -124,7 +185,8 @@ def _speaking_for(model: Model, query: Query, region: Box, photo: Image.Image) -
     maps = None
     if isinstance(model, Classifier):
         logits, features = feature_maps(lambda images: encoded(images)[0], image, layer, reshape=model.reshape)
-        targets, maps = model.classes, model.all_maps(logits[None], features)
+        if (head := model.head(logits[None], features)) is not None:
+            targets, maps = model.classes, linear_maps(features, head)
     if maps is None:
         maps = layer_maps(scores, image, [layer], reshape=model.reshape)[0].maps
     evidence, order = region_evidence(maps, region).sort(descending=True)
@@ -139,13 +201,13 @@ def _details(
     said: dict[str, float],
     target: Any,
     layer: str,
-    maps: LayerMaps,
+    seen: Look,
     place: int,
     measured: dict[str, Any],
 ) -> dict[str, Any]:
     """`Row.details` of a target, whose score and map at a layer have that place."""
     name, context = TASKS[query.task].describe(model, query, target, said)
-    score = maps.scores[place].item()
+    score = seen.found.scores[place].item()
     return {
         "task": query.task,
         "model": query.model,
@@ -153,37 +215,12 @@ def _details(
         "target": name,
         "score": score,
         "probability": math.exp(score) if model.score_is == "log-probability" else said[name],
-        "peak": maps.maps[place].max().item(),
-        "relus": getattr(maps, "relus", None),
+        "peak": seen.found.maps[place].max().item(),
+        "relus": getattr(seen.found, "relus", None),
         **measured,
         "score_is": model.score_is,
         **context,
     }
-
-
-def _look(
-    model: Model,
-    encode: Callable[[Tensor], Any],
-    scores: Callable[[Tensor], Tensor],
-    images: Tensor,
-    query: Query,
-) -> list[LayerMaps]:
-    """What the query's layers show; without targets nothing, but the images are encoded."""
-    if not query.targets:
-        with torch.inference_mode():
-            encode(images)
-        return []
-    layers = [model.layers[name] for name in query.layers]
-    if not _to_pixels(query):
-        return layer_maps(scores, images, layers, reshape=model.reshape)
-    (layer,) = layers
-    if len(images) == 1:
-        return [explain(scores, images, layer, reshape=model.reshape)]
-    return [explain_batch(scores, images, layer, reshape=model.reshape)]
-
-
-def _to_pixels(query: Query) -> bool:
-    return any(METHODS[key].passes == "pixels" for key in query.methods)
 
 
 def _asks_the_model(model: Model, query: Query) -> bool:

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
 from PIL import Image
 
-from demo.answers import answers, checked, kind
+from demo.answers import answers, checked, is_dear, kind
 from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import Library, Model
+from demo.models.altered import blocks
 from demo.query import Photo, Query, Result
 from demo.threads import in_a_thread
 
@@ -32,11 +34,13 @@ class About:
         name: as in the catalogue.
         layers: where Grad-CAM may look, the default one first.
         targets: the classes or answers that it knows; none if any text can be one.
+        blocks: what "randomised" weights make random, from the top down; none if its weights are never altered.
     """
 
     name: str
     layers: tuple[str, ...]
     targets: tuple[str, ...]
+    blocks: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -49,6 +53,8 @@ class Pending:
         model: its model, once that is open; the library may have dropped it when the query's turn comes.
         said: `Result.said`, as soon as it is known.
         result: the answer.
+        asked: by how many, who have not left.
+        done: how many passes of a dear query, and of how many.
     """
 
     query: Query
@@ -57,6 +63,8 @@ class Pending:
     model: Model = field(init=False)
     said: Future[dict[str, float]] = field(default_factory=Future)
     result: Future[Result] = field(default_factory=Future)
+    asked: int = 1
+    done: tuple[int, int] = (0, 0)
 
     def say(self, said: dict[str, float]) -> None:
         if not self.said.done():
@@ -70,13 +78,18 @@ class Pending:
                 future.set_exception(error)
 
 
+class UnwantedError(Exception):
+    """Nobody waits for a query any more."""
+
+
 class Engine:
     """Answers queries in one thread, which runs all networks.
 
     More than one would not be quicker, as each uses all cores; and each thread that computes gets a team of its own
     from OpenMP, which makes every one of them 1.3 to 1.7 times slower while they live. A model is opened in a thread
     that ends with that, so that nobody waits for it who does not use it. What waits is answered in the order of
-    asking; but photographs that wait for one model and layer are explained together, up to as many as the model says.
+    asking; but photographs that wait for one model and layer are explained together, up to as many as the model says,
+    and between the passes of a dear query others are answered.
     """
 
     def __init__(self, library: Library, cache_bytes: int = CACHE_BYTES) -> None:
@@ -110,17 +123,23 @@ class Engine:
         self.library.require(query.task, query.model)
         photo = self.open(query.photo) if keep else open_photo(query.photo.data)
         with self._changed:
-            if query in self._pending:
-                return self._pending[query]
+            if (pending := self._pending.get(query)) is not None and pending.asked > 0:
+                pending.asked += 1
+                return pending
             pending = Pending(query, photo, keep)
             if (known := self._known(query)) is not None:
                 pending.said.set_result(known.said)
                 pending.result.set_result(known)
                 return pending
             self._pending[query] = pending
-        opening = self._when_open(query.task, query.model, lambda model: model)
+        opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
         opening.add_done_callback(lambda opening: self._line_up(pending, opening))
         return pending
+
+    def leave(self, pending: Pending) -> None:
+        """Whoever asked a query does not wait for it any more; a dear one that nobody waits for is given up."""
+        with self._changed:
+            pending.asked -= 1
 
     def _line_up(self, pending: Pending, opening: Future[Model]) -> None:
         """Let a query wait for its turn, now that its model is open."""
@@ -130,7 +149,7 @@ class Engine:
                 self._waiting.append(pending)
                 self._changed.notify()
             else:
-                del self._pending[pending.query]
+                self._forget(pending)
         if error is not None:
             pending.fail(error)
 
@@ -161,10 +180,10 @@ class Engine:
         """What there is to choose of a model whose files are here, as soon as it is open."""
         return self._when_open(task, name, _about)
 
-    def _when_open(self, task: str, name: str, use: Callable[[Model], T]) -> Future[T]:
+    def _when_open(self, task: str, name: str, use: Callable[[Model], T], weights: str = "") -> Future[T]:
         """What `use` makes of a model, as soon as it is open."""
-        if (model := self.library.opened(task, name)) is None:
-            return in_a_thread("opener", lambda: use(self.library.load(task, name)))
+        if (model := self.library.opened(task, name, weights)) is None:
+            return in_a_thread("opener", lambda: use(self.library.load(task, name, weights)))
         used: Future[T] = Future()
         used.set_result(use(model))
         return used
@@ -173,19 +192,37 @@ class Engine:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                together = self._take_alike()
-            try:
-                self._answer(together)
-            except Exception as error:  # nobody is to wait for ever
-                for pending in together:
-                    pending.fail(error)
-            with self._changed:
-                for pending in together:
-                    del self._pending[pending.query]
+                together = self._take_alike(self._waiting[0])
+            self._finish(together)
 
-    def _take_alike(self) -> list[Pending]:
-        """The query that waits longest, and of the others as many as its model can answer with it."""
-        first = self._waiting.popleft()
+    def _finish(self, together: list[Pending]) -> None:
+        try:
+            self._answer(together)
+        except Exception as error:  # nobody is to wait for ever
+            for pending in together:
+                pending.fail(error)
+        with self._changed:
+            for pending in together:
+                self._forget(pending)
+
+    def _forget(self, pending: Pending) -> None:
+        if self._pending.get(pending.query) is pending:  # and not one that was asked when this one was given up
+            del self._pending[pending.query]
+
+    def _between(self, dear: Pending, done: int, of: int) -> None:
+        """Between the passes of a dear query: answer one that is not, with those that are alike."""
+        dear.done = done, of
+        if dear.asked <= 0:
+            raise UnwantedError
+        with self._changed:
+            quick = next((pending for pending in self._waiting if not is_dear(pending.query)), None)
+            together = [] if quick is None else self._take_alike(quick)
+        if together:
+            self._finish(together)
+
+    def _take_alike(self, first: Pending) -> list[Pending]:
+        """A query that waits, and of the others as many as its model can answer with it."""
+        self._waiting.remove(first)
         wanted = kind(first.query)
         alike = [pending for pending in self._waiting if wanted is not None and kind(pending.query) == wanted]
         together = [first, *alike[: first.model.batch - 1]]
@@ -209,6 +246,7 @@ class Engine:
                 [query for _, query in asked],
                 [pending.photo for pending, _ in asked],
                 lambda place, said: asked[place][0].say(said),
+                partial(self._between, asked[0][0]),
             )
         except Exception as error:  # whoever waits is told
             if len(asked) == 1:
@@ -245,4 +283,5 @@ def _nbytes(kept: Result | Image.Image) -> int:
 
 
 def _about(model: Model) -> About:
-    return About(model.name, tuple(model.layers), tuple(getattr(model, "classes", getattr(model, "answers", ()))))
+    targets = tuple(getattr(model, "classes", getattr(model, "answers", ())))
+    return About(model.name, tuple(model.layers), targets, tuple(blocks(model)))

@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from explainers import METHODS, Box
+from explainers import METHODS, Box, Squares, Steps
 
 PANELS = ("guided_backprop", "gradcam", "guided_gradcam")  # the paper's three pictures, from left to right
+
+SQUARES = Squares()  # where nobody has chosen them
+
+# What costs next to nothing beside the panels.
+AT_ONCE = tuple(key for key, method in METHODS.items() if method.passes in ("layer", METHODS[PANELS[0]].passes))
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class Query:
             any, nothing is, and the result is what the model says.
         layers: where Grad-CAM looks. Several only with methods whose passes end at the layer.
         methods: keys of `explainers.METHODS`.
+        squares: how the photograph is covered for an occlusion map.
+        steps: whether how Grad-CAM's map comes about is told.
+        weights: of the network: "" as they were trained, "noised", or "randomised 2" from the top to its second block.
+        noise: what the network is to say of the photograph with noise that nobody sees; then there is no target, and
+            what is asked is that photograph.
         region: a part of the photograph, left, top, right and bottom in shares of its sides; then there is no target,
             and what is asked is what this region speaks for.
     """
@@ -52,7 +62,11 @@ class Query:
     text: str = ""
     targets: tuple[Any, ...] = ()
     layers: tuple[str, ...] = ("",)
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = AT_ONCE
+    squares: Squares = SQUARES
+    steps: bool = False
+    weights: str = ""
+    noise: str = ""
     region: Box | None = None
 
 
@@ -61,13 +75,17 @@ class Row:
     """One explained target at one layer.
 
     Attributes:
-        pictures: float32 arrays by method, (h, w) cells of a map or (3, H, W) of a gradient; none is normalised.
+        pictures: float32 arrays by method, (h, w) cells of a map, at least 0 or signed, or (3, H, W) of a gradient;
+            none is normalised.
         details: task, model, layer, target, score, probability, peak, relus, seconds, image_size, as in the API; then
-            score_is ("logit" or "log-probability"), and what else belongs to the task.
+            score_is ("logit" or "log-probability"), box (from Grad-CAM's map), gradcam_seconds (where a method has
+            passes of its own, whose time is `seconds`), and what else belongs to the task.
+        steps: how Grad-CAM's map comes about, if that was asked.
     """
 
     pictures: dict[str, np.ndarray]
     details: dict[str, Any]
+    steps: Steps | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +99,10 @@ class Result:
             with their evidence there. Empty where a score is a log-probability
             and the text and the targets were given.
         rows: one for each target, and for each layer of it.
+        noised: the photograph with noise, as the network takes it, if that was asked.
     """
 
     query: Query
     said: dict[str, float]
     rows: tuple[Row, ...]
+    noised: Photo | None = None

@@ -15,8 +15,11 @@ COLOURS: tuple[Colours, ...] = get_args(Colours)
 
 OPACITY = 0.5  # where nobody has chosen one
 
+SIGNED = "RdBu_r"  # blue, white, red: readable without red-green vision
+
 LEGENDS = {
     "map": ": from violet, none, to yellow, most (in the paper's colours from blue to red).",
+    "signed": ": red for it, blue against it, white neither.",
     "gradient": "",
 }
 
@@ -26,7 +29,7 @@ def scales(rows: Sequence[Row], methods: Iterable[str]) -> dict[str, float]:
     limits: dict[str, float] = {}
     for key in methods:
         arrays = np.stack([row.pictures[key] for row in rows])
-        limits[key] = gradient_limit(arrays) if METHODS[key].kind == "gradient" else float(arrays.max())
+        limits[key] = gradient_limit(arrays) if METHODS[key].kind == "gradient" else map_limit(arrays)
     return limits
 
 
@@ -37,10 +40,17 @@ def draw(
     array = row.pictures[method]
     if METHODS[method].kind == "gradient":
         return gradient_picture(array, scale, photo.size)
+    if METHODS[method].kind == "signed":
+        return overlay(photo, (array / (scale or 1) + 1) / 2, 1, SIGNED, opacity)
     return overlay(photo, array, scale, colours, opacity)
 
 
-def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours, opacity: float) -> Image.Image:
+def map_limit(maps: np.ndarray) -> float:
+    """The value of maps that gets the strongest colour: the highest, or the lowest if that is further from zero."""
+    return float(np.abs(maps).max())
+
+
+def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: str, opacity: float) -> Image.Image:
     """A Grad-CAM map in colours, blended over the photograph.
 
     Args:
@@ -48,7 +58,8 @@ def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours,
         heat: (h, w), at least 0, of any size; it is stretched over the photograph bilinearly.
         peak: the value that gets the strongest colour: the map's own maximum, or that of several maps which
             share a scale. At 0 the whole map gets the weakest colour.
-        colours: "viridis", even in brightness and readable without red-green vision, or "jet", the paper's.
+        colours: "viridis", even in brightness and readable without red-green vision, "jet", the paper's, or any
+            other of matplotlib's.
         opacity: from 0, the bare photograph, to 1, the bare map.
     """
     stretched = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(photo.size, Image.Resampling.BILINEAR))
@@ -57,7 +68,7 @@ def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: Colours,
     return Image.blend(photo, Image.fromarray(coloured), opacity)
 
 
-def colour_table(colours: Colours) -> np.ndarray:
+def colour_table(colours: str) -> np.ndarray:
     """The 256 colours of a colour map, the weakest first: uint8 (256, 3)."""
     return matplotlib.colormaps[colours](np.arange(256), bytes=True)[:, :3]
 

@@ -6,26 +6,48 @@
 torch.Size([1, 224, 224])
 """
 
+from explainers.adversarial import targeted_noise
+from explainers.box import box_from_map
+from explainers.cam import cam_maps, linear_maps, normalised_difference
+from explainers.excitation import excitation_maps
 from explainers.gradcam import Explanation, LayerMaps, explain, explain_batch, feature_maps, gradcam_maps, layer_maps
-from explainers.methods import METHODS, Method, counterfactual_map
+from explainers.methods import FILLS, METHODS, Method, Sight, Squares
 from explainers.occlusion import occlusion_maps
-from explainers.region import Box, linear_maps, region_evidence
-from explainers.relu_rules import Rule
+from explainers.region import Box, region_evidence
+from explainers.relu_rules import RULES, Rule
+from explainers.score_cam import score_cam
+from explainers.steps import Steps, steps
+from explainers.variants import counterfactual_map, gradcam_plus_plus, layer_cam, maximum_map
 
 __all__ = [
+    "FILLS",
     "METHODS",
+    "RULES",
     "Box",
     "Explanation",
     "LayerMaps",
     "Method",
     "Rule",
+    "Sight",
+    "Squares",
+    "Steps",
+    "box_from_map",
+    "cam_maps",
     "counterfactual_map",
+    "excitation_maps",
     "explain",
     "explain_batch",
     "feature_maps",
     "gradcam_maps",
+    "gradcam_plus_plus",
+    "layer_cam",
     "layer_maps",
     "linear_maps",
+    "maximum_map",
+    "normalised_difference",
     "occlusion_maps",
     "region_evidence",
+    "score_cam",
+    "steps",
+    "targeted_noise",
 ]

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +24,16 @@ class LayerMaps:
 
     Attributes:
         scores: (T,), the explained numbers.
+        features: (B, K, h, w), the feature maps A^k of the B images: one for each score, or one for all.
+        gradients: (T, K, h, w), of each score at A^k.
         weights: (T, K), the neuron importance weights alpha_k of the paper's equation 1.
         signed: (T, h, w), sum_k alpha_k A^k: positive where the evidence is for the score, negative where against.
         maps: (T, h, w), ReLU(sum_k alpha_k A^k), equation 2, at least 0.
     """
 
     scores: Tensor
+    features: Tensor
+    gradients: Tensor
     weights: Tensor
     signed: Tensor
     maps: Tensor
@@ -85,35 +90,57 @@ def explain(
             the scores do not depend on the image or on the layer, or are not finite.
     """
     _check_images(image, 1)
-    return _explain(score, image, layer, rule, reshape, lambda scores: torch.eye(len(scores)).to(scores))
+    return explain_batch(score, image, layer, rules=(rule,), reshape=reshape)[rule]
 
 
 def explain_batch(
-    score: Score, images: Tensor, layer: nn.Module, *, rule: Rule = "guided", reshape: Reshape | None = None
-) -> Explanation:
+    score: Score,
+    images: Tensor,
+    layer: nn.Module,
+    *,
+    rules: Sequence[Rule] = ("guided",),
+    reshape: Reshape | None = None,
+) -> dict[Rule, Explanation]:
     """Explain one score of each of B images, with one forward pass and as many backward passes as for one image.
 
     As `explain` of each image alone, up to rounding, if the images do not act on each other in the model, as those of
     a batch do in batch norm in training mode.
 
     Args:
-        score: maps the images (B, 3, H, W) to B numbers, (B,), of which each depends on its own image alone.
+        score: maps the images (B, 3, H, W) to B numbers, (B,), of which each depends on its own image alone. Of one
+            image there may be T scores, as for `explain`.
         images: (B, 3, H, W), as for `explain`, as are the other arguments.
+        rules: how ReLUs pass the gradient to the pixels; each takes one more backward pass.
 
     Returns:
-        Row b, of B, explains score b at image b.
+        By rule: row b, of B, explains score b at image b.
 
     Raises:
         ValueError: as `explain`; or there is not one score for each image.
     """
     _check_images(images, None)
+    for rule in rules:
+        if rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf, scores, outputs = _forward(score, images, [layer])
+        starts = _starts(scores, len(images))
+        (found,) = _maps(scores, outputs, reshape, starts)
+        relus = relu_nodes(scores, leaf)
+        gradients = [_at_pixels(rule, relus, scores, leaf, starts, last=rule == rules[-1]) for rule in rules]
 
-    def one_pass(scores: Tensor) -> Tensor:
-        if len(scores) != len(images):
-            raise ValueError(f"there must be one score for each of the {len(images)} images, got {len(scores)}")
-        return torch.ones_like(scores)[None]
-
-    return _explain(score, images, layer, rule, reshape, one_pass)
+    with torch.inference_mode(False), torch.no_grad():
+        gradcam = F.interpolate(found.maps[:, None], size=images.shape[2:], mode="bilinear", align_corners=False)
+        return {
+            rule: Explanation(
+                **vars(found),
+                gradcam=gradcam[:, 0],
+                pixel_gradient=gradient,
+                guided_gradcam=gradcam * gradient,
+                relus=len(relus),
+            )
+            for rule, gradient in zip(rules, gradients, strict=True)
+        }
 
 
 def layer_maps(
@@ -144,39 +171,23 @@ def feature_maps(
         return scores.detach(), _feature_maps(output, reshape, 1)
 
 
-def _explain(
-    score: Score,
-    images: Tensor,
-    layer: nn.Module,
-    rule: Rule,
-    reshape: Reshape | None,
-    seeds: Callable[[Tensor], Tensor],
-) -> Explanation:
-    """`seeds` makes of the scores what the backward passes start from, a row for each pass."""
-    if rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf, scores, outputs = _forward(score, images, [layer])
-        starts = seeds(scores)
-        (found,) = _maps(scores, outputs, reshape, starts)
-        relus = relu_nodes(scores, leaf)
-        handles = follow(rule, relus)
-        try:
-            gradients = [gradient for (gradient,) in _gradients(scores, [leaf], starts, "image", last=True)]
-        finally:
-            for handle in handles:
-                handle.remove()
+def _starts(scores: Tensor, images: int) -> Tensor:
+    """What the backward passes start from, a row for each pass: of one image for each score, of several for all."""
+    if images == 1:
+        return torch.eye(len(scores)).to(scores)
+    if len(scores) != images:
+        raise ValueError(f"there must be one score for each of the {images} images, got {len(scores)}")
+    return torch.ones_like(scores)[None]
 
-    with torch.inference_mode(False), torch.no_grad():
-        gradcam = F.interpolate(found.maps[:, None], size=images.shape[2:], mode="bilinear", align_corners=False)
-        pixel_gradient = torch.cat(gradients).float()
-        return Explanation(
-            **vars(found),
-            gradcam=gradcam[:, 0],
-            pixel_gradient=pixel_gradient,
-            guided_gradcam=gradcam * pixel_gradient,
-            relus=len(relus),
-        )
+
+def _at_pixels(rule: Rule, relus: list[Any], scores: Tensor, leaf: Tensor, starts: Tensor, *, last: bool) -> Tensor:
+    """The gradient at the pixels under a rule, (T, 3, H, W); see `_gradients`."""
+    handles = follow(rule, relus)
+    try:
+        return torch.cat([gradient for (gradient,) in _gradients(scores, [leaf], starts, "image", last=last)]).float()
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _forward(score: Score, images: Tensor, layers: Sequence[nn.Module]) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -225,7 +236,7 @@ def _maps(scores: Tensor, outputs: Sequence[Tensor], reshape: Reshape | None, st
             gradient = torch.cat([_feature_maps(each, reshape, len(output)) for each in of_layer]).float()
             weights = gradient.mean(dim=(2, 3))
             signed = torch.einsum("tk,tkhw->thw", weights, features.expand(len(weights), -1, -1, -1))
-            found.append(LayerMaps(scores.detach().float(), weights, signed, F.relu(signed)))
+            found.append(LayerMaps(scores.detach().float(), features, gradient, weights, signed, F.relu(signed)))
     return found
 
 

@@ -2,12 +2,61 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from explainers.gradcam import LayerMaps
+from explainers.cam import NEEDS, cam_maps
+from explainers.excitation import excitation_maps
+from explainers.gradcam import LayerMaps, Reshape
+from explainers.occlusion import Progress, occlusion_maps
+from explainers.relu_rules import Rule
+from explainers.score_cam import score_cam
+from explainers.variants import counterfactual_map, gradcam_plus_plus, layer_cam, maximum_map
+
+
+class Squares(NamedTuple):
+    """How the image is covered for an occlusion map.
+
+    Attributes:
+        patch: side of the squares, in shares of the image's.
+        stride: from one square to the next, in the same shares.
+        fill: what they are filled with: a key of `FILLS`.
+    """
+
+    patch: float = 1 / 4
+    stride: float = 1 / 8
+    fill: str = "mean"
+
+
+FILLS = {"mean": None, "black": 0.0, "white": 1.0}  # of the colours from 0 to 1; none is their mean
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What a method with passes of its own gets to look with, for T scores of one image.
+
+    Attributes:
+        score: images (B, 3, H, W) to (B, T).
+        image: (1, 3, H, W).
+        layer: its output, reshaped by `reshape`, is the feature maps A^k.
+        found: the maps of that layer.
+        weight: gives (T, K), if the scores are one linear layer of the mean of the A^k: what multiplies that.
+        colour: (3, 1, 1), what the image has where it is of `squares.fill`.
+        batch: how many images are looked at together.
+        progress: is told how many passes are done, and of how many.
+    """
+
+    score: Callable[[Tensor], Tensor]
+    image: Tensor
+    layer: nn.Module
+    reshape: Reshape
+    found: LayerMaps
+    weight: Callable[[], Tensor | None]
+    squares: Squares
+    colour: Tensor
+    batch: int
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -17,29 +66,52 @@ class Method:
     Attributes:
         title: its name in the field.
         sentence: what its picture shows and what it does not.
-        kind: "map", (T, h, w) cells of a layer, at least 0; or "gradient", (T, 3, H, W) at the pixels, signed.
-        passes: how far its backward passes go: to the "layer", or on to the "pixels".
+        kind: "map", (T, h, w) cells, at least 0; "signed", the same of both signs; or "gradient", (T, 3, H, W) at the
+            pixels, signed.
+        passes: where its backward passes go: to the "layer"; on to the pixels under a ReLU rule; or it has its "own".
         function: computes it from what is shared by all methods: from the `LayerMaps` of T scores if its passes end at
-            the layer, else from their `Explanation`.
+            the layer, from their `Explanation` under the rule, or from a `Sight`.
         product: the keys of the gradient and the map whose pointwise product it is, where it is one (section 3.2 of
             the paper).
+        price: how many forward passes it takes for K feature maps and these squares, if many.
     """
 
     title: str
     sentence: str
-    kind: Literal["map", "gradient"]
-    passes: Literal["layer", "pixels"]
+    kind: Literal["map", "signed", "gradient"]
+    passes: Literal["layer", "own"] | Rule
     function: Callable[[Any], Tensor]
     product: tuple[str, str] | None = None
+    price: Callable[[int, Squares], int] | None = None
 
 
-def counterfactual_map(found: LayerMaps) -> Tensor:
-    """What speaks against a score: ReLU(sum_k -alpha_k A^k), (T, h, w), at least 0.
+def _cam(sight: Sight) -> Tensor:
+    if (weight := sight.weight()) is None:
+        raise ValueError(NEEDS)
+    return cam_maps(sight.found.features, weight)
 
-    Grad-CAM with the gradient negated (section 3.3 of the paper's long version, IJCV 2020): the regions without which
-    the network would be surer.
-    """
-    return F.relu(-found.signed)
+
+def _excitation(sight: Sight, *, contrastive: bool) -> Tensor:
+    return excitation_maps(
+        lambda image: sight.score(image)[0], sight.image, sight.layer, contrastive=contrastive, reshape=sight.reshape
+    )
+
+
+def _occlusion(sight: Sight) -> Tensor:
+    side, squares = sight.image.shape[-1], sight.squares
+    return occlusion_maps(
+        sight.score,
+        sight.image,
+        patch=max(round(squares.patch * side), 1),
+        stride=max(round(squares.stride * side), 1),
+        fill=sight.colour,
+        batch=sight.batch,
+        progress=sight.progress,
+    )
+
+
+def _squares(_features: int, squares: Squares) -> int:
+    return round((1 - squares.patch) / squares.stride + 1) ** 2
 
 
 METHODS = {
@@ -48,7 +120,7 @@ METHODS = {
         "Fine detail that the score reacts to. Close to an edge detector: much the same outlines "
         "whatever is explained, only stronger or weaker, so it does not tell classes apart.",
         "gradient",
-        "pixels",
+        "guided",
         lambda explanation: explanation.pixel_gradient,
     ),
     "gradcam": Method(
@@ -62,7 +134,7 @@ METHODS = {
         "Guided Grad-CAM",
         "The two multiplied: the fine detail of the first, only where the second finds evidence.",
         "gradient",
-        "pixels",
+        "guided",
         lambda explanation: explanation.guided_gradcam,
         product=("guided_backprop", "gradcam"),
     ),
@@ -72,5 +144,101 @@ METHODS = {
         "map",
         "layer",
         counterfactual_map,
+    ),
+    "gradient": Method(
+        "Gradient",
+        "How the score would change with each pixel, and nothing else (Simonyan et al. 2014). True to the network, "
+        "but noisy: it says what the score is sensitive to, not where its evidence lies.",
+        "gradient",
+        "plain",
+        lambda explanation: explanation.pixel_gradient,
+    ),
+    "deconvolution": Method(
+        "Deconvolution",
+        "The gradient with only what is positive passed back through each ReLU (Zeiler and Fergus 2014). It ignores "
+        "which ReLUs were on, so it shows edges and patterns more than reasons.",
+        "gradient",
+        "deconv",
+        lambda explanation: explanation.pixel_gradient,
+    ),
+    "deconvolution_gradcam": Method(
+        "Deconvolution Grad-CAM",
+        "Deconvolution, only where Grad-CAM finds evidence: Guided Grad-CAM with the other rule, with more artefacts.",
+        "gradient",
+        "deconv",
+        lambda explanation: explanation.guided_gradcam,
+        product=("deconvolution", "gradcam"),
+    ),
+    "gradcam_signed": Method(
+        "Grad-CAM without ReLU",
+        "What speaks for and against it in one picture: what the ReLU of Grad-CAM cuts off is the second colour",
+        "signed",
+        "layer",
+        lambda found: found.signed,
+    ),
+    "gradcam_maximum": Method(
+        "Grad-CAM, maximum for mean",
+        "Feature maps weighted by their largest gradient instead of the mean: the same at a layer that the network "
+        "averages, less certain to point at the object elsewhere",
+        "map",
+        "layer",
+        maximum_map,
+    ),
+    "gradcam_plus_plus": Method(
+        "Grad-CAM++",
+        "Cells with a positive gradient count more, so that several objects of a class show as one does "
+        "(Chattopadhyay et al. 2018). It leaves out what speaks against the class",
+        "map",
+        "layer",
+        gradcam_plus_plus,
+    ),
+    "layer_cam": Method(
+        "Layer-CAM",
+        "Each cell weighted by its own gradient (Jiang et al. 2021): sharper than Grad-CAM at early layers, and like "
+        "it at the last one",
+        "map",
+        "layer",
+        layer_cam,
+    ),
+    "cam": Method(
+        "CAM",
+        "Feature maps weighted by the network's own last layer (Zhou et al. 2016): Grad-CAM up to a factor, but only "
+        "where a network averages its maps before one linear layer",
+        "map",
+        "own",
+        _cam,
+    ),
+    "excitation": Method(
+        "Excitation backprop",
+        "The chance that a walk down the positive weights, from what is explained, passes a cell (Zhang et al. 2016). "
+        "Much the same whatever is explained",
+        "map",
+        "own",
+        lambda sight: _excitation(sight, contrastive=False),
+    ),
+    "c_mwp": Method(
+        "Contrastive excitation backprop (c-MWP)",
+        "The same less what a walk from its opposite passes: this tells classes apart",
+        "map",
+        "own",
+        lambda sight: _excitation(sight, contrastive=True),
+    ),
+    "occlusion": Method(
+        "Occlusion",
+        "How far the score falls when a square is covered (Zeiler and Fergus 2014). Nothing of the network is "
+        "assumed, but a square is no real photograph, and each takes a forward pass",
+        "signed",
+        "own",
+        _occlusion,
+        price=_squares,
+    ),
+    "score_cam": Method(
+        "Score-CAM",
+        "Feature maps weighted by what the network says of the photograph seen through each (Wang et al. 2020): no "
+        "gradient, and a forward pass for each map",
+        "map",
+        "own",
+        lambda s: score_cam(s.score, s.image, s.found.features, batch=s.batch, progress=s.progress),
+        price=lambda features, _squares: features,
     ),
 }

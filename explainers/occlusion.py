@@ -5,18 +5,30 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+Progress = Callable[[int, int], None]  # is told how many forward passes are done, and of how many
+
 
 def occlusion_maps(
-    score: Callable[[Tensor], Tensor], image: Tensor, *, patch: int, stride: int, fill: float = 0.0
+    score: Callable[[Tensor], Tensor],
+    image: Tensor,
+    *,
+    patch: int,
+    stride: int,
+    fill: float | Tensor = 0.0,
+    batch: int = 1,
+    progress: Progress = lambda done, of: None,
 ) -> Tensor:
     """How much each of T scores falls when a square of the image is covered, for squares on a grid.
 
     Args:
-        score: maps an image (1, 3, H, W) to (T,), as for `explain`. It is called once for each square and once more.
+        score: maps images (B, 3, H, W) to their scores (B, T), or one image to (T,). It is called with up to `batch`
+            covered images at a time, and once more.
         image: (1, 3, H, W), as the model takes it.
         patch: side of the squares in pixels, at most H and W.
         stride: pixels from one square to the next.
-        fill: what the squares are filled with; 0 is the mean colour of images normalised by mean and deviation.
+        fill: what the squares are filled with, one value or (3, 1, 1) for the three channels; 0 is the mean colour of
+            images normalised by mean and deviation.
+        progress: is told after each call; what it raises ends the work.
 
     Returns:
         float32 (T, h, w) with h = (H - patch) // stride + 1, w likewise; negative where covering raises the score.
@@ -27,14 +39,16 @@ def occlusion_maps(
     height, width = image.shape[-2:]
     if not 0 < patch <= min(height, width) or stride < 1:
         raise ValueError(f"patch {patch} and stride {stride} do not fit an image of {height} x {width}")
+    rows, columns = ((side - patch) // stride + 1 for side in (height, width))
+    places = [(stride * row, stride * column) for row in range(rows) for column in range(columns)]
     with torch.no_grad():
-        whole = score(image)
-        rows = []
-        for top in range(0, height - patch + 1, stride):
-            row = []
-            for left in range(0, width - patch + 1, stride):
-                covered = image.clone()
-                covered[..., top : top + patch, left : left + patch] = fill
-                row.append(whole - score(covered))
-            rows.append(torch.stack(row, dim=1))
-        return torch.stack(rows, dim=1).float()
+        whole = score(image).reshape(1, -1)
+        falls = []
+        for start in range(0, len(places), batch):
+            some = places[start : start + batch]
+            covered = image.repeat(len(some), 1, 1, 1)
+            for one, (top, left) in zip(covered, some, strict=True):
+                one[:, top : top + patch, left : left + patch] = fill
+            falls.append(whole - score(covered).reshape(len(some), -1))
+            progress(start + len(some), len(places))
+        return torch.cat(falls).float().T.reshape(-1, rows, columns)

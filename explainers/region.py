@@ -1,7 +1,6 @@
 """What a part of the image speaks for: how much of each score's evidence lies in a box."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Box = tuple[float, float, float, float]
@@ -30,23 +29,6 @@ def region_evidence(maps: Tensor, box: Box) -> Tensor:
     _, height, width = maps.shape
     inside = torch.outer(_covered(height, top, bottom), _covered(width, left, right)).to(maps)
     return (maps * inside).sum(dim=(1, 2))
-
-
-@torch.no_grad()
-def linear_maps(features: Tensor, weight: Tensor) -> Tensor:
-    """Grad-CAM's maps of all C scores of a network whose scores are weight @ features.mean + bias, without a gradient.
-
-    There alpha_k^c is w_k^c / (h w): Grad-CAM is CAM (Zhou et al. 2016; appendix A of the paper).
-
-    Args:
-        features: (1, K, h, w), the feature maps A^k that are averaged.
-        weight: (C, K).
-
-    Returns:
-        (C, h, w), ReLU(sum_k alpha_k A^k), at least 0.
-    """
-    _, _, height, width = features.shape
-    return F.relu(torch.einsum("ck,khw->chw", weight / (height * width), features[0]))
 
 
 def _covered(cells: int, start: float, end: float) -> Tensor:

@@ -60,12 +60,12 @@ def test_the_shipped_network_needs_no_gradient_for_all_its_classes():
     photo = Engine(Library()).open(photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes()))
     image, layer = model.prepare(photo), model.layers["layer4"]
     logits, features = feature_maps(lambda x: model.encode(x, [""])[0][0], image, layer)
-    maps = model.all_maps(logits[None], features)
+    maps = linear_maps(features, model.head(logits[None], features))
     (found,) = layer_maps(model.score("zebra", "African elephant", "goldfish"), image, [layer])
     places = [model.classes.index(name) for name in ("zebra", "African elephant", "goldfish")]
     assert torch.allclose(maps[places], found.maps, atol=1e-4 * found.maps.max().item())
-    assert model.all_maps(logits[None], torch.rand(1, 1024, 16, 16)) is None  # another layer's
-    assert model.all_maps(logits[None], features + 1) is None
+    assert model.head(logits[None], torch.rand(1, 1024, 16, 16)) is None  # another layer's
+    assert model.head(logits[None], features + 1) is None
 
 
 @pytest.fixture(scope="module")

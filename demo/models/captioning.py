@@ -153,6 +153,7 @@ class Captioner(Network):
 
     score_is = "log-probability"
     batch = BATCH
+    above = ("_decoder",)
     _network: ResNet
 
     def __init__(

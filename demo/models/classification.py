@@ -10,7 +10,6 @@ from torchvision.models import ResNet50_Weights
 from demo.errors import InputError, unknown
 from demo.models.network import Geometry, Network
 from demo.models.resnet50 import BATCH, GEOMETRY, encoder, stages
-from explainers import linear_maps
 
 
 def ranked(probabilities: Tensor, names: Sequence[str]) -> dict[str, float]:
@@ -65,20 +64,19 @@ class Classifier(Network):
         """Of logits (1, C) those of the named classes in the network's spelling, (T,)."""
         return logits[0, [self._indices[name] for name in names]]
 
-    def all_maps(self, logits: Tensor, features: Tensor) -> Tensor | None:
-        """Grad-CAM's maps of all C classes at once, (C, h, w); none if that needs a gradient for each.
+    def head(self, logits: Tensor, features: Tensor) -> Tensor | None:
+        """The weights (C, K) that make the logits of the mean of feature maps; none if these are made otherwise.
 
         Args:
             logits: (1, C).
-            features: (1, K, h, w), the feature maps of a layer. If their mean times the weights of the network's last
-                linear module gives the logits, no gradient is needed.
+            features: (1, K, h, w), the feature maps of a layer.
         """
         linear = [module for module in self._network.modules() if isinstance(module, nn.Linear)]
         if not linear or linear[-1].weight.shape != (logits.shape[1], features.shape[1]):
             return None
         told = linear[-1](features.mean(dim=(2, 3)))
         same = torch.allclose(told, logits, rtol=0, atol=1e-3 * logits.abs().max().item())
-        return linear_maps(features, linear[-1].weight) if same else None
+        return linear[-1].weight if same else None
 
     def known(self, name: str) -> str:
         """The class of that name, in its own spelling: capitals count only where they tell two classes apart.

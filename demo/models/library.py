@@ -6,14 +6,17 @@ from concurrent.futures import Future
 from typing import Literal, overload
 
 import torch
+from cachetools import LRUCache
 
 from demo.errors import InputError, first_line
+from demo.models.altered import altered
 from demo.models.classification import Classifier
 from demo.models.downloads import Download, Downloads, Source
 from demo.models.entries import ENTRIES, AnyAnswerer, AnyCaptioner, Entry, Model
 from demo.threads import in_a_thread
 
 MAX_MODELS = 3
+MAX_ALTERED = 2  # each may take as much memory as the model itself
 
 
 def available_device(name: str) -> str:
@@ -51,6 +54,7 @@ class Library:
         self._entries = {task: list(offered) for task, offered in entries.items()}
         self._defaults = {task: offered[0].name for task, offered in self._entries.items()}
         self._downloads = Downloads()
+        self._altered: LRUCache[tuple[str, str, str], Model] = LRUCache(MAX_ALTERED)
         self._loaded: dict[tuple[str, str], Model] = {}  # by task and name; the one that was used last is the last
         self._fetching: dict[Source, Future[None]] = {}  # what `require` downloads
         self._opening = threading.Lock()  # one at a time, because transformers changes PyTorch while it opens one
@@ -93,16 +97,21 @@ class Library:
     def load(self, task: Literal["vqa"], name: str | None = None) -> AnyAnswerer: ...
 
     @overload
-    def load(self, task: str, name: str | None = None) -> Model: ...
+    def load(self, task: str, name: str | None = None, weights: str = "") -> Model: ...
 
-    def load(self, task: str, name: str | None = None) -> Model:
+    def load(self, task: str, name: str | None = None, weights: str = "") -> Model:
         """The model of that name, or the task's shipped one, frozen and in evaluation mode.
 
         It is downloaded and opened on first use; threads that ask meanwhile wait for it. Of the models that were
         downloaded, those that were not used for the longest time are dropped when there are more than `most`.
 
+        Args:
+            task: whose model it is.
+            name: as in the catalogue.
+            weights: "" for the trained ones, or others, as of `altered`, in a copy; the last of these are kept.
+
         Raises:
-            InputError: no such task or model, or its files cannot be had or read.
+            InputError: no such task or model, its files cannot be had or read, or it has no such weights.
         """
         entry = self.find(task, name)
         key = (task, entry.name)
@@ -112,15 +121,21 @@ class Library:
                 if (model := self._used(key)) is None:
                     model = self._open(entry)
                     self._keep(key, model)
-        return model
+        if not weights:
+            return model
+        with self._opening:
+            if (other := self._altered.get((*key, weights))) is None:
+                self._altered[*key, weights] = other = altered(model, weights)
+        return other
 
-    def opened(self, task: str, name: str | None = None) -> Model | None:
+    def opened(self, task: str, name: str | None = None, weights: str = "") -> Model | None:
         """The model, if it is open already.
 
         Raises:
             InputError: no such task or model.
         """
-        return self._used((task, self.find(task, name).name))
+        key = (task, self.find(task, name).name)
+        return self._altered.get((*key, weights)) if weights else self._used(key)
 
     def fetch(self, task: str, name: str | None = None) -> None:
         """Wait until the files of a model are here, unless it is open: `load` then waits for no network.

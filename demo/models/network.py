@@ -41,10 +41,12 @@ class Network(ABC):
         layers: names to modules that Grad-CAM may look at; the first is the default.
         geometry: how it takes a photograph.
         batch: how many photographs it takes at a time, where that is faster than one by one.
+        above: the attributes that hold modules beside the network, which use its features.
     """
 
     score_is: str
     batch = 1
+    above: tuple[str, ...] = ()
 
     def __init__(self, name: str, network: nn.Module, layers: dict[str, nn.Module], geometry: Geometry) -> None:
         self.name = name

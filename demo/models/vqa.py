@@ -126,6 +126,7 @@ class Answerer(ListAnswerer):
     """The shipped encoder's features and a `Fusion`."""
 
     batch = BATCH
+    above = ("_fusion",)
     _network: ResNet
 
     def __init__(

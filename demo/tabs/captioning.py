@@ -20,19 +20,8 @@ from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import (
-    NOTHING,
-    Given,
-    Making,
-    Shown,
-    Visit,
-    answer,
-    arrived,
-    ask,
-    in_turn,
-    show,
-    show_all,
-)
+from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, show, show_all
+from demo.tabs.waiting import Making, answer, arrived, ask
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip

@@ -12,7 +12,8 @@ from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
 from demo.tabs.uploads import about
 from demo.tabs.viewer import Event, Viewer
-from demo.tabs.visits import NOTHING_WANTED, Given, Making, Visit, arrived, show, show_again, show_beside
+from demo.tabs.visits import NOTHING_WANTED, Given, Visit, show, show_again, show_beside
+from demo.tabs.waiting import Making, arrived
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 NO_MODEL = ("nothing", "")  # to compare with

@@ -17,7 +17,8 @@ from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Making, Shown, Visit, arrived, ask, in_turn, show_all
+from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
+from demo.tabs.waiting import Making, arrived, ask
 
 TASK: Final = "classification"
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE

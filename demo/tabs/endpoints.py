@@ -12,11 +12,11 @@ import numpy as np
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.files import row_files
-from demo.query import PANELS, Photo, Query, Result
+from demo.query import AT_ONCE, PANELS, Photo, Query, Result
 from demo.rendering import scales
 from demo.tabs.frame import NETWORK
 from demo.tabs.uploads import Upload, save, uploaded
-from demo.tabs.visits import answer
+from demo.tabs.waiting import answer
 from explainers import METHODS
 
 # What the inputs are, for the page of the API and for assistants.
@@ -123,7 +123,9 @@ def method_endpoint(api: Api) -> None:
         """One target by one method; the query is the caption or the question."""
         if method not in METHODS:
             raise InputError(f"No method “{method[:80]}”. Methods: {', '.join(METHODS)}.")
-        return Query(image, task, model, query, (target,), (layer,))
+        # Those of the panels are found together, and kept.
+        methods = AT_ONCE if method in AT_ONCE else (method,)
+        return Query(image, task, model, query, (target,), (layer,), methods)
 
     def reply(result: Result, _task: str, _query: str, _target: str, method: str, *_: str) -> list[Any]:
         (row,) = result.rows

@@ -13,21 +13,25 @@ from PIL import Image
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.files import archive, file_name, row_files
-from demo.query import PANELS, Query, Row
+from demo.query import AT_ONCE, PANELS, Query, Row
 from demo.rendering import COLOURS, OPACITY, scales
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
 from demo.tabs.frame import ASKING, QUIET, Shared
+from demo.tabs.late import Late, renewed
 from demo.tabs.links import link
 from demo.tabs.uploads import about, save
-from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit, answer, arrived
+from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit
+from demo.tabs.waiting import answer, arrived
 from demo.tasks import TASKS
 from demo.tasks.sentence import scale, sentence
 from demo.viewer import data
-from explainers import METHODS, Box
+from explainers import METHODS, Box, Squares
 
 Event = Callable[..., gr.events.Dependency]
 Handler = Callable[..., Awaitable[Given | None]]
 
+SHARES = [("1/4 of the side", 1 / 4), ("1/8 of the side", 1 / 8), ("1/16 of the side", 1 / 16)]
+FILL_NAMES = [("the mean colour", "mean"), ("black", "black"), ("white", "white")]
 MORE = tuple(key for key in METHODS if key not in PANELS)
 
 
@@ -43,6 +47,8 @@ class Viewer:
         panels: they fade while they are old.
         region: what the marked region speaks for.
         more: the methods beside the paper's panels.
+        late: what the columns that are filled late are sent; nobody sees it.
+        squares: the sides of the squares of an occlusion map, from one to the next, and their colour.
         layers: the strip of all layers.
         zipped: the download.
     """
@@ -55,6 +61,8 @@ class Viewer:
     panels: gr.HTML
     region: gr.HTML
     more: gr.CheckboxGroup
+    late: gr.HTML
+    squares: tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]
     all_layers: gr.Checkbox
     layers: gr.HTML
     zipped: gr.File
@@ -77,7 +85,7 @@ class Viewer:
 
         return event(
             follows,
-            {self.visit, self.more, self.rival, self.all_layers, *inputs},
+            {self.visit, self.more, *self.squares, self.rival, self.all_layers, *inputs},
             [self.panels, self.region, self.layers, *outputs],
             show_progress_on=self.panels,
             # Not the last event alone: for that Gradio sends what the first one was made with again.
@@ -104,11 +112,13 @@ class Viewer:
         async def dropped(given: Given, event: gr.EventData) -> None:
             await self.drop(given, key_of(event))
 
-        self.refresh(self.more.input, trigger_mode="always_last")
+        for setting in (self.more, *self.squares):
+            self.refresh(setting.input, trigger_mode="always_last")
         self.refresh(self.rival.change)
         self.refresh(self.all_layers.input, trigger_mode="always_last")
         self.follow(self.panels.drop, dropped)
         self.panels.layers(self._all_layers, {self.visit}, self.layers, trigger_mode="always_last", **ASKING)
+        self.panels.late(self._late, {self.visit}, self.late, trigger_mode="multiple", **ASKING | QUIET)
         asked = {self.visit, self.rival, self.more}
         self.panels.zip(self._zip, asked, self.zipped, **ASKING | QUIET).success(
             None, self.zipped, None, js="(file) => file && viewer.download(file)"
@@ -126,7 +136,11 @@ class Viewer:
         async with visitor.drawing:
             shown = visitor.shown
             queries, rows, note = await _rows(self.engine, shown, given[self.rival])
-            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, self._methods(given))
+            methods = self._methods(given)
+            late = [key for key in methods if key not in AT_ONCE]
+            visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
+            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
+            drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
             visitor.strip = shown if given[self.all_layers] and shown.queries else None
             # The page asks for the strip of all layers when it has drawn this.
             drawn |= {"task": self.task, "all_layers": bool(visitor.strip), "time": round(1000 * time.monotonic())}
@@ -137,6 +151,26 @@ class Viewer:
                 visitor.marked = None
                 changed[self.region] = None
         return changed
+
+    def _squares(self, given: Given) -> Squares:
+        patch, stride, fill = (given[setting] for setting in self.squares)
+        try:
+            return Squares(float(patch), float(stride), str(fill))
+        except (TypeError, ValueError):  # a stranger may send anything
+            return Squares()
+
+    async def _late(self, given: Given, event: gr.EventData) -> Any:
+        """What is there of the columns that are filled late, as soon as there is something new."""
+        asked = told(event)
+        late: Late | None = given[self.visit].late
+        if late is None or asked.get("time") != late.number:
+            return gr.skip()
+        late.start(str(asked.get("start", "")))
+        late.stop(str(asked.get("stop", "")))
+        known = asked.get("known")
+        # A number alone goes back: Gradio would hand out any file that a value names.
+        ask = asked["ask"] if isinstance(asked.get("ask"), int) else 0
+        return await late.news(known if isinstance(known, list) else ()) | {"ask": ask}
 
     async def _all_layers(self, given: Given) -> Any:
         """The first row's target at each layer, from shallow to deep."""
@@ -180,24 +214,39 @@ class Viewer:
         if not rows:
             return None
         photo = self.engine.open(shown.queries[0].photo)
-        return await asyncio.to_thread(_zipped, photo, rows, self._methods(given), told(event))
+        late: Late | None = given[self.visit].late
+        rows = late.filled(rows) if late is not None else rows
+        methods = tuple(key for key in self._methods(given) if all(key in row.pictures for row in rows))
+        return await asyncio.to_thread(_zipped, photo, rows, methods, told(event))
 
 
 def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr.State) -> Viewer:
     """Build the panels of a tab and connect them; `rival` is the second model that looks at the same, or ""."""
-    panels = drawn_by("panels", ("look", "layers", "zip", "drop", "part", "region"), classes=("viewer",))
+    panels = drawn_by("panels", ("look", "layers", "late", "zip", "drop", "part", "region"), classes=("viewer",))
+    late = drawn_by("late", (), {"task": task})
     heading = "What the marked region speaks for, and how much evidence for it lies there"
     region = choices(heading, "bars", task, add=True, reveal=True, classes=("region",))
-    with gr.Accordion("More ways of looking", open=False):
+    with gr.Accordion("Compare methods", open=False):
         more = gr.CheckboxGroup(
             [(f"{METHODS[key].title}: {data.explained(key)}", key) for key in MORE], show_label=False, container=False
         )
+        squares = _squares_to_choose()
         all_layers = gr.Checkbox(False, label="Show Grad-CAM at all layers of the network", container=False)
         layers = choices("From shallow to deep, each with its own scale: click one", "pictures")
     zipped = gr.File(visible="hidden")
-    built = Viewer(engine, task, shared, visit, rival, panels, region, more, all_layers, layers, zipped)
+    built = Viewer(engine, task, shared, visit, rival, panels, region, more, late, squares, all_layers, layers, zipped)
     built.connect()
     return built
+
+
+def _squares_to_choose() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
+    """The settings of the occlusion map."""
+    default = Squares()
+    with gr.Row():
+        patch = gr.Dropdown(SHARES[:3], value=default.patch, label="Occlusion: side of the squares", min_width=140)
+        stride = gr.Dropdown(SHARES[1:], value=default.stride, label="from one to the next", min_width=140)
+        fill = gr.Dropdown(FILL_NAMES, value=default.fill, label="filled with", min_width=140)
+    return patch, stride, fill
 
 
 def _box(given: Any) -> Box | None:
@@ -252,15 +301,18 @@ def _drawn(
     engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
 ) -> dict[str, Any]:
     """What the browser draws of rows that answer these queries, those of the first model first."""
-    value: dict[str, Any] = {"note": note, "rows": [], "methods": data.methods(methods)}
+    value: dict[str, Any] = {"note": note, "rows": []}
     if not rows:
         return value
     first = queries[0]
     own = [query for query in queries if query.model == first.model]
-    named = zip(queries, rows, _titles(rows), data.pictures(rows, methods), strict=True)
+    named = zip(
+        queries, rows, _titles(rows), data.pictures(rows, [key for key in methods if key in AT_ONCE]), strict=True
+    )
     for query, row, title, pictures in named:
         away = "part" if query not in own else "drop" if len(own) > 1 else None
         said = {"title": title, "sentence": sentence(row, rows), "scale": scale(row, rows), "away": away}
+        said["box"] = row.details["box"]
         value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
     return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}
 

@@ -1,23 +1,21 @@
-"""What a tab knows of one visitor, and how its event handlers take turns and wait for the engine."""
+"""What a tab knows of one visitor, and how its event handlers take turns."""
 
 import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import gradio as gr
 from cachetools import LRUCache
 
-from demo.engine import Engine, Pending
+from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Query, Result
-
-T = TypeVar("T")
-
+from demo.query import Query
+from demo.tabs.late import Late
+from demo.tabs.waiting import Making, answer
 
 MOST_ROWS = 4  # of panels
 
@@ -63,6 +61,7 @@ class Visit:
         wanted: what the address of the page asks for, until it is shown; the layer until another is chosen.
         marked: what was asked of the region that is marked.
         strip: what the strip of all layers is to be of; nothing if there is to be none.
+        late: the columns that are filled late.
         turn: of the handlers that write what is above `marked`.
         drawing: of those that draw what is shown then.
     """
@@ -75,6 +74,7 @@ class Visit:
     wanted: Wanted = NOTHING_WANTED
     marked: Query | None = None
     strip: Shown | None = None
+    late: Late | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -85,7 +85,6 @@ class Visit:
 
 
 Given = dict[Any, Any]  # the values of an event's inputs, by component
-Making = Callable[[], Query]  # may take a while, and raise InputError
 
 
 def in_turn(visit: gr.State, handler: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
@@ -117,22 +116,6 @@ def in_turn(visit: gr.State, handler: Callable[..., Any]) -> Callable[..., Async
 def _is_drawn(widget: Any, value: Any) -> bool:
     """Whether an output has a value for a component of `viewer.js`, in which nobody types meanwhile."""
     return isinstance(widget, gr.HTML) and value != gr.skip()
-
-
-async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
-    """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read."""
-    return await asyncio.to_thread(lambda: engine.ask(made(), keep=keep))
-
-
-async def arrived(future: Future[T]) -> T:
-    """The value of one of the engine's futures."""
-    # Shielded, because others may wait for the same.
-    return await asyncio.shield(asyncio.wrap_future(future))
-
-
-async def answer(engine: Engine, made: Making, *, keep: bool = True) -> Result:
-    """`Engine.answer` without holding up the event loop."""
-    return await arrived((await ask(engine, made, keep=keep)).result)
 
 
 async def show(engine: Engine, made: Making, before: Shown = NOTHING) -> Shown:

@@ -19,7 +19,8 @@ from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Making, Shown, Visit, answer, arrived, ask, in_turn, show_all
+from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
+from demo.tabs.waiting import Making, answer, arrived, ask
 from demo.tasks.vqa import ANY, suggestions
 
 TASK: Final = "vqa"

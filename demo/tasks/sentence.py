@@ -3,7 +3,10 @@
 import html
 from collections.abc import Sequence
 
+import numpy as np
+
 from demo.query import Row
+from explainers import Method, Squares
 
 
 def sentence(row: Row, rows: Sequence[Row]) -> str:
@@ -38,6 +41,30 @@ def scale(row: Row, rows: Sequence[Row]) -> str:
     share = row.details["peak"] / highest if highest > 0 else 0
     both = "Both" if len(rows) == 2 else "All"
     return f"{both} rows share one scale; the peak of this map is {share:.0%} of the highest."
+
+
+def price(method: Method, squares: Squares, rows: Sequence[Row]) -> str:
+    """What a dear method will cost for rows that are shown, or nothing if it is not dear."""
+    if method.price is None:
+        return ""
+    passes = sum(method.price(row.details["feature_maps"], squares) for row in rows)
+    # The panels took one pass forward and twice about as much back.
+    seconds = passes * sum(row.details["seconds"] for row in rows) / len(rows) / 3
+    return f"{passes:,} forward passes, about {_duration(seconds)}"
+
+
+def measured(row: Row, key: str) -> str:
+    """What a method's picture of a row took, and of CAM how far it is from Grad-CAM."""
+    seconds, gradcam = row.details["seconds"], row.details.get("gradcam_seconds", 0)
+    text = f"Took {_duration(seconds)}, {seconds / gradcam:.1f} times as long as Grad-CAM." if gradcam else ""
+    if key == "cam":
+        found, other = (row.pictures[name] / max(row.pictures[name].max(), 1e-30) for name in (key, "gradcam"))
+        text += f" It differs from Grad-CAM by at most {np.abs(found - other).max():.1e}, each divided by its maximum."
+    return text
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def percent(probability: float) -> str:

@@ -11,17 +11,18 @@ import numpy as np
 from PIL import Image
 
 from demo.query import Row
-from demo.rendering import COLOURS, LEGENDS, colour_table, gradient_limit, scales
+from demo.rendering import COLOURS, LEGENDS, SIGNED, colour_table, gradient_limit, map_limit, scales
 from explainers import METHODS
 
 COLOUR_NAMES = {"viridis": "even, safe for colour-blind readers (viridis)", "jet": "as in the paper (jet)"}
+_TABLES = {colours: colours for colours in COLOURS} | {"signed": SIGNED}
 MOST_REACH = 4  # times the value that is drawn strongest
 _FOLDER = Path(__file__).parent
 
 
 def script() -> str:
     """The element of a page's head that draws: the colours of the maps, and the script."""
-    tables = {colours: _text(colour_table(colours).tobytes()) for colours in COLOURS}
+    tables = {name: _text(colour_table(colours).tobytes()) for name, colours in _TABLES.items()}
     constants = f"const COLOUR_TABLES = {json.dumps(tables)}, COLOUR_NAMES = {json.dumps(COLOUR_NAMES)};"
     return f"<script>{constants}\n{(_FOLDER / 'viewer.js').read_text('utf-8')}</script>"
 
@@ -41,20 +42,20 @@ def pictures(rows: Sequence[Row], keys: Sequence[str]) -> list[dict[str, dict[st
 
     Of a picture `limit` is the value that is drawn strongest where it is alone, and `shared` where its row is not. A
     map is sent as it is. A gradient is sent in 255 steps up to its `reach`, at the network's own size; and one that is
-    the product of two pictures, not at all: it is multiplied where it is drawn.
+    the product of two others that are sent, not at all: it is multiplied where it is drawn.
     """
     models = [row.details["model"] for row in rows]
     shared = {model: scales([row for row in rows if row.details["model"] == model], keys) for model in set(models)}
-    return [{key: _picture(row, key, shared[row.details["model"]][key]) for key in keys} for row in rows]
+    return [{key: _picture(row, key, shared[row.details["model"]][key], keys) for key in keys} for row in rows]
 
 
-def _picture(row: Row, key: str, shared: float) -> dict[str, Any]:
+def _picture(row: Row, key: str, shared: float, keys: Sequence[str]) -> dict[str, Any]:
     array, method = row.pictures[key], METHODS[key]
     picture: dict[str, Any] = {"kind": method.kind, "shared": shared}
-    if method.kind == "map":
+    if method.kind != "gradient":
         return picture | heat(array)
     picture["limit"] = gradient_limit(array)
-    if method.product:
+    if method.product and set(method.product) <= set(keys):
         return picture | {"product": method.product}
     # A weak row beside a strong one is drawn on the scale of that, where its strongest values differ.
     reach = picture["limit"] * min(max(shared / picture["limit"], 1), MOST_REACH) if picture["limit"] > 0 else 0
@@ -67,9 +68,9 @@ def _picture(row: Row, key: str, shared: float) -> dict[str, Any]:
 
 
 def heat(array: np.ndarray) -> dict[str, Any]:
-    """A map (h, w), at least 0, as numbers."""
+    """A map (h, w) as numbers."""
     values = np.ascontiguousarray(array, "<f4")
-    return {"shape": array.shape, "limit": float(array.max()), "data": _text(values.tobytes())}
+    return {"shape": array.shape, "limit": map_limit(array), "data": _text(values.tobytes())}
 
 
 def _text(data: bytes) -> str:

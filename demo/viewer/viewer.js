@@ -19,7 +19,7 @@ const viewer = (() => {
   const settings = { colours: "viridis", opacity: 0.5, own: false, split: 1 };
   try {
     const kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
-    if (Object.hasOwn(COLOUR_TABLES, kept.colours)) settings.colours = kept.colours;
+    if (Object.hasOwn(COLOUR_NAMES, kept.colours)) settings.colours = kept.colours;
     if (typeof kept.opacity === "number") settings.opacity = between(0, kept.opacity, 1);
   } catch {
     // A browser that keeps nothing starts with the defaults.
@@ -113,7 +113,7 @@ const viewer = (() => {
   /* An array as it was sent, decoded. A gradient's values are known up to its `reach`. */
   async function decoded(picture) {
     const [rows, columns] = picture.shape;
-    if (picture.kind === "map") {
+    if (picture.kind !== "gradient") {
       return { ...picture, rows, columns, depth: 1, values: new Float32Array(bytesOf(picture.data).buffer) };
     }
     const { data } = await pixelsOf(new Blob([bytesOf(picture.data)], { type: "image/webp" }));
@@ -143,15 +143,17 @@ const viewer = (() => {
 
   const strongest = (picture) => (settings.own ? picture.limit : picture.shared);
 
-  /* A map as it is seen, RGBA, of the size of the photograph. */
+  /* A map as it is seen, RGBA, of the size of the photograph. In a signed one zero has the colour in the middle. */
   function overlaid(picture, photo) {
     picture.stretched ??= stretch(picture.values, picture.columns, picture.rows, 1, photo.width, photo.height);
     const result = new ImageData(photo.width, photo.height);
-    const [pixels, below, table] = [result.data, photo.data, tables[settings.colours]];
+    const signed = picture.kind === "signed";
+    const [pixels, below, table] = [result.data, photo.data, tables[signed ? "signed" : settings.colours]];
     const { opacity } = settings;
-    const steps = strongest(picture) > 0 ? 256 / strongest(picture) : 0;
+    const [zero, most] = signed ? [128, 128] : [0, 256];
+    const steps = strongest(picture) > 0 ? most / strongest(picture) : 0;
     for (let at = 0, to = 0; at < picture.stretched.length; at++, to += 4) {
-      const colour = 3 * Math.min(Math.floor(picture.stretched[at] * steps), 255);
+      const colour = 3 * between(0, Math.floor(zero + picture.stretched[at] * steps), 255);
       pixels[to] = Math.floor(below[to] + opacity * (table[colour] - below[to]));
       pixels[to + 1] = Math.floor(below[to + 1] + opacity * (table[colour + 1] - below[to + 1]));
       pixels[to + 2] = Math.floor(below[to + 2] + opacity * (table[colour + 2] - below[to + 2]));
@@ -259,9 +261,10 @@ const viewer = (() => {
     scene.region = marker(scene);
     scene.hands = gestures(scene);
     scene.screen = wholeScreen(scene);
+    scene.late = lateColumns(scene);
     scene.bar = toolbar(
       () => trigger("zip", { ...settings }),
-      () => root.classList.toggle("marking", scene.bar.marks()),
+      { marking: "Mark a region: what does it speak for?", boxed: "Box around the evidence" },
     );
     scene.status = make("p", { class: "unseen", role: "status" }); // read out when other panels are there
     root.replaceChildren(scene.rows, scene.bar.element, scene.screen.element, scene.status);
@@ -282,6 +285,7 @@ const viewer = (() => {
         layOut(scene);
       }
       address(scene);
+      scene.late.begin();
       if (scene.shown.all_layers) trigger("layers", {});
     }
 
@@ -293,6 +297,7 @@ const viewer = (() => {
       open = Boolean(root.offsetParent);
     }).observe(root);
     document.addEventListener("look", ask);
+    document.addEventListener("late", ({ detail }) => detail.task === scene.shown?.task && scene.late.answered(detail));
     drawnAnew(root, (changes) => redraw(scene, changes));
     watch("value", show);
     show();
@@ -351,12 +356,14 @@ const viewer = (() => {
 
   function laidRow(scene, row, number) {
     const scale = make("span", { class: "scale" });
-    const heads = [make("p", { class: "sentence" }, make("span", { html: row.sentence }), " ", scale)];
+    const said = [make("span", { html: row.sentence }), " ", scale, " ", make("span", { class: "box-said" }, boxSaid(scene, row))];
+    const heads = [make("p", { class: "sentence" }, ...said)];
     heads.push(tool("Save this row as one picture", "⤓", `save-row-${number}`, () => saveRow(scene, row, number)));
     if (row.away) {
       heads.push(tool(`Take away ${row.title}`, "✕", `drop-${number}`, () => scene.trigger(row.away, { key: row.key })));
     }
-    const laid = Object.keys(row.pictures).map((method) => laidPanel(scene, row, number, method));
+    const drawn = Object.keys(row.pictures).map((method) => [method, laidPanel(scene, row, number, method)]);
+    const laid = Object.fromEntries(drawn);
     // On a telephone all rows show the same method.
     const swipe = () => {
       scene.swiped = line.scrollLeft;
@@ -364,11 +371,23 @@ const viewer = (() => {
         if (other !== line && other.scrollLeft !== line.scrollLeft) other.scrollLeft = line.scrollLeft;
       }
     };
-    const line = make("div", { class: "line", onscroll: swipe }, ...laid.map(({ figure }) => figure));
-    scene.panels.push(...laid);
+    const figures = Object.keys(scene.shown.methods).map((method) => laid[method]?.figure ?? scene.late.laid(method, number));
+    const line = make("div", { class: "line", onscroll: swipe }, ...figures);
+    scene.panels.push(...Object.values(laid));
     scene.scales.push([scale, row.scale]);
     return make("section", { class: "panel-row", "aria-label": row.title }, make("header", {}, ...heads), line);
   }
+
+  function boxSaid({ shown: { photo } }, { box }) {
+    if (!box) return "There is no evidence to put a box around.";
+    const [left, top, right, bottom] = box.map((share, side) => Math.round(share * (side % 2 ? photo.height : photo.width)));
+    const size = `${photo.width} × ${photo.height} pixels`;
+    return `Box around Grad-CAM above 15% of its peak: x ${left} to ${right}, y ${top} to ${bottom} of ${size}.`;
+  }
+
+  /* Where a box lies, given in shares of the sides. */
+  const inset = ([left, top, right, bottom]) =>
+    [top, 1 - right, 1 - bottom, left].map((share) => `${100 * share}%`).join(" ");
 
   function tool(name, sign, key, onclick) {
     return make("button", { type: "button", class: "tool", title: name, "aria-label": name, "data-key": key, onclick }, sign);
@@ -388,10 +407,11 @@ const viewer = (() => {
       lens: make("canvas", { class: "lens", width: LENS, height: LENS, hidden: true, "aria-hidden": "true" }),
       mark: make("span", { class: "mark", hidden: true }),
       edge: make("span", { class: "edge", hidden: true }),
+      box: row.box ? make("span", { class: "box", style: `inset: ${inset(row.box)}` }) : "",
       value: make("span", { class: "value" }),
     };
-    const { canvas, below, lens, mark, edge, value } = panel;
-    panel.stage = make("span", { class: "stage" }, below, canvas, edge, mark);
+    const { canvas, below, lens, mark, edge, box, value } = panel;
+    panel.stage = make("span", { class: "stage" }, below, canvas, box, edge, mark);
     panel.frame = make(
       "button",
       {
@@ -420,6 +440,84 @@ const viewer = (() => {
     return panel;
   }
 
+  // -- Columns that are filled when they are ready --
+
+  /* The server tells of them when it is asked: what is filled, and how far the others are. */
+  function lateColumns(scene) {
+    let known = []; // those that are filled
+    let number = null; // of what is shown, with its columns
+    let asked = 0; // how often; only the last answer is asked after again
+    const figureOf = (method, row) => scene.rows.querySelector(`[data-panel="${method}"][data-row="${row}"].late`);
+
+    function laid(method, row) {
+      const figure = make("figure", { class: "panel late", "data-panel": method, "data-row": row });
+      const { title, sentence } = scene.shown.methods[method];
+      figure.append(make("figcaption", { title: sentence }, make("b", {}, title)), make("div", { class: "frame" }));
+      if (row === 0) figure.append(make("p", { class: "caption" }, sentence));
+      waits(figure, method, scene.shown.late.prices[method]);
+      return figure;
+    }
+
+    /* What stands in a column that is not filled: its price and a way to start it, or how far it is and one to stop. */
+    function waits(figure, method, price, progress) {
+      const begun = progress !== undefined || !price;
+      const press = begun ? () => stop(method) : () => ask({ start: method });
+      const said = make("span", {}, begun ? progress || "Computing" : `${price}.`);
+      const button = make("button", { type: "button", class: "button", onclick: press }, begun ? "Stop" : "Start");
+      // One button serves all rows.
+      figure.querySelector(".frame").replaceChildren(said, figure.dataset.row === "0" && price ? button : "");
+    }
+
+    function stop(method) {
+      ask({ stop: method });
+      for (const row of scene.shown.rows.keys()) waits(figureOf(method, row), method, scene.shown.late.prices[method]);
+    }
+
+    function ask(more = {}) {
+      scene.trigger("late", { time: scene.shown.late.number, ask: ++asked, known, ...more });
+    }
+
+    async function fill(method, { pictures, notes }) {
+      for (const [place, row] of scene.shown.rows.entries()) {
+        const figure = figureOf(method, place);
+        if (!pictures[place]) {
+          figure.querySelector(".frame").replaceChildren(make("span", {}, notes[place]));
+          continue;
+        }
+        row.pictures[method] = await decoded(pictures[place]);
+        if (!figure.isConnected) return; // something else is shown by now
+        const panel = laidPanel(scene, row, place, method);
+        panel.figure.append(make("p", { class: "caption" }, notes[place]));
+        figure.replaceWith(panel.figure);
+        scene.panels.push(panel);
+      }
+      redraw(scene, settings);
+    }
+
+    return {
+      laid,
+      begin() {
+        const { prices, ...now } = scene.shown.late ?? {};
+        if (!prices || now.number === number) return;
+        number = now.number;
+        known = [];
+        if (Object.keys(prices).length) ask();
+      },
+      async answered(answer) {
+        if (answer.time !== number) return;
+        const fresh = Object.entries(answer.columns).filter(([method]) => !known.includes(method));
+        known.push(...fresh.map(([method]) => method));
+        for (const [method, column] of fresh) await fill(method, column);
+        for (const [method, progress] of Object.entries(answer.running)) {
+          for (const row of scene.shown.rows.keys()) {
+            waits(figureOf(method, row), method, scene.shown.late.prices[method], progress);
+          }
+        }
+        if (answer.ask === asked && answer.time === number && Object.keys(answer.running).length) ask();
+      },
+    };
+  }
+
   function redraw(scene, changes) {
     scene.bar.update();
     for (const [place, said] of scene.scales) {
@@ -429,7 +527,7 @@ const viewer = (() => {
       const { picture, canvas } = panel;
       canvas.style.clipPath = `inset(0 ${100 * (1 - settings.split)}% 0 0)`;
       if (Object.keys(changes).join() === "split") continue;
-      if (picture.kind === "map") {
+      if (picture.kind !== "gradient") {
         put(canvas, overlaid(picture, scene.shown.photo));
       } else if (panel.scale !== strongest(picture)) {
         put(canvas, greyed(picture, scene.shown.photo));
@@ -517,7 +615,7 @@ const viewer = (() => {
   function told(picture, value) {
     const scale = strongest(picture);
     const share = scale > 0 ? value / scale : 0;
-    return picture.kind === "map" ? `${Math.round(100 * share)}% (${value.toPrecision(3)})` : value.toExponential(1);
+    return picture.kind !== "gradient" ? `${Math.round(100 * share)}% (${value.toPrecision(3)})` : value.toExponential(1);
   }
 
   // -- A region --
@@ -531,8 +629,7 @@ const viewer = (() => {
       for (const { edge } of scene.panels) {
         edge.hidden = !region;
         if (!region) continue;
-        const [left, top, right, bottom] = region.map((side) => 100 * side);
-        edge.style.inset = `${top}% ${100 - right}% ${100 - bottom}% ${left}%`;
+        edge.style.inset = inset(region);
       }
     }
 
@@ -846,21 +943,17 @@ const viewer = (() => {
   const splitter = () =>
     make("label", { class: "split" }, "Photograph", slider("How much of the pictures lies over the photograph", "split"), "Picture");
 
-  function toolbar(download, turned) {
-    const marking = make("button", {
-      type: "button",
-      class: "button",
-      "aria-pressed": "false",
-      onclick: () => {
-        marking.setAttribute("aria-pressed", marking.getAttribute("aria-pressed") !== "true");
-        turned();
-      },
+  /* `switches` are classes that a button gives to all the panels or takes from them, with what stands on it. */
+  function toolbar(download, switches) {
+    const turned = Object.entries(switches).map(([name, label]) => {
+      const turn = () => button.setAttribute("aria-pressed", element.closest(".panels").classList.toggle(name));
+      const button = make("button", { type: "button", class: "button", "aria-pressed": "false", onclick: turn }, label);
+      return button;
     });
-    marking.textContent = "Mark a region: what does it speak for?";
     const colours = make(
       "select",
       { "aria-label": "Colours of the map", onchange: () => set({ colours: colours.value }) },
-      ...Object.keys(tables).map((name) => make("option", { value: name }, COLOUR_NAMES[name])),
+      ...Object.keys(COLOUR_NAMES).map((name) => make("option", { value: name }, COLOUR_NAMES[name])),
     );
     const own = make("input", { type: "checkbox", onchange: () => set({ own: own.checked }) });
     const scale = make("label", {}, own, "each row on its own scale");
@@ -871,12 +964,12 @@ const viewer = (() => {
       make("label", {}, "Opacity", slider("Opacity of the map over the photograph", "opacity")),
       splitter(),
       scale,
-      marking,
+      ...turned,
       make("button", { type: "button", class: "button", onclick: download }, "Download all panels and their numbers (zip)"),
     );
     return {
       element,
-      marks: () => marking.getAttribute("aria-pressed") === "true",
+      marks: () => element.closest(".panels").classList.contains("marking"),
       update() {
         colours.value = settings.colours;
         own.checked = settings.own;
@@ -1035,6 +1128,14 @@ const viewer = (() => {
     buttons[to].tabIndex = 0;
     buttons[to].focus();
     tell(buttons[to].dataset.key);
+  }
+
+  /* Hands on what the server tells of the columns that are filled late. */
+  function late(_element, { props, watch }, _events, { task }) {
+    watch("value", () => {
+      if (isNoValue(props.value) || !props.value) return;
+      document.dispatchEvent(new CustomEvent("late", { detail: { task, ...props.value } }));
+    });
   }
 
   /* Two boxes for names, of what is explained alone and of what is put beside it. Half a name is enough, unless what
@@ -1314,5 +1415,5 @@ const viewer = (() => {
 
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
 
-  return { panels, choices, names, intake, picked, photographed, restored, lookAgain, skip, download };
+  return { panels, choices, names, late, intake, picked, photographed, restored, lookAgain, skip, download };
 })();

@@ -1,0 +1,126 @@
+"""What the methods of a query find at its layers, with a model that is open."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from demo.errors import InputError
+from demo.models import Model
+from demo.models.classification import Classifier
+from demo.query import Query
+from explainers import FILLS, METHODS, RULES, LayerMaps, Rule, Sight, explain_batch, layer_maps
+
+Progress = Callable[[int, int], None]  # is told how many passes of a dear query are done, and of how many
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was found at a layer.
+
+    Attributes:
+        found: the maps; an `Explanation` where a pass went on to the pixels.
+        pictures: of each method, a row for each score.
+        measured: the seconds that it took, as in `Row.details`.
+    """
+
+    found: LayerMaps
+    pictures: dict[str, np.ndarray]
+    measured: dict[str, float]
+
+
+def look(
+    model: Model,
+    encode: Callable[[Tensor], list[Tensor]],
+    scores: Callable[[Tensor], Tensor],
+    images: Tensor,
+    queries: list[Query],
+    progress: Progress,
+) -> list[Look]:
+    """What is seen at each layer of queries of one kind; without targets nothing, but the images are encoded.
+
+    Args:
+        model: theirs.
+        encode: runs the model once, and completes the queries in the list.
+        scores: does that too, and gives what is explained.
+        images: (B, 3, H, W), one for each query.
+        queries: several, or one with any number of targets.
+        progress: see `answers`.
+
+    Raises:
+        InputError: a method is none for this model.
+    """
+    first = queries[0]
+    if not first.targets:
+        with torch.inference_mode():
+            encode(images)
+        return []
+    began = time.perf_counter()
+    layers = [model.layers[name] for name in first.layers]
+    sources: list[dict[str, Any]]
+    if rules := rules_of(first):
+        by_rule = explain_batch(scores, images, layers[0], rules=rules, reshape=model.reshape)
+        sources = [{"layer": by_rule[rules[0]]} | {str(rule): found for rule, found in by_rule.items()}]
+    else:
+        sources = [{"layer": found} for found in layer_maps(scores, images, layers, reshape=model.reshape)]
+    waited = 0.0
+    measured: dict[str, float] = {}
+    if has_own(first):
+
+        def told(done: int, of: int) -> None:
+            nonlocal waited
+            before = time.perf_counter()
+            progress(done, of)
+            waited += time.perf_counter() - before
+
+        now = time.perf_counter()
+        measured, began = {"gradcam_seconds": round(now - began, 3)}, now
+        sources[0]["own"] = _sight(model, images, layers[0], sources[0]["layer"], queries[0], told)
+    pictures = [_pictures(first, source) for source in sources]
+    measured = {"seconds": round(time.perf_counter() - began - waited, 3)} | measured
+    return [Look(source["layer"], drawn, measured) for source, drawn in zip(sources, pictures, strict=True)]
+
+
+def rules_of(query: Query) -> list[Rule]:
+    """The ReLU rules under which passes go on to the pixels."""
+    return [rule for rule in RULES if any(METHODS[key].passes == rule for key in query.methods)]
+
+
+def has_own(query: Query) -> bool:
+    """Whether a method has passes of its own."""
+    return any(METHODS[key].passes == "own" for key in query.methods)
+
+
+def _pictures(query: Query, source: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Of each method its picture, from what the passes found that it names."""
+    drawn = {}
+    for key in query.methods:
+        try:
+            drawn[key] = METHODS[key].function(source[METHODS[key].passes]).cpu().numpy()
+        except ValueError as error:
+            raise InputError(f"There is no {METHODS[key].title} here: {error}.") from error
+    return drawn
+
+
+def _sight(model: Model, image: Tensor, layer: nn.Module, found: LayerMaps, query: Query, progress: Progress) -> Sight:
+    def score(images: Tensor) -> Tensor:
+        encoded = model.encode(images, [query.text] * len(images))
+        return torch.stack([model.scores(seen, query.text, query.targets) for seen in encoded])
+
+    def weight() -> Tensor | None:
+        if not isinstance(model, Classifier):
+            return None
+        with torch.inference_mode():
+            head = model.head(model.encode(image, [""])[0], found.features)
+        return None if head is None else head[[model.classes.index(name) for name in query.targets]]
+
+    mean, std = (torch.tensor(values)[:, None, None].to(image) for values in (model.geometry.mean, model.geometry.std))
+    fill = FILLS[query.squares.fill]
+    colour = torch.zeros_like(mean) if fill is None else (fill - mean) / std
+    return Sight(
+        score, image, layer, model.reshape, found, weight, query.squares, colour, max(model.batch, 1), progress
+    )

@@ -1,0 +1,147 @@
+"""The columns of methods that take longer than the panels: each is filled when it is ready, and holds up no other."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from demo.engine import Engine, Pending, UnwantedError
+from demo.errors import InputError
+from demo.query import Query, Row
+from demo.tabs.waiting import arrived, ask
+from demo.tasks.sentence import measured, price
+from demo.viewer import data
+from explainers import METHODS, Squares
+
+NEWS_SECONDS = 1.0  # after which a column says how far it is
+LEFT_SECONDS = 15.0  # a page that has not asked for so long has gone
+
+
+@dataclass(eq=False)
+class Column:
+    """A method that is shown for all rows.
+
+    Attributes:
+        queries: of each row, by this method alone.
+        wanted: whether somebody waits for it.
+        pending: what the engine answers of the queries.
+        task: gives what the browser is sent, when all are answered; none until it is started.
+        rows: the answers; none for a row that has no picture.
+    """
+
+    queries: list[Query]
+    wanted: bool = True
+    pending: list[Pending] = field(default_factory=list)
+    task: asyncio.Task[dict[str, Any]] | None = None
+    rows: list[Row | None] = field(default_factory=list)
+
+
+class Late:
+    """The late columns of what a tab shows.
+
+    `number` tells it from what was shown before. A column that costs much begins when somebody wants it; and all end
+    when something else is shown, or the page has gone.
+    """
+
+    def __init__(self, engine: Engine, queries: Sequence[Query], methods: Sequence[str], squares: Squares) -> None:
+        self.number = round(1000 * time.monotonic())
+        self._engine = engine
+        self._columns = {
+            # Grad-CAM's map costs nothing beside, and is what CAM is compared with.
+            key: Column([replace(query, methods=(key, "gradcam"), squares=squares) for query in queries])
+            for key in methods
+        }
+        self._gone: asyncio.TimerHandle | None = None
+
+    @property
+    def queries(self) -> dict[str, list[Query]]:
+        """What the columns ask, by method."""
+        return {key: column.queries for key, column in self._columns.items()}
+
+    def prices(self, rows: Sequence[Row]) -> dict[str, str]:
+        """What each column costs, in words; nothing if it begins by itself."""
+        squares = {key: column.queries[0].squares for key, column in self._columns.items() if rows}
+        return {key: price(METHODS[key], squares[key], rows) for key in squares}
+
+    def start(self, key: str) -> None:
+        """Begin with a column; without a key with all that cost little."""
+        for method, column in self._columns.items():
+            if column.task is None and (method == key or not (key or METHODS[method].price)):
+                column.task = asyncio.create_task(self._fill(method, column))
+
+    def stop(self, key: str) -> None:
+        """Give a column up, unless it is filled."""
+        column = self._columns.get(key)
+        if column is None or column.task is None or column.task.done():
+            return
+        column.wanted = False
+        for pending in column.pending:
+            self._engine.leave(pending)
+        self._columns[key] = Column(column.queries)
+
+    def leave(self) -> None:
+        """Give up what is not filled."""
+        if self._gone is not None:
+            self._gone.cancel()
+        for key in self._columns:
+            self.stop(key)
+
+    async def news(self, known: Sequence[str]) -> dict[str, Any]:
+        """The columns that are filled and not known yet; or after a while, how far the others are."""
+        if self._gone is not None:
+            self._gone.cancel()
+        self._gone = asyncio.get_running_loop().call_later(LEFT_SECONDS, self.leave)
+        begun = {key: column for key, column in self._columns.items() if column.task is not None and key not in known}
+        tasks = [column.task for column in begun.values() if column.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=NEWS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        filled = {key: column.task.result() for key, column in begun.items() if column.task and column.task.done()}
+        running = {key: _progress(column) for key, column in begun.items() if key not in filled and column.wanted}
+        return {"time": self.number, "columns": filled, "running": running}
+
+    async def _fill(self, key: str, column: Column) -> dict[str, Any]:
+        """Of each row the picture, as of `data.pictures`, or why there is none; and what it took."""
+        notes: list[str] = []
+        for query in column.queries:
+            pending = await ask(self._engine, lambda query=query: query)  # type: ignore[misc]
+            if not column.wanted:
+                self._engine.leave(pending)
+                return {}
+            column.pending.append(pending)
+        for pending in column.pending:
+            try:
+                (row,) = (await arrived(pending.result)).rows
+                column.rows.append(row)
+                notes.append(measured(row, key))
+            except (InputError, UnwantedError) as error:
+                column.rows.append(None)
+                notes.append(str(error))
+        pictures = iter(data.pictures([row for row in column.rows if row is not None], [key]))
+        return {"pictures": [next(pictures)[key] if row is not None else None for row in column.rows], "notes": notes}
+
+    def filled(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows with the pictures of the columns that are filled."""
+        found = []
+        for place, row in enumerate(rows):
+            pictures = dict(row.pictures)
+            for key, column in self._columns.items():
+                if place < len(column.rows) and (late := column.rows[place]) is not None:
+                    pictures[key] = late.pictures[key]
+            found.append(replace(row, pictures=pictures))
+        return found
+
+
+def renewed(before: Late | None, late: Late) -> Late:
+    """The columns that were there before if they are of the same, else the new ones; the others are given up."""
+    if before is not None and before.queries == late.queries:
+        return before
+    if before is not None:
+        before.leave()
+    return late
+
+
+def _progress(column: Column) -> str:
+    """How far a column is, in words, once that is known."""
+    done, of = (sum(counts) for counts in zip((0, 0), *(pending.done for pending in column.pending), strict=True))
+    return f"{done:,} of {of:,} forward passes" if of else ""

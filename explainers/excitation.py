@@ -1,0 +1,324 @@
+"""Excitation backprop (Zhang et al., "Top-down Neural Attention by Excitation Backprop", ECCV 2016).
+
+The Grad-CAM paper compares with its contrastive form, c-MWP.
+
+A score is a winner that passes its probability of winning down the network. A neuron gives its probability P(a_i) to
+the neurons a_j that feed it, in proportion to what they add to it through excitatory, that is positive, weights (the
+paper's equations 1 and 2):
+
+    P(a_j) = sum_i P(a_j | a_i) P(a_i),    P(a_j | a_i) = a_j w_ij^+ / sum_k a_k w_ik^+
+
+As the ReLU rules, this is laid on the autograd graph of one forward pass: a backward pass then carries probabilities
+in the place of gradients.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
+from torch.overrides import TorchFunctionMode
+
+from explainers.gradcam import Reshape, Score, _check_images, _feature_maps, _forward, _gradients
+from explainers.relu_rules import Gradients, _is_relu
+
+# A rule's work on what arrives at a node from above, and on what the node then passes on below.
+Hooks = tuple[Callable[[Gradients], Gradients] | None, Callable[[Gradients, Gradients], Gradients] | None]
+
+# A sum below this counts as zero: a probability divided by it could leave float32's range.
+_ZERO = torch.finfo(torch.float32).tiny ** 0.5
+
+
+def excitation_maps(
+    score: Score,
+    image: Tensor,
+    layer: nn.Module | None,
+    *,
+    contrastive: bool = False,
+    reshape: Reshape | None = None,
+) -> Tensor:
+    """The marginal winning probability of every cell of a layer for each of T scores, or of every pixel.
+
+    As `explain`, it runs the model once, leaves it as it was, and may run in several threads on one model. The model
+    is in evaluation mode, and what it computes between the layer and the scores is convolutions and linear layers,
+    batch norms, ReLUs, pooling, sums, and what moves numbers without computing. The parts of the rules that the paper
+    leaves open:
+
+    - A batch norm on a convolution or linear layer is one linear map with it; any other passes probabilities as they
+      are, as do ReLUs and biases.
+    - Sums, means and average pooling share in proportion to the positive parts of what they add.
+    - Where inputs are negative, as the first convolution's, a negative input through a negative weight is excitatory.
+    - A neuron that nothing excites loses its probability.
+
+    Args:
+        score, image, reshape: as for `explain`.
+        layer: the module whose output gets the probabilities, as for `explain`, or None for the pixels.
+        contrastive: give c-MWP. At the topmost linear or convolution layers it takes from the score's probabilities
+            those of its dual neuron, which has all weights negated (section 3.3). What is below 0 in the end,
+            after the sum over channels, becomes 0.
+
+    Returns:
+        float32 (T, h, w), or (T, H, W) for the pixels, at least 0, detached: probabilities summed over the channels.
+        Without contrast a map sums to 1 where nothing is lost and no path goes around the layer.
+
+    Raises:
+        ValueError: as `explain`; or there is no rule for what the model computes between the layer and the scores; or
+            there is nothing linear to contrast.
+    """
+    _check_images(image, 1)
+    with torch.inference_mode(False), torch.enable_grad():
+        with _Sums() as sums:
+            leaf, scores, outputs = _forward(score, image, [] if layer is None else [layer])
+        goal, name = (leaf, "image") if layer is None else (outputs[0], "layer's output")
+        source = get_gradient_edge(goal).node
+        users = _users(scores.grad_fn)
+        way = _reached([source], lambda node: users.get(node, []))
+        from_image = set(_reached([get_gradient_edge(leaf).node], lambda node: users.get(node, [])))
+        network = _Network(users, from_image, sums, _topmost(way) if contrastive else set())
+        if contrastive and source in users and not network.contrasted:
+            raise ValueError("there is no linear or convolution layer to contrast between the scores and the layer")
+        with ExitStack() as hooks:
+            for node in reversed(way[1:]):
+                before, after = _rule(node, network)
+                if before is not None:
+                    hooks.callback(node.register_prehook(before).remove)
+                if after is not None:
+                    hooks.callback(node.register_hook(after).remove)
+            starts = torch.eye(len(scores)).to(scores)
+            found = [_feature_maps(p, reshape, 1) for (p,) in _gradients(scores, [goal], starts, name, last=True)]
+        return torch.cat(found).float().sum(dim=1).clamp(min=0)
+
+
+class _Sums(TorchFunctionMode):
+    """While it is on, it keeps what autograd does not keep of a forward pass in this thread and the rules need."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # For the node of a sum: the positive parts of what it adds, and their sum.
+        self.parts: dict[Any, tuple[list[Tensor], Tensor]] = {}
+        # The nodes of copies into views, which look like those of any other work on a view.
+        self.copies: set[Any] = set()
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function == Tensor.add_:
+            with self:
+                return args[0].copy_(torch.add(args[0].clone(), *args[1:], **kwargs))
+        if function == F.linear and len(args) > 1 and not args[1].requires_grad:
+            # Autograd keeps the input of a linear layer for the gradient of its weight alone.
+            args = (args[0], args[1].detach().requires_grad_(), *args[2:])
+        result = function(*args, **kwargs)
+        if isinstance(result, Tensor) and result.grad_fn is not None:
+            self._keep(function, args, kwargs, result)
+        return result
+
+    def _keep(self, function: Callable, args: tuple, kwargs: dict[str, Any], result: Tensor) -> None:
+        if function == Tensor.copy_ and result._base is not None:
+            self.copies.add(result._base.grad_fn)
+        node: Any = result.grad_fn
+        if _operation(node) == "AsStrided":  # of a mean whose channels are last
+            node = node.next_functions[0][0]
+        operands = {None, *(value.grad_fn for value in args if isinstance(value, Tensor))}
+        # A node that is not from this call, but from one that no mode sees, has other inputs than the operands.
+        if _operation(node) in _SUMS and operands.issuperset(used for used, _ in node.next_functions):
+            positive = [value.detach().clamp(min=0) if isinstance(value, Tensor) else value for value in args]
+            parts = [value for value in positive if isinstance(value, Tensor)]
+            self.parts[node] = parts, function(*positive, **kwargs)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """The autograd nodes of a forward pass: those that use each, those that the image reaches, and what is kept."""
+
+    users: dict[Any, list[Any]]
+    from_image: set[Any]
+    sums: _Sums
+    contrasted: set[Any]
+
+    def operands(self, node: Any) -> list[int]:
+        """Which inputs of a node depend on the image."""
+        return [place for place, (used, _) in enumerate(node.next_functions) if used in self.from_image]
+
+
+def _users(top: Any) -> dict[Any, list[Any]]:
+    """For each node from `top` down, the nodes that use it."""
+    users: dict[Any, list[Any]] = {top: []}
+    for node in _reached([top], _inputs):
+        for used in _inputs(node):
+            users.setdefault(used, []).append(node)
+    return users
+
+
+def _topmost(way: list[Any]) -> set[Any]:
+    """The linear and convolution nodes with no other such node above them."""
+    linear = {node for node in way if _operation(node) in _LINEAR}
+    return linear.difference(_reached([used for node in linear for used in _inputs(node)], _inputs))
+
+
+def _reached(starts: Iterable[Any], step: Callable[[Any], Iterable[Any]]) -> list[Any]:
+    reached = dict.fromkeys(starts)
+    pending = list(reached)
+    while pending:
+        new = [node for node in step(pending.pop()) if node not in reached]
+        reached.update(dict.fromkeys(new))
+        pending.extend(new)
+    return list(reached)
+
+
+def _inputs(node: Any) -> list[Any]:
+    return [used for used, _ in node.next_functions if used is not None]
+
+
+def _operation(node: Any) -> str:
+    """`Convolution` for a `ConvolutionBackward0`."""
+    return re.sub(r"^.*::|Backwards?\d*$", "", node.name())
+
+
+def _rule(node: Any, network: _Network) -> Hooks:
+    """What carries probabilities through a node, in the place of its gradient."""
+    operation = _operation(node)
+    if operation in _MOVES or node in network.sums.copies:
+        return None, None
+    if _is_relu(node):
+        return None, _pass_on
+    hooks = _RULES[operation](node, network) if operation in _RULES else None
+    if hooks is None:
+        raise ValueError(
+            f"excitation backprop has no rule for {operation}, an operation that lies between the scores and the layer"
+        )
+    return hooks
+
+
+def _pass_on(passed: Gradients, arrived: Gradients) -> Gradients:
+    (p,) = arrived
+    return tuple(None if g is None or p is None else p.sum_to_size(g.shape) for g in passed)
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """A linear map: its input, which is the node's at `place`, its weight; and the map and its transpose of others."""
+
+    place: int
+    x: Tensor
+    weight: Tensor
+    neurons: tuple[int, ...]  # the shape in which one number for each output neuron or channel multiplies the weight
+    forward: Callable[[Tensor, Tensor], Tensor]
+    transposed: Callable[[Tensor, Tensor], Tensor]
+
+
+def _convolution(node: Any) -> _Linear | None:
+    if node._saved_transposed:
+        return None
+    x, weight = node._saved_input, node._saved_weight
+    options: Any = [None, node._saved_stride, node._saved_padding, node._saved_dilation, False]
+    options += [node._saved_output_padding, node._saved_groups]
+
+    def transposed(q: Tensor, w: Tensor) -> Tensor:
+        return torch.ops.aten.convolution_backward(q, x, w, *options, (True, False, False))[0]
+
+    neurons = (-1,) + (1,) * (weight.ndim - 1)
+    return _Linear(0, x, weight, neurons, lambda a, w: torch.convolution(a, w, *options), transposed)
+
+
+def _matrix_product(node: Any) -> _Linear | None:
+    """Of `nn.Linear`: rows of inputs times the transposed weight, plus a bias or not."""
+    place, x = (1, node._saved_mat1) if _operation(node) == "Addmm" else (0, node._saved_self)
+    if x is None:
+        return None
+    return _Linear(place, x, node._saved_mat2, (1, -1), torch.matmul, lambda q, w: q @ w.T)
+
+
+def _linear(node: Any, network: _Network) -> Hooks | None:
+    """Equations 1 and 2, and the contrast at the top."""
+    linear = _LINEAR[_operation(node)](node)
+    if linear is None or network.operands(node) != [linear.place]:
+        return None
+    weight, users = linear.weight, network.users[node]
+    if len(users) == 1 and _operation(users[0]) in _BATCH_NORMS and users[0]._saved_weight is not None:
+        # Of a neuron's scale in the batch norm on it, all but the sign cancels in equation 2.
+        weight = weight * users[0]._saved_weight.sign().to(weight).reshape(linear.neurons)
+
+    def excite(passed: Gradients, arrived: Gradients) -> Gradients:
+        (p,) = arrived
+        if p is None:
+            return passed
+        below = _excite(linear, weight, p)
+        if node in network.contrasted:
+            below = below - _excite(linear, -weight, p)
+        return tuple(below if place == linear.place else None for place in range(len(passed)))
+
+    return None, excite
+
+
+def _excite(linear: _Linear, weight: Tensor, p: Tensor) -> Tensor:
+    """Equations 1 and 2: P(a_j) of the inputs from P(a_i) of the outputs."""
+    x = linear.x
+    excitatory = [(x.clamp(min=0), weight.clamp(min=0))]
+    if (x < 0).any():
+        excitatory.append((x.clamp(max=0), weight.clamp(max=0)))
+    q = _divide(p, sum((linear.forward(a, w) for a, w in excitatory), torch.zeros_like(p)))
+    return sum((a * linear.transposed(q, w) for a, w in excitatory), torch.zeros_like(x))
+
+
+def _divide(p: Tensor, total: Tensor) -> Tensor:
+    return torch.where(total > _ZERO, p / total, 0)
+
+
+def _batch_norm(node: Any, network: _Network) -> Hooks | None:
+    return None if node._saved_training else (None, _pass_on)
+
+
+def _sum(node: Any, network: _Network) -> Hooks | None:
+    """In proportion to the positive parts of what is summed or averaged. A constant gets nothing, as biases do."""
+    if len(network.operands(node)) < len(node.next_functions):
+        return None, None
+    if node not in network.sums.parts or getattr(node, "_saved_alpha", 1) != 1:
+        return None
+    parts, total = network.sums.parts[node]
+
+    def divide(arrived: Gradients) -> Gradients:
+        return tuple(p if p is None else _divide(p, total) for p in arrived)
+
+    def multiply(passed: Gradients, _: Gradients) -> Gradients:
+        return tuple(q if q is None else q * part for q, part in zip(passed, parts, strict=True))
+
+    return divide, multiply
+
+
+def _constant(node: Any, network: _Network) -> Hooks | None:
+    """Multiplied or divided by a positive constant, or less a constant: no other neuron comes in."""
+    operands, operation = network.operands(node), _operation(node)
+    if len(operands) > 1 or (operation != "Mul" and operands != [0]):
+        return None
+    constant = node._saved_self if operands == [1] else 1 if operation == "Sub" else node._saved_other
+    return (None, _pass_on) if torch.as_tensor(constant).gt(0).all() else None
+
+
+_LINEAR: dict[str, Callable[[Any], _Linear | None]] = {
+    "Convolution": _convolution,
+    "Addmm": _matrix_product,
+    "Mm": _matrix_product,
+}
+_BATCH_NORMS = {"NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm"}
+_SUMS = {"Add", "Sum", "Mean", "AvgPool2D", "AdaptiveAvgPool2D"}
+_RULES: dict[str, Callable[[Any, _Network], Hooks | None]] = {
+    **dict.fromkeys(_LINEAR, _linear),
+    **dict.fromkeys(_BATCH_NORMS, _batch_norm),
+    **dict.fromkeys(_SUMS, _sum),
+    **dict.fromkeys(("Mul", "Div", "Sub"), _constant),
+}
+
+# Each number of theirs is one of the input's. Their gradient is their rule: the winner takes all of a maximum's.
+_MOVES = {
+    *("Alias", "AsStrided", "Cat", "Clone", "ConstantPadNd", "Copy", "Expand", "Gather", "Index", "IndexSelect"),
+    *("Permute", "ReshapeAlias", "Select", "Slice", "Split", "SplitWithSizes", "Squeeze", "Stack", "T", "ToCopy"),
+    *("Transpose", "Unbind", "UnsafeView", "Unsqueeze", "View"),
+    *("AdaptiveMaxPool2D", "Amax", "Max", "MaxPool2DWithIndices"),
+}
