@@ -1,4 +1,4 @@
-"""Noise that nobody sees and that changes what a network says (Goodfellow et al. 2015; the paper's section on it)."""
+"""Noise that nobody sees and that changes what a network says (Goodfellow et al. 2015; the paper's section 6.2)."""
 
 import torch
 from torch import Tensor

@@ -217,7 +217,7 @@ METHODS = {
         lambda sight: _excitation(sight, contrastive=False),
     ),
     "c_mwp": Method(
-        "Contrastive excitation backprop (c-MWP)",
+        "Contrastive excitation (c-MWP)",
         "The same less what a walk from its opposite passes: this tells classes apart",
         "map",
         "own",

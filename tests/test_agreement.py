@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from captum.attr import Deconvolution, GuidedBackprop, GuidedGradCam, LayerGradCam
-from pytorch_grad_cam import GradCAM, GuidedBackpropReLUModel
+from captum.attr import Deconvolution, GuidedBackprop, GuidedGradCam, LayerGradCam, Occlusion, Saliency
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, GuidedBackpropReLUModel, LayerCAM, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 from torchvision import models
 
 from demo.models.resnet50 import encoder
-from explainers import explain
+from explainers import explain, gradcam_plus_plus, layer_cam, layer_maps, occlusion_maps, score_cam
 
 NETWORKS = {
     "vgg16": (models.vgg16, "features.28"),
@@ -97,6 +97,43 @@ def test_pytorch_grad_cam(case, t):
 
     guided = GuidedBackpropReLUModel(network, "cpu")(image.clone(), classes[t])
     assert_close(ours["guided"].pixel_gradient[t], torch.from_numpy(np.moveaxis(guided, -1, 0)))
+
+
+@pytest.mark.parametrize("peer", [GradCAMPlusPlus, LayerCAM, ScoreCAM])
+def test_what_others_make_of_the_feature_maps(peer):
+    torch.manual_seed(0)
+    # As many cells as pixels, because Score-CAM stretches its maps to the edge there; and large gradients, because
+    # to the squares of those Grad-CAM++ adds a millionth.
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1), nn.ReLU())
+    network.extend([nn.Flatten(), nn.Linear(6 * 144, 4)])
+    network[-1].weight.data *= 100
+    image = torch.randn(1, 3, 12, 12)
+    (found,) = layer_maps(lambda x: network(x)[0], image, [network[2]])
+    score_cams = score_cam(network, image, found.features, batch=4)
+    ours = {GradCAMPlusPlus: gradcam_plus_plus(found), LayerCAM: layer_cam(found), ScoreCAM: score_cams}[peer]
+    for number, maps in enumerate(ours):
+        with peer(network, [network[2]]) as method:
+            theirs = method(image, [ClassifierOutputTarget(number)])[0]
+        assert_close((maps - maps.min()) / (maps.max() - maps.min()), torch.from_numpy(theirs))
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.5])
+def test_occlusion_and_the_plain_gradient_of_captum(fill):
+    torch.manual_seed(0)
+    network = models.alexnet().eval()
+    image = torch.randn(1, 3, 96, 96)
+    falls = occlusion_maps(lambda x: network(x)[:, [3, 5]], image, patch=32, stride=32, fill=fill, batch=4)
+    for place, number in enumerate((3, 5)):
+        theirs = Occlusion(network).attribute(image, (3, 32, 32), 32, baselines=fill, target=number)
+        assert_close(falls[place], theirs[0, 0, 16::32, 16::32])
+        # Of squares that overlap captum gives each pixel the mean of those that cover it.
+        theirs = Occlusion(network).attribute(image, (3, 32, 32), 16, baselines=fill, target=number)
+        halves = occlusion_maps(lambda x: network(x)[:, [number]], image, patch=32, stride=16, fill=fill)[0]  # noqa: B023
+        assert halves.shape == (5, 5)
+        assert_close(F.avg_pool2d(halves[None], 2, 1)[0], theirs[0, 0, 24:80:16, 24:80:16])
+    plain = explain(lambda x: network(x)[0, [3]], image, network.features[10], rule="plain")
+    saliency = Saliency(network).attribute(image.clone().requires_grad_(), 3, abs=False)
+    assert_close(plain.pixel_gradient, saliency)
 
 
 class Functional(nn.Module):

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.engine import Engine
+from demo.engine import Engine, Pending, UnwantedError
 from demo.errors import InputError
 from demo.models import Entry, Library
 from demo.models.downloads import File
 from demo.models.entries import ENTRIES
+from demo.models.network import squash
 from demo.models.resnet50 import BATCH
 from demo.query import Photo, Query, photo_of
+from explainers import Squares
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
@@ -304,3 +307,79 @@ def test_a_model_that_cannot_be_opened_is_said_to_whoever_asks():
     for _ in range(2):
         with pytest.raises(InputError, match="Broken cannot be opened"):
             engine.answer(ZEBRA)
+
+
+DEAR = replace(ZEBRA, methods=("occlusion",), squares=Squares(stride=1 / 16))
+
+
+def begun(engine: Engine, query: Query) -> Pending:
+    """A dear query of which the first passes are done."""
+    pending = engine.ask(query)
+    while not (pending.done[0] or pending.result.done()):
+        time.sleep(0.01)
+    return pending
+
+
+def test_others_are_answered_between_the_passes_of_a_dear_query(engine):
+    dear = begun(engine, replace(DEAR, photo=photo("kitten")))
+    assert dear.done[1] == 13 * 13
+    quick = engine.answer(Query(photo("rocket"), "classification", targets=("",)))
+    assert not dear.result.done()
+    assert quick.rows
+    (row,) = dear.result.result().rows
+    assert row.pictures["occlusion"].shape == (13, 13)
+    assert row.details["seconds"] > row.details["gradcam_seconds"]
+    alone = Engine(Library()).answer(dear.query).rows[0].pictures["occlusion"]
+    np.testing.assert_allclose(row.pictures["occlusion"], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_dear_query_that_nobody_waits_for_is_given_up_and_can_be_asked_again(engine):
+    query = replace(DEAR, photo=photo("cat"))
+    first = begun(engine, query)
+    second = engine.ask(query)
+    engine.leave(first)
+    time.sleep(0.5)
+    assert second.asked == 1
+    assert not second.result.done()
+    engine.leave(second)
+    again = engine.ask(query)
+    with pytest.raises(UnwantedError):
+        first.result.result(30)
+    assert again is not first
+    assert again.result.result(60).rows
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        (replace(DEAR, squares=Squares(patch=0)), "Squares have a side of 1/32 to 1"),
+        (replace(DEAR, squares=Squares(fill="green")), "filled with mean, black, white"),
+        (replace(QUERIES[2], methods=("cam",)), "There is no CAM here: it needs scores that are one linear layer"),
+        (replace(QUERIES[2], targets=("dog",), methods=("c_mwp",)), "There is no Contrastive excitation"),
+        (replace(ZEBRA, targets=(), noise="vizla"), "Did you mean vizsla"),
+        (replace(QUERIES[1], targets=(), noise="a dog"), "Noise is made for classes and answers, not for captions"),
+        (replace(ZEBRA, weights="better"), "has no weights “better”"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_done_is_said(engine, query, says):
+    with pytest.raises(InputError, match=says):
+        engine.answer(query)
+
+
+def test_noise_that_nobody_sees_changes_what_is_said_but_not_where_the_zebra_is(engine):
+    """The paper's section on adversarial noise: https://arxiv.org/abs/1610.02391, section 6.2."""
+    noised = engine.answer(replace(ZEBRA, targets=(), noise="Vizsla"))
+    name, probability = next(iter(noised.said.items()))
+    assert (name, noised.query.noise) == ("vizsla", "vizsla")
+    assert probability > 0.9
+    model = engine.library.load("classification")
+    seen = np.asarray(squash(engine.open(ZEBRA.photo), model.geometry.side)).astype(int)
+    changed = np.asarray(engine.open(noised.noised)).astype(int) - seen
+    assert 0 < np.abs(changed).max() <= 8
+    for target in ("zebra", "African elephant"):
+        before, after = (
+            engine.answer(replace(ZEBRA, photo=picture, targets=(target,))).rows[0].pictures["gradcam"]
+            for picture in (ZEBRA.photo, noised.noised)
+        )
+        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9

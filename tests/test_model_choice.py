@@ -143,7 +143,7 @@ def test_two_models_on_one_photograph_and_class(page):
 def test_all_layers_in_a_strip_and_a_click_on_one(page):
     pick(page, "Model", "ViT-B/16")
     says(page, "of block 11 of ViT-B/16. This network has no ReLU, so Guided Backprop has nothing to guide")
-    page.get_by_text("More ways of looking").locator("visible=true").click()
+    page.get_by_text("Compare methods").locator("visible=true").click()
     page.get_by_text("Show Grad-CAM at all layers").locator("visible=true").click()
     strip = page.get_by_role("group", name="From shallow to deep").locator("visible=true")
     expect(strip.locator(".name")).to_have_text([f"block {number}" for number in range(1, 12)])

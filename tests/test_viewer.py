@@ -48,7 +48,7 @@ def test_the_browser_draws_what_the_server_draws(page, tmp_path, size):
     expect(page.locator(".panel-row:visible")).to_have_count(1)
     page.locator("#classification-top .add").nth(1).click()
     says(page, "Both rows share one scale", row=1)
-    page.get_by_text("More ways of looking").locator("visible=true").click()
+    page.get_by_text("Compare methods").locator("visible=true").click()
     page.get_by_label("Counterfactual").locator("visible=true").check()
     expect(page.locator("[data-panel=counterfactual]:visible")).to_have_count(2)
     page.get_by_label("Colours of the map").locator("visible=true").select_option("jet")
@@ -224,7 +224,7 @@ def test_nothing_that_axe_finds_outside_of_gradios_footer(browser, server, theme
     for tab in TABS:
         turn_to(page, tab)
         page.wait_for_timeout(1500)
-        page.get_by_text("More ways of looking").locator("visible=true").click()
+        page.get_by_text("Compare methods").locator("visible=true").click()
         page.get_by_text("Model and layer").locator("visible=true").click()
         found = Axe().run(page, {"exclude": ["footer"]}).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
@@ -303,6 +303,7 @@ def test_a_photograph_is_pasted_or_dropped_anywhere(page):
 
 def test_a_marked_region_says_what_it_speaks_for(page):
     page.get_by_role("button", name="Mark a region").locator("visible=true").click()
+    frame(page, "gradcam").scroll_into_view_if_needed()
     box = frame(page, "gradcam").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.02, box["y"] + box["height"] * 0.3)
     page.mouse.down()
@@ -362,3 +363,59 @@ def test_a_click_on_what_stood_there_before_is_none(page):
     page.wait_for_timeout(1500)
     says(page, "Explaining Egyptian cat")
     expect(page.locator(".panel-row:visible")).to_have_count(1)
+
+
+def compare(page: Page, *methods: str) -> None:
+    """Choose methods beside the panels."""
+    page.get_by_text("Compare methods").locator("visible=true").click()
+    for method in methods:
+        page.get_by_role("checkbox", name=re.compile(f"^{re.escape(method)}:")).locator("visible=true").check()
+
+
+def test_a_dear_column_says_its_price_can_be_stopped_and_holds_up_no_other(page):
+    compare(page, "Occlusion", "Contrastive excitation (c-MWP)", "Grad-CAM without ReLU")
+    occlusion = page.locator("[data-panel=occlusion]:visible")
+    expect(occlusion.first).to_contain_text("98 forward passes, about")
+    expect(page.locator("[data-panel=c_mwp] canvas[role=img]:visible")).to_have_count(2)
+    expect(page.locator("[data-panel=c_mwp]:visible").first).to_contain_text("times as long as Grad-CAM")
+    occlusion.first.get_by_role("button", name="Start").click()
+    expect(occlusion.first).to_contain_text(re.compile(r"\d+ of (49|98) forward passes"))
+    occlusion.first.get_by_role("button", name="Stop").click()
+    expect(occlusion.first.get_by_role("button", name="Start")).to_be_visible()
+    occlusion.first.get_by_role("button", name="Start").click()
+    frame(page, "c_mwp", 1).focus()
+    page.keyboard.press("ArrowRight")  # what is there can be used meanwhile
+    expect(page.locator("[data-panel=c_mwp] .mark:visible")).to_have_count(2)
+    expect(occlusion.locator("canvas[role=img]")).to_have_count(2)
+    # A signed map is drawn in two colours, as the server does it.
+    for seen, sent in zip(drawn(page), zipped(page), strict=False):
+        assert (np.abs(seen - sent) <= 2).mean() > 0.99
+    assert len(zipped(page)) == 12
+
+
+def test_something_else_ends_what_is_computed(page):
+    compare(page, "Score-CAM")
+    column = page.locator("[data-panel=score_cam]:visible")
+    expect(column.first).to_contain_text("4,096 forward passes")
+    column.first.get_by_role("button", name="Start").click()
+    expect(column.first).to_contain_text(re.compile(r"of (2,048|4,096) forward passes"))
+    page.locator("#classification-top .pick").nth(2).click()
+    says(page, "Explaining tusker")
+    expect(column.first).to_contain_text("2,048 forward passes, about")
+    page.get_by_role("checkbox", name=re.compile("^CAM:")).locator("visible=true").check()
+    expect(page.locator("[data-panel=cam]:visible")).to_contain_text("It differs from Grad-CAM by at most")
+    turn_to(page, "Question answering")
+    compare(page, "CAM")
+    expect(page.locator("[data-panel=cam]:visible")).to_contain_text("There is no CAM here")
+
+
+def test_the_box_around_the_evidence(page):
+    box = page.locator("[data-panel=gradcam][data-row='0'] .box")
+    expect(box).to_be_hidden()
+    page.get_by_role("button", name="Box around the evidence").locator("visible=true").click()
+    expect(box).to_be_visible()
+    says(page, "x 0 to 345, y 216 to 433 of 640 × 480 pixels")
+    stage = page.locator("[data-panel=gradcam][data-row='0'] .stage").bounding_box()
+    drawn_box = box.bounding_box()
+    assert drawn_box["width"] / stage["width"] == pytest.approx(345 / 640, abs=0.02)
+    assert (drawn_box["y"] - stage["y"]) / stage["height"] == pytest.approx(216 / 480, abs=0.02)

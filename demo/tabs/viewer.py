@@ -228,7 +228,9 @@ def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr
     region = choices(heading, "bars", task, add=True, reveal=True, classes=("region",))
     with gr.Accordion("Compare methods", open=False):
         more = gr.CheckboxGroup(
-            [(f"{METHODS[key].title}: {data.explained(key)}", key) for key in MORE], show_label=False, container=False
+            [(f"{METHODS[key].title}: {METHODS[key].sentence.rstrip('.')}.", key) for key in MORE],
+            show_label=False,
+            container=False,
         )
         squares = _squares_to_choose()
         all_layers = gr.Checkbox(False, label="Show Grad-CAM at all layers of the network", container=False)
@@ -301,7 +303,7 @@ def _drawn(
     engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
 ) -> dict[str, Any]:
     """What the browser draws of rows that answer these queries, those of the first model first."""
-    value: dict[str, Any] = {"note": note, "rows": []}
+    value: dict[str, Any] = {"note": note, "rows": [], "methods": data.methods(methods)}
     if not rows:
         return value
     first = queries[0]

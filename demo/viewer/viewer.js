@@ -144,12 +144,11 @@ const viewer = (() => {
   const strongest = (picture) => (settings.own ? picture.limit : picture.shared);
 
   /* A map as it is seen, RGBA, of the size of the photograph. In a signed one zero has the colour in the middle. */
-  function overlaid(picture, photo) {
+  function overlaid(picture, photo, opacity = settings.opacity) {
     picture.stretched ??= stretch(picture.values, picture.columns, picture.rows, 1, photo.width, photo.height);
     const result = new ImageData(photo.width, photo.height);
     const signed = picture.kind === "signed";
     const [pixels, below, table] = [result.data, photo.data, tables[signed ? "signed" : settings.colours]];
-    const { opacity } = settings;
     const [zero, most] = signed ? [128, 128] : [0, 256];
     const steps = strongest(picture) > 0 ? most / strongest(picture) : 0;
     for (let at = 0, to = 0; at < picture.stretched.length; at++, to += 4) {
@@ -289,18 +288,22 @@ const viewer = (() => {
       if (scene.shown.all_layers) trigger("layers", {});
     }
 
-    // The tab that is open looks; another one does when it is turned to.
-    const ask = () => root.offsetParent && trigger("look", {});
+    whenOpen(root, () => trigger("look", {}));
+    document.addEventListener("late", ({ detail }) => detail.task === scene.shown?.task && scene.late.answered(detail));
+    drawnAnew(root, (changes) => redraw(scene, changes));
+    watch("value", show);
+    show();
+  }
+
+  /* The tab that is open looks; another one does when it is turned to. */
+  function whenOpen(root, look) {
+    const ask = () => root.offsetParent && look();
     let open = false;
     new ResizeObserver(() => {
       if (open !== Boolean(root.offsetParent)) ask();
       open = Boolean(root.offsetParent);
     }).observe(root);
     document.addEventListener("look", ask);
-    document.addEventListener("late", ({ detail }) => detail.task === scene.shown?.task && scene.late.answered(detail));
-    drawnAnew(root, (changes) => redraw(scene, changes));
-    watch("value", show);
-    show();
   }
 
   /* The value of the panels with all that is to be drawn. */
@@ -960,11 +963,11 @@ const viewer = (() => {
     const element = make(
       "div",
       { class: "toolbar", hidden: true },
+      ...turned,
       make("label", {}, "Colours", colours),
       make("label", {}, "Opacity", slider("Opacity of the map over the photograph", "opacity")),
       splitter(),
       scale,
-      ...turned,
       make("button", { type: "button", class: "button", onclick: download }, "Download all panels and their numbers (zip)"),
     );
     return {
@@ -1415,5 +1418,10 @@ const viewer = (() => {
 
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
 
-  return { panels, choices, names, late, intake, picked, photographed, restored, lookAgain, skip, download };
+  // What the lesson is drawn with too.
+  const numbers = { bytesOf, decoded, decodedRow, isNoValue };
+  const pictures = { put, overlaid, greyed, photograph, thumbnail, drawnAnew };
+  const tools = { ...numbers, ...pictures, make, whenOpen, arrows };
+
+  return { panels, choices, names, late, intake, picked, photographed, restored, lookAgain, skip, download, tools };
 })();
