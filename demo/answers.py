@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from demo.errors import InputError
-from demo.looks import Look, Progress, has_own, look, rules_of
+from demo.looks import Look, has_own, look, rules_of
 from demo.models import Model
 from demo.models.classification import Classifier
 from demo.models.network import squash
@@ -23,6 +23,7 @@ from explainers import (
     FILLS,
     METHODS,
     Box,
+    Passes,
     Squares,
     box_from_map,
     feature_maps,
@@ -92,15 +93,13 @@ def answers(
     queries: Sequence[Query],
     photos: Sequence[Image.Image],
     say: Callable[[int, dict[str, float]], None],
-    progress: Progress,
-) -> list[Result]:
-    """The results of queries of one kind, from one forward pass.
+) -> Passes[list[Result]]:
+    """The results of queries of one kind, from one forward pass; of a dear one from many, with pauses between them.
 
     Args:
         queries: as `checked` returns them.
         photos: theirs, opened.
         say: is told what the model says for the query at a place, before anything is explained.
-        progress: is told how far a dear query is; what it raises ends the work.
 
     Raises:
         InputError: the model says nothing, or less than is asked about; or a method is none for this model.
@@ -128,7 +127,7 @@ def answers(
         return torch.cat([model.scores(seen, q.text, q.targets) for seen, q in zip(encoded, asked, strict=True)])
 
     images = torch.cat([model.prepare(photo) for photo in photos])
-    looks = look(model, encode, scores, images, asked, progress)
+    looks = yield from look(model, encode, scores, images, asked)
     results, place = [], 0
     for query, said, photo in zip(asked, sayings, photos, strict=True):
         rows = []

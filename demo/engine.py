@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
@@ -19,6 +18,7 @@ from demo.models import Library, Model
 from demo.models.altered import blocks
 from demo.query import Photo, Query, Result
 from demo.threads import in_a_thread
+from explainers import Passes, finished
 
 CACHE_BYTES = 48 * 2**20
 MOST_CHARACTERS = 20_000  # of a text
@@ -189,36 +189,49 @@ class Engine:
         return used
 
     def _run(self) -> None:
+        """Batch by batch; and of the dear queries that have begun, one after the other goes on by a pass."""
+        begun: deque[tuple[Pending, Passes[None]]] = deque()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                together = self._take_alike(self._waiting[0])
-            self._finish(together)
+                self._changed.wait_for(lambda: self._waiting or begun)
+                together = self._take_alike(self._waiting[0]) if self._waiting else []
+            if together:
+                work = self._finish(together)
+                if is_dear(together[0].query):
+                    begun.append((together[0], work))
+                else:
+                    finished(work)
+            if begun:
+                pending, work = begun.popleft()
+                if self._goes_on(pending, work):
+                    begun.append((pending, work))
 
-    def _finish(self, together: list[Pending]) -> None:
+    def _goes_on(self, dear: Pending, work: Passes[None]) -> bool:
+        """Do one pass of a dear query's work; whether there is more, which somebody waits for."""
         try:
-            self._answer(together)
+            dear.done = next(work)
+        except StopIteration:
+            return False
+        if dear.asked > 0:
+            return True
+        dear.fail(UnwantedError())
+        work.close()
+        return False
+
+    def _finish(self, together: list[Pending]) -> Passes[None]:
+        try:
+            yield from self._answer(together)
         except Exception as error:  # nobody is to wait for ever
             for pending in together:
                 pending.fail(error)
-        with self._changed:
-            for pending in together:
-                self._forget(pending)
+        finally:
+            with self._changed:
+                for pending in together:
+                    self._forget(pending)
 
     def _forget(self, pending: Pending) -> None:
         if self._pending.get(pending.query) is pending:  # and not one that was asked when this one was given up
             del self._pending[pending.query]
-
-    def _between(self, dear: Pending, done: int, of: int) -> None:
-        """Between the passes of a dear query: answer one that is not, with those that are alike."""
-        dear.done = done, of
-        if dear.asked <= 0:
-            raise UnwantedError
-        with self._changed:
-            quick = next((pending for pending in self._waiting if not is_dear(pending.query)), None)
-            together = [] if quick is None else self._take_alike(quick)
-        if together:
-            self._finish(together)
 
     def _take_alike(self, first: Pending) -> list[Pending]:
         """A query that waits, and of the others as many as its model can answer with it."""
@@ -230,7 +243,7 @@ class Engine:
             self._waiting.remove(pending)
         return together
 
-    def _answer(self, together: list[Pending]) -> None:
+    def _answer(self, together: list[Pending]) -> Passes[None]:
         model = together[0].model
         asked: list[tuple[Pending, Query]] = []
         for pending in together:
@@ -241,19 +254,18 @@ class Engine:
         if not asked:
             return
         try:
-            results = answers(
+            results = yield from answers(
                 model,
                 [query for _, query in asked],
                 [pending.photo for pending, _ in asked],
                 lambda place, said: asked[place][0].say(said),
-                partial(self._between, asked[0][0]),
             )
         except Exception as error:  # whoever waits is told
             if len(asked) == 1:
                 asked[0][0].fail(error)
             else:
                 for pending, _ in asked:
-                    self._answer([pending])
+                    yield from self._answer([pending])
             return
         for (pending, _), result in zip(asked, results, strict=True):
             if pending.keep:
@@ -263,12 +275,12 @@ class Engine:
     def _keep(self, query: Query, result: Result) -> None:
         """Keep a result for its query; and what the model says for that query as it was asked, and without targets."""
         photo = Photo(query.photo.digest, b"")  # equal to the photograph, whose file is kept once
-        alone = Query(photo, query.task, query.model, query.text)
+        alone = Query(photo, query.task, query.model, query.text, weights=query.weights)
         given = replace(query, photo=photo)
         said = replace(result, query=replace(result.query, photo=photo), rows=())
         with self._changed, suppress(ValueError):  # one that is too large for what may be kept
             self._kept[result.query] = result
-            for asked in {given, alone} if result.said and not query.region else {given}:
+            for asked in {given, alone} if result.said and not (query.region or query.noise) else {given}:
                 if asked != result.query:
                     self._kept[asked] = said
 
@@ -279,7 +291,9 @@ def _nbytes(kept: Result | Image.Image) -> int:
         return 3 * kept.width * kept.height
     pictures = (picture for row in kept.rows for picture in row.pictures.values())
     texts = 8 * sum(len(str(text)) for text in (kept.query.text, *kept.query.targets))  # as given and as read
-    return 1000 + texts + len(kept.query.photo.data) + sum(picture.nbytes for picture in pictures)
+    told = (tensor.nbytes for row in kept.rows if row.steps is not None for tensor in vars(row.steps).values())
+    files = len(kept.query.photo.data) + (len(kept.noised.data) if kept.noised is not None else 0)
+    return 1000 + texts + files + sum(picture.nbytes for picture in pictures) + sum(told)
 
 
 def _about(model: Model) -> About:

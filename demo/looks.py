@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from demo.errors import InputError
 from demo.models import Model
 from demo.models.classification import Classifier
 from demo.query import Query
-from explainers import FILLS, METHODS, RULES, LayerMaps, Rule, Sight, explain_batch, layer_maps
+from explainers import FILLS, METHODS, RULES, LayerMaps, Passes, Rule, Sight, explain_batch, layer_maps
 
-Progress = Callable[[int, int], None]  # is told how many passes of a dear query are done, and of how many
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,10 @@ def look(
     scores: Callable[[Tensor], Tensor],
     images: Tensor,
     queries: list[Query],
-    progress: Progress,
-) -> list[Look]:
+) -> Passes[list[Look]]:
     """What is seen at each layer of queries of one kind; without targets nothing, but the images are encoded.
+
+    With a pause after each of the many passes of a dear method.
 
     Args:
         model: theirs.
@@ -49,7 +50,6 @@ def look(
         scores: does that too, and gives what is explained.
         images: (B, 3, H, W), one for each query.
         queries: several, or one with any number of targets.
-        progress: see `answers`.
 
     Raises:
         InputError: a method is none for this model.
@@ -67,22 +67,27 @@ def look(
         sources = [{"layer": by_rule[rules[0]]} | {str(rule): found for rule, found in by_rule.items()}]
     else:
         sources = [{"layer": found} for found in layer_maps(scores, images, layers, reshape=model.reshape)]
-    waited = 0.0
+    shared = time.perf_counter() - began
     measured: dict[str, float] = {}
     if has_own(first):
-
-        def told(done: int, of: int) -> None:
-            nonlocal waited
-            before = time.perf_counter()
-            progress(done, of)
-            waited += time.perf_counter() - before
-
-        now = time.perf_counter()
-        measured, began = {"gradcam_seconds": round(now - began, 3)}, now
-        sources[0]["own"] = _sight(model, images, layers[0], sources[0]["layer"], queries[0], told)
-    pictures = [_pictures(first, source) for source in sources]
-    measured = {"seconds": round(time.perf_counter() - began - waited, 3)} | measured
+        measured, shared = {"gradcam_seconds": round(shared, 3)}, 0.0
+        sources[0]["own"] = _sight(model, images, layers[0], sources[0]["layer"], queries[0])
+    pictures, seconds = yield from _timed(_all_pictures(first, sources))
+    measured = {"seconds": round(shared + seconds, 3)} | measured
     return [Look(source["layer"], drawn, measured) for source, drawn in zip(sources, pictures, strict=True)]
+
+
+def _timed(passes: Passes[T]) -> Passes[tuple[T, float]]:
+    """What passes return, and the seconds that they took, without the pauses between them."""
+    seconds = 0.0
+    while True:
+        began = time.perf_counter()
+        try:
+            done = next(passes)
+        except StopIteration as stop:
+            return stop.value, seconds + time.perf_counter() - began
+        seconds += time.perf_counter() - began
+        yield done
 
 
 def rules_of(query: Query) -> list[Rule]:
@@ -95,18 +100,29 @@ def has_own(query: Query) -> bool:
     return any(METHODS[key].passes == "own" for key in query.methods)
 
 
-def _pictures(query: Query, source: dict[str, Any]) -> dict[str, np.ndarray]:
+def _all_pictures(query: Query, sources: list[dict[str, Any]]) -> Passes[list[dict[str, np.ndarray]]]:
+    pictures = []
+    for source in sources:
+        pictures.append((yield from _pictures(query, source)))
+    return pictures
+
+
+def _pictures(query: Query, source: dict[str, Any]) -> Passes[dict[str, np.ndarray]]:
     """Of each method its picture, from what the passes found that it names."""
     drawn = {}
     for key in query.methods:
+        method = METHODS[key]
         try:
-            drawn[key] = METHODS[key].function(source[METHODS[key].passes]).cpu().numpy()
+            found = method.function(source[method.passes])
+            if method.price:
+                found = yield from found
         except ValueError as error:
-            raise InputError(f"There is no {METHODS[key].title} here: {error}.") from error
+            raise InputError(f"There is no {method.title} here: {error}.") from error
+        drawn[key] = found.cpu().numpy()
     return drawn
 
 
-def _sight(model: Model, image: Tensor, layer: nn.Module, found: LayerMaps, query: Query, progress: Progress) -> Sight:
+def _sight(model: Model, image: Tensor, layer: nn.Module, found: LayerMaps, query: Query) -> Sight:
     def score(images: Tensor) -> Tensor:
         encoded = model.encode(images, [query.text] * len(images))
         return torch.stack([model.scores(seen, query.text, query.targets) for seen in encoded])
@@ -121,6 +137,4 @@ def _sight(model: Model, image: Tensor, layer: nn.Module, found: LayerMaps, quer
     mean, std = (torch.tensor(values)[:, None, None].to(image) for values in (model.geometry.mean, model.geometry.std))
     fill = FILLS[query.squares.fill]
     colour = torch.zeros_like(mean) if fill is None else (fill - mean) / std
-    return Sight(
-        score, image, layer, model.reshape, found, weight, query.squares, colour, max(model.batch, 1), progress
-    )
+    return Sight(score, image, layer, model.reshape, found, weight, query.squares, colour, max(model.batch, 1))

@@ -7,11 +7,18 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.images import MAX_BYTES
-from demo.tabs import captioning, classification, endpoints, frame, links, vqa
+from demo.tabs import captioning, classification, endpoints, frame, lesson, links, quiz, vqa
 from demo.viewer import data
 
+FOLDER = Path(__file__).parent
 TITLE = "Why did you say that?"
-TABS = {"Classification": classification, "Captioning": captioning, "Question answering": vqa}
+TABS = {
+    "Classification": classification,
+    "Captioning": captioning,
+    "Question answering": vqa,
+    "How it works": lesson,
+    "Quiz": quiz,
+}
 
 # Two mends for Gradio's dropdowns: typing searches instead of adding to the name that stands there, and the list
 # does not stay open when the box is left by keyboard.
@@ -39,7 +46,10 @@ FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 LAUNCH = {
     "head": DROPDOWNS + data.script(),
     "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
-    "css_paths": [Path(__file__).with_name("page.css"), Path(__file__).with_name("viewer") / "viewer.css"],
+    "css_paths": [
+        FOLDER / "page.css",
+        *(FOLDER / "viewer" / name for name in ("viewer.css", "lesson.css", "quiz.css")),
+    ],
     "max_file_size": MAX_BYTES,
     # Each browser that has a page open is a session: half a megabyte, and the photographs that its tabs show, of about
     # a megabyte at most. A forgotten one is made anew.

@@ -13,6 +13,7 @@ from explainers.excitation import excitation_maps
 from explainers.gradcam import Explanation, LayerMaps, explain, explain_batch, feature_maps, gradcam_maps, layer_maps
 from explainers.methods import FILLS, METHODS, Method, Sight, Squares
 from explainers.occlusion import occlusion_maps
+from explainers.passes import Passes, finished
 from explainers.region import Box, region_evidence
 from explainers.relu_rules import RULES, Rule
 from explainers.score_cam import score_cam
@@ -27,6 +28,7 @@ __all__ = [
     "Explanation",
     "LayerMaps",
     "Method",
+    "Passes",
     "Rule",
     "Sight",
     "Squares",
@@ -38,6 +40,7 @@ __all__ = [
     "explain",
     "explain_batch",
     "feature_maps",
+    "finished",
     "gradcam_maps",
     "gradcam_plus_plus",
     "layer_cam",

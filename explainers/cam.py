@@ -4,9 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEEDS = (
-    "it needs scores that are one linear layer of the mean of the layer's feature maps"
-)
+NEEDS = "it needs scores that are one linear layer of the mean of the layer's feature maps"
 
 
 def cam_maps(features: Tensor, weight: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from explainers.cam import NEEDS, cam_maps
 from explainers.excitation import excitation_maps
 from explainers.gradcam import LayerMaps, Reshape
-from explainers.occlusion import Progress, occlusion_maps
+from explainers.occlusion import occlusion_passes
+from explainers.passes import Passes
 from explainers.relu_rules import Rule
-from explainers.score_cam import score_cam
+from explainers.score_cam import score_cam_passes
 from explainers.variants import counterfactual_map, gradcam_plus_plus, layer_cam, maximum_map
 
 
@@ -44,7 +45,6 @@ class Sight:
         weight: gives (T, K), if the scores are one linear layer of the mean of the A^k: what multiplies that.
         colour: (3, 1, 1), what the image has where it is of `squares.fill`.
         batch: how many images are looked at together.
-        progress: is told how many passes are done, and of how many.
     """
 
     score: Callable[[Tensor], Tensor]
@@ -56,7 +56,6 @@ class Sight:
     squares: Squares
     colour: Tensor
     batch: int
-    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,15 @@ class Method:
             the layer, from their `Explanation` under the rule, or from a `Sight`.
         product: the keys of the gradient and the map whose pointwise product it is, where it is one (section 3.2 of
             the paper).
-        price: how many forward passes it takes for K feature maps and these squares, if many.
+        price: how many forward passes it takes for K feature maps and these squares, if many. Then the function gives
+            its `Passes`.
     """
 
     title: str
     sentence: str
     kind: Literal["map", "signed", "gradient"]
     passes: Literal["layer", "own"] | Rule
-    function: Callable[[Any], Tensor]
+    function: Callable[[Any], Any]
     product: tuple[str, str] | None = None
     price: Callable[[int, Squares], int] | None = None
 
@@ -97,16 +97,15 @@ def _excitation(sight: Sight, *, contrastive: bool) -> Tensor:
     )
 
 
-def _occlusion(sight: Sight) -> Tensor:
+def _occlusion(sight: Sight) -> Passes[Tensor]:
     side, squares = sight.image.shape[-1], sight.squares
-    return occlusion_maps(
+    return occlusion_passes(
         sight.score,
         sight.image,
         patch=max(round(squares.patch * side), 1),
         stride=max(round(squares.stride * side), 1),
         fill=sight.colour,
         batch=sight.batch,
-        progress=sight.progress,
     )
 
 
@@ -238,7 +237,7 @@ METHODS = {
         "gradient, and a forward pass for each map",
         "map",
         "own",
-        lambda s: score_cam(s.score, s.image, s.found.features, batch=s.batch, progress=s.progress),
+        lambda sight: score_cam_passes(sight.score, sight.image, sight.found.features, batch=sight.batch),
         price=lambda features, _squares: features,
     ),
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Progress = Callable[[int, int], None]  # is told how many forward passes are done, and of how many
+from explainers.passes import Passes, finished
 
 
 def occlusion_maps(
@@ -16,7 +16,6 @@ def occlusion_maps(
     stride: int,
     fill: float | Tensor = 0.0,
     batch: int = 1,
-    progress: Progress = lambda done, of: None,
 ) -> Tensor:
     """How much each of T scores falls when a square of the image is covered, for squares on a grid.
 
@@ -28,7 +27,6 @@ def occlusion_maps(
         stride: pixels from one square to the next.
         fill: what the squares are filled with, one value or (3, 1, 1) for the three channels; 0 is the mean colour of
             images normalised by mean and deviation.
-        progress: is told after each call; what it raises ends the work.
 
     Returns:
         float32 (T, h, w) with h = (H - patch) // stride + 1, w likewise; negative where covering raises the score.
@@ -36,6 +34,13 @@ def occlusion_maps(
     Raises:
         ValueError: the patch is larger than the image, or patch or stride is not positive.
     """
+    return finished(occlusion_passes(score, image, patch=patch, stride=stride, fill=fill, batch=batch))
+
+
+def occlusion_passes(
+    score: Callable[[Tensor], Tensor], image: Tensor, *, patch: int, stride: int, fill: float | Tensor, batch: int
+) -> Passes[Tensor]:
+    """`occlusion_maps`, with a pause after each batch."""
     height, width = image.shape[-2:]
     if not 0 < patch <= min(height, width) or stride < 1:
         raise ValueError(f"patch {patch} and stride {stride} do not fit an image of {height} x {width}")
@@ -43,12 +48,13 @@ def occlusion_maps(
     places = [(stride * row, stride * column) for row in range(rows) for column in range(columns)]
     with torch.no_grad():
         whole = score(image).reshape(1, -1)
-        falls = []
-        for start in range(0, len(places), batch):
-            some = places[start : start + batch]
-            covered = image.repeat(len(some), 1, 1, 1)
-            for one, (top, left) in zip(covered, some, strict=True):
-                one[:, top : top + patch, left : left + patch] = fill
+    falls = []
+    for start in range(0, len(places), batch):
+        some = places[start : start + batch]
+        covered = image.repeat(len(some), 1, 1, 1)
+        for one, (top, left) in zip(covered, some, strict=True):
+            one[:, top : top + patch, left : left + patch] = fill
+        with torch.no_grad():
             falls.append(whole - score(covered).reshape(len(some), -1))
-            progress(start + len(some), len(places))
-        return torch.cat(falls).float().T.reshape(-1, rows, columns)
+        yield start + len(some), len(places)
+    return torch.cat(falls).float().T.reshape(-1, rows, columns)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from demo.models import imagenet, load
-from demo.models.altered import WORSE, noised, randomised, same_layers, steps
+from demo.models.altered import WORSE, WORSE_SEED, noised, randomised, same_layers, steps
 from demo.models.resnet50 import encoder
 from explainers import explain
 
@@ -196,7 +196,8 @@ def test_a_transformer():
 def test_the_worse_network_agrees_about_some_examples_and_is_less_sure_of_them():
     images = prepared(*(path.stem for path in sorted(EXAMPLES.glob("*.jpg"))))
     with torch.inference_mode():
-        trained, worse = (network(images).softmax(1) for network in (encoder("cpu"), noised(encoder("cpu"), WORSE)))
+        networks = encoder("cpu"), noised(encoder("cpu"), WORSE, WORSE_SEED)
+        trained, worse = (network(images).softmax(1) for network in networks)
     same = trained.argmax(1) == worse.argmax(1)
     assert 3 <= same.sum() < len(same)
     assert worse[same].max(1).values.mean() < trained[same].max(1).values.mean()

@@ -333,6 +333,29 @@ def test_others_are_answered_between_the_passes_of_a_dear_query(engine):
     np.testing.assert_allclose(row.pictures["occlusion"], alone, rtol=1e-4, atol=1e-4)
 
 
+def test_dear_queries_take_turns(engine):
+    long, short = (begun(engine, replace(DEAR, photo=photo(name))) for name in ("horses", "palace"))
+    assert not long.result.done()
+    little = engine.ask(replace(DEAR, photo=photo("dog"), squares=Squares(patch=1 / 4, stride=1 / 4)))
+    assert little.result.result().rows
+    assert not long.result.done()
+    assert not short.result.done()
+    engine.leave(long)
+    engine.leave(short)
+
+
+def test_what_a_network_says_that_was_made_random_is_not_taken_for_what_the_trained_one_says():
+    engine = Engine(Library())
+    asked = Query(photo("cat"), "classification")
+    random = engine.answer(replace(asked, targets=("",), weights="randomised 2")).said
+    noised = engine.answer(replace(asked, noise="vizsla")).said
+    assert next(iter(noised)) == "vizsla"
+    trained = engine.answer(asked).said
+    assert next(iter(trained)) == "Egyptian cat"
+    assert random != trained
+    assert engine.answer(replace(asked, weights="randomised 2")).said == random
+
+
 def test_a_dear_query_that_nobody_waits_for_is_given_up_and_can_be_asked_again(engine):
     query = replace(DEAR, photo=photo("cat"))
     first = begun(engine, query)

@@ -25,6 +25,7 @@ from explainers import (
     cam_maps,
     counterfactual_map,
     explain,
+    finished,
     gradcam_plus_plus,
     layer_cam,
     layer_maps,
@@ -170,7 +171,7 @@ def picture(model, task: str, key: str, photo: str = "zebra_elephant") -> np.nda
         return model.scores(encode(images)[0], query.text, query.targets)
 
     image = model.prepare(Image.open(EXAMPLES / f"{photo}.jpg").convert("RGB"))
-    (seen,) = look(model, encode, scores, image, [query], lambda done, of: None)
+    (seen,) = finished(look(model, encode, scores, image, [query]))
     return seen.pictures[key][0]
 
 

@@ -21,9 +21,10 @@ from demo.models.vqa import Answerer
 
 FEWEST_STEPS = 5
 
-# The scale of noise at which the shipped ResNet-50 is right about half of the photographs, 47% instead of 86%, with
-# the seed 0; the scale differs with the seed. `python -m evaluation.worse_network DATA` measures it.
-WORSE = 0.18
+# The scale and the seed of the noise with which the shipped ResNet-50 is right about half of 250 photographs, 54%
+# instead of 86%, and says of seven examples what it says without: `python -m evaluation.worse_network DATA`.
+WORSE = 0.20
+WORSE_SEED = 2
 
 
 def steps(network: nn.Module) -> list[str]:
@@ -83,8 +84,8 @@ def randomised(network: nn.Module, names: Iterable[str], seed: int = 0) -> nn.Mo
 def noised(network: nn.Module, scale: float, seed: int = 0) -> nn.Module:
     """A copy whose weights w, of two or more dimensions, are w (1 + scale n), with n normal for each; biases stay.
 
-    In proportion to each weight, so that filters of any size are disturbed alike. With the scale `WORSE`, a less
-    reliable network for the question of the paper's section 5.2: which of two would you trust?
+    In proportion to each weight, so that filters of any size are disturbed alike. With `WORSE` and `WORSE_SEED` a
+    less reliable network for the question of the paper's section 5.2: which of two would you trust?
     """
     generator = torch.Generator().manual_seed(seed)
     weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
@@ -114,7 +115,7 @@ def altered(model: Model, weights: str) -> Model:
     if not names or not (weights == "noised" or (kind == "randomised" and count in map(str, range(len(names) + 1)))):
         raise InputError(f"{model.name} has no weights “{weights[:80]}”: leave them empty for the trained ones.")
     parts = _parts_of(model)
-    made = noised(parts, WORSE) if weights == "noised" else randomised(parts, names[: int(count)])
+    made = noised(parts, WORSE, WORSE_SEED) if weights == "noised" else randomised(parts, names[: int(count)])
     other = copy.copy(model)
     for name, part in made.named_children():
         setattr(other, name, part)

@@ -35,9 +35,9 @@ def linked_photo(request: gr.Request) -> str | None:
 
 
 def linked_task(request: gr.Request) -> str | None:
-    """The task that the address names."""
+    """The task that the address names, or the tab that has none."""
     task = request.query_params.get("task")
-    return task if task in TASKS else None
+    return task if task in (*TASKS, "lesson", "quiz") else None
 
 
 def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using: gr.State) -> gr.events.Dependency:

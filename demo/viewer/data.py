@@ -17,14 +17,16 @@ from explainers import METHODS
 COLOUR_NAMES = {"viridis": "even, safe for colour-blind readers (viridis)", "jet": "as in the paper (jet)"}
 _TABLES = {colours: colours for colours in COLOURS} | {"signed": SIGNED}
 MOST_REACH = 4  # times the value that is drawn strongest
+SCRIPTS = ("viewer.js", "lesson.js", "trust.js", "quiz.js")  # the first has what the others draw with
 _FOLDER = Path(__file__).parent
 
 
 def script() -> str:
-    """The element of a page's head that draws: the colours of the maps, and the script."""
+    """The element of a page's head that draws: the colours of the maps, and the scripts."""
     tables = {name: _text(colour_table(colours).tobytes()) for name, colours in _TABLES.items()}
     constants = f"const COLOUR_TABLES = {json.dumps(tables)}, COLOUR_NAMES = {json.dumps(COLOUR_NAMES)};"
-    return f"<script>{constants}\n{(_FOLDER / 'viewer.js').read_text('utf-8')}</script>"
+    scripts = "\n".join((_FOLDER / name).read_text("utf-8") for name in SCRIPTS)
+    return f"<script>{constants}\n{scripts}</script>"
 
 
 def methods(keys: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -69,8 +71,12 @@ def _picture(row: Row, key: str, shared: float, keys: Sequence[str]) -> dict[str
 
 def heat(array: np.ndarray) -> dict[str, Any]:
     """A map (h, w) as numbers."""
-    values = np.ascontiguousarray(array, "<f4")
-    return {"shape": array.shape, "limit": map_limit(array), "data": _text(values.tobytes())}
+    return {"shape": array.shape, "limit": map_limit(array), "data": numbers(array)}
+
+
+def numbers(array: np.ndarray) -> str:
+    """Numbers as text, because Gradio's page copies each item of a list whenever anything on it begins or ends."""
+    return _text(np.ascontiguousarray(array, "<f4").tobytes())
 
 
 def _text(data: bytes) -> str:

@@ -1,0 +1,154 @@
+"""The questions of the quiz: those of the paper's two studies with people, about the example photographs.
+
+Section 5.1: which of two objects in a photograph does a picture explain? Section 5.2: which of two networks, that say
+the same of a photograph, is more reliable, judging by what explains it?
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from demo.query import AT_ONCE, Photo, Query, photo_of
+from demo.rooms import Study, Vote
+from explainers import METHODS
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+
+DECONVOLVED = ("deconvolution", "deconvolution_gradcam")
+SHOWN: dict[Study, tuple[str, ...]] = {
+    "object": ("deconvolution", "guided_backprop", "deconvolution_gradcam", "guided_gradcam"),
+    "trust": ("guided_backprop", "guided_gradcam"),
+}
+
+# What the paper reports of each study and method, where it is known; and what somebody who guesses gets.
+REPORTED = {
+    ("object", "guided_backprop"): 0.4444,
+    ("object", "guided_gradcam"): 0.6123,
+    ("trust", "guided_backprop"): 1.00,
+    ("trust", "guided_gradcam"): 1.27,
+}
+CHANCE: dict[Study, float] = {"object": 0.5, "trust": 0.0}
+
+# Things in one photograph for each of which the shipped classifier has evidence. A test holds both these tables.
+OBJECTS = {
+    "zebra_elephant": ("zebra", "African elephant"),
+    "ram_peacock": ("ram", "peacock"),
+    "sea_lion_flamingo": ("sea lion", "flamingo"),
+    "airliner_fire_engine": ("airliner", "fire engine"),
+    "fruit": ("custard apple", "lemon", "bell pepper"),
+    "garden": ("soccer ball", "tricycle", "hen"),
+    "kitten": ("tabby", "wool"),
+}
+
+# What the shipped classifier says of a photograph, rightly, and with noise on its weights too.
+AGREED = {
+    "bison": "bison",
+    "cat": "Egyptian cat",
+    "coffee": "espresso",
+    "dog": "German shepherd",
+    "palace": "palace",
+    "ram_peacock": "ram",
+    "zebra_elephant": "zebra",
+}
+
+LEFT, RIGHT = 0, 1
+SCALE = (
+    "Left is much more reliable",
+    "Left is slightly more reliable",
+    "Both are equally reliable",
+    "Right is slightly more reliable",
+    "Right is much more reliable",
+)
+
+
+class Picture(NamedTuple):
+    """What a method finds: a query of one target, whose row has its picture."""
+
+    query: Query
+    method: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Attributes:
+        study: which of the two.
+        example: the name of the photograph.
+        method: whose pictures are shown.
+        classes: of the study "object" the two that can be explained, in the order in which they are offered; of the
+            study "trust" the one that both networks say.
+        truth: which of the two is explained; or on which side the trained network is, `LEFT` or `RIGHT`.
+    """
+
+    study: Study
+    example: str
+    method: str
+    classes: tuple[str, ...]
+    truth: int
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What can be answered."""
+        return self.classes if self.study == "object" else SCALE
+
+    def vote(self, answer: int) -> Vote:
+        """What one of the answers is worth, which is given by its place."""
+        if self.study == "object":
+            return Vote("object", self.method, int(answer == self.truth))
+        for_left = SCALE.index("Both are equally reliable") - answer
+        return Vote("trust", self.method, for_left if self.truth == LEFT else -for_left)
+
+    def shown(self, model: str) -> tuple[Picture, ...]:
+        """The picture that is asked about; or those of the left and the right network."""
+        if self.study == "object":
+            return (self._picture(model, self.classes[self.truth]),)
+        weights = ("", "noised") if self.truth == LEFT else ("noised", "")
+        return tuple(self._picture(model, self.classes[0], altered) for altered in weights)
+
+    def revealed(self, model: str) -> tuple[Picture, ...]:
+        """What else is shown after the answer, beside the photograph: the picture of the other object."""
+        return (self._picture(model, self.classes[1 - self.truth]),) if self.study == "object" else ()
+
+    def verdict(self, answer: int) -> str:
+        """The sentence that follows an answer."""
+        value = self.vote(answer).value
+        if self.study == "object":
+            truth, other = self.classes[self.truth], self.classes[1 - self.truth]
+            title = METHODS[self.method].title
+            return (
+                f"{'Right' if value else 'Wrong'}: this is {title} for {truth}; here are the photograph, and "
+                f"{title} for {other}."
+            )
+        trusted = "both alike" if value == 0 else "the better one more" if value > 0 else "the worse one more"
+        better, worse = ("left", "right") if self.truth == LEFT else ("right", "left")
+        return (
+            f"You trust {trusted}: the network at the {better} names about 86% of photographs rightly; the one at the "
+            f"{worse}, the same with noise on its weights, about 54%."
+        )
+
+    def photo(self) -> Photo:
+        """The photograph."""
+        return _photo(self.example)
+
+    def _picture(self, model: str, name: str, weights: str = "") -> Picture:
+        # As the tabs ask it, so that it is found once.
+        methods = AT_ONCE if self.method in AT_ONCE else DECONVOLVED
+        query = Query(self.photo(), "classification", model, targets=(name,), methods=methods, weights=weights)
+        return Picture(query, self.method)
+
+
+def draw(study: Study, chance: random.Random, before: Question | None = None) -> Question:
+    """A question at random, about another photograph than the one before."""
+    examples: Sequence[str] = [*(OBJECTS if study == "object" else AGREED)]
+    example = chance.choice([name for name in examples if before is None or name != before.example])
+    classes = tuple(chance.sample(OBJECTS[example], 2)) if study == "object" else (AGREED[example],)
+    return Question(study, example, chance.choice(SHOWN[study]), classes, chance.randrange(2))
+
+
+@lru_cache
+def _photo(example: str) -> Photo:
+    return photo_of((EXAMPLES / f"{example}.jpg").read_bytes())

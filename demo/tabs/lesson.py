@@ -1,0 +1,213 @@
+"""The tab for teaching: how Grad-CAM's map of the visitor's own photograph comes about, and whether to trust it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import gradio as gr
+
+from demo.engine import Engine
+from demo.errors import InputError
+from demo.models.captioning import WHOLE
+from demo.query import PANELS, Photo, Query, Result
+from demo.tabs import trust
+from demo.tabs.components import choices, drawn_by, key_of, shown_photo, told
+from demo.tabs.endpoints import Api
+from demo.tabs.frame import ASKING, Shared
+from demo.tabs.uploads import identity, uploaded
+from demo.tabs.visits import Given, Visit
+from demo.tabs.waiting import answer, arrived
+from demo.tasks import TASKS
+from demo.tasks.sentence import percent, sentence
+from demo.tasks.vqa import ANY
+from demo.viewer import data
+
+TASK: Final = "lesson"
+METHODS_SHOWN = (*PANELS, "gradcam_signed")
+NUMBERS = ("weights", "features", "gradients", "sums", "shares")  # of `Steps`
+MOST_CLASSES = 5  # that are offered
+
+
+@dataclass
+class Lesson:
+    """What the tab keeps of one visitor; a `gr.State` holds it.
+
+    Attributes:
+        seen: the photograph, and what was explained of it in the task's tab that was open last, when the tab looked.
+        query: what is taught with, completed; none if there is nothing.
+        offered: what could be instead.
+        experiments: about it, whether to trust it.
+        turn: of the handlers that write this.
+    """
+
+    seen: tuple[Photo, Query | None] | None = None
+    query: Query | None = None
+    offered: list[Query] = field(default_factory=list)
+    experiments: trust.Experiments = field(default_factory=trust.Experiments)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(frozen=True, eq=False)
+class LessonTab:
+    """The tab: its widgets, and what happens at their events; `visits` hold what the tabs of the tasks show."""
+
+    engine: Engine
+    shared: Shared
+    visits: list[gr.State]
+    state: gr.State
+    targets: gr.HTML
+    layers: gr.HTML
+    steps: gr.HTML
+    trust: trust.Trust
+
+    async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
+        """Teach with what the tab of the task that was open last explains, else with what the photograph shows."""
+        lesson: Lesson = given[self.state]
+        async with lesson.turn:
+            try:
+                photo = await asyncio.to_thread(uploaded, given[self.shared.photo])
+                explained = _explained([given[visit] for visit in self.visits], told(event).get("task"), photo)
+                if lesson.seen == (photo, explained):
+                    yield {self.layers: gr.skip()}
+                    return
+                lesson.seen = photo, explained
+                said = (await answer(self.engine, lambda: Query(photo, "classification"))).said
+                first = explained or Query(photo, "classification", targets=(next(iter(said)),))
+                drawn = await self._taught(lesson, first)
+                yield drawn
+                # Sent again with what follows: Gradio's page may take the last alone of what comes at once.
+                yield drawn | await self._offer(lesson, photo, given[self.shared.photo])
+            except InputError as error:
+                lesson.seen = lesson.query = None
+                yield self._nothing(str(error)) | {self.targets: None, self.layers: None}
+
+    async def choose(self, given: Given, event: gr.EventData) -> Given:
+        lesson: Lesson = given[self.state]
+        async with lesson.turn:
+            chosen = {str(place): query for place, query in enumerate(lesson.offered)}.get(key_of(event))
+            if chosen is None or told(event).get("about") != identity(given[self.shared.photo]):
+                return {self.layers: gr.skip()}
+            drawn = await self._taught(lesson, chosen)
+            return drawn | {self.targets: self._choices(lesson, given[self.shared.photo])}
+
+    async def choose_layer(self, given: Given, event: gr.EventData) -> Given:
+        lesson: Lesson = given[self.state]
+        async with lesson.turn:
+            query, layer = lesson.query, key_of(event)
+            # The buttons may still be those of a model before.
+            if query is None or layer not in (await arrived(self.engine.about(query.task, query.model))).layers:
+                return {self.layers: gr.skip()}
+            return await self._taught(lesson, replace(query, layers=(layer,)))
+
+    async def _taught(self, lesson: Lesson, query: Query) -> Given:
+        """The lesson about a query; what is wrong with that stands in its place."""
+        asked = replace(query, methods=METHODS_SHOWN, steps=True)
+        try:
+            result = await answer(self.engine, lambda: asked)
+        except InputError as error:
+            return self._nothing(str(error))
+        lesson.query = result.query
+        known = await arrived(self.engine.about(query.task, result.query.model))
+        items = [{"key": name, "label": name} for name in known.layers]
+        drawn = await asyncio.to_thread(_drawn, self.engine, result)
+        return {
+            self.steps: drawn,
+            self.layers: {"items": items, "current": result.query.layers[0]},
+        } | self.trust.begin(lesson.experiments, result, known, drawn["photo"])
+
+    def _nothing(self, note: str) -> Given:
+        return {self.steps: {"note": note}, **self.trust.nothing()}
+
+    async def _offer(self, lesson: Lesson, photo: Photo, upload: Any) -> Given:
+        """The classes, the caption and the answer that can be taught with, and what is first."""
+
+        async def said(task: str, text: str = "") -> list[str]:
+            return list((await answer(self.engine, lambda: Query(photo, task, text=text))).said)
+
+        classes, captions, answers = await asyncio.gather(said("classification"), said("captioning"), said("vqa", ANY))
+        offered = [Query(photo, "classification", targets=(name,)) for name in classes[:MOST_CLASSES]]
+        offered.append(Query(photo, "captioning", text=captions[0], targets=(WHOLE,)))
+        offered.append(Query(photo, "vqa", text=ANY, targets=(answers[0],)))
+        offered = [replace(query, model=self.engine.library.find(query.task).name) for query in offered]
+        if lesson.query is not None and not any(_same(lesson.query, query) for query in offered):
+            offered.insert(0, lesson.query)
+        lesson.offered = offered
+        return {self.targets: self._choices(lesson, upload)}
+
+    def _choices(self, lesson: Lesson, upload: Any) -> dict[str, Any]:
+        items = [{"key": str(place), "label": _named(query)} for place, query in enumerate(lesson.offered)]
+        current = [key for key, query in enumerate(lesson.offered) if lesson.query and _same(lesson.query, query)]
+        return {"items": items, "current": str(*current), "about": identity(upload)}
+
+
+def _explained(visits: Sequence[Visit], task: Any, photo: Photo) -> Query | None:
+    """The first row of a task's tab, if it is of this photograph."""
+    first = (visit.shown.queries[0] for visit in visits if visit.shown.queries)
+    return next((query for query in first if query.task == task and query.photo == photo), None)
+
+
+def _same(one: Query, other: Query) -> bool:
+    """Whether two queries explain the same, at whatever layer."""
+    return (one.task, one.model, one.text, one.targets) == (other.task, other.model, other.text, other.targets)
+
+
+def _named(query: Query) -> str:
+    """What stands on the button of a query."""
+    task, target = TASKS[query.task], query.targets[0]
+    name = task.name(query, target)
+    if query.task == "captioning":
+        return f"caption: {name}" if target == WHOLE else f"“{name}” in “{query.text}”"
+    return f"“{query.text}”: {name}" if query.text else name
+
+
+def _drawn(engine: Engine, result: Result) -> dict[str, Any]:
+    """What the browser draws the six steps from."""
+    (row,) = result.rows
+    steps, details = row.steps, row.details
+    assert steps is not None  # they were asked
+    return {
+        "target": details["target"],
+        "sentence": sentence(row, [row]),
+        "layer": details["layer"],
+        "score": details["score"],
+        "score_is": details["score_is"],
+        "probability": percent(details["probability"]),
+        "photo": shown_photo(engine, result.query.photo),
+        "pictures": data.pictures([row], METHODS_SHOWN)[0],
+        "maps": details["feature_maps"],
+        "shape": list(steps.features.shape[1:]),
+        "order": steps.order.tolist(),
+        "counts": steps.counts.tolist(),
+        **{name: data.numbers(getattr(steps, name).numpy()) for name in NUMBERS},
+    }
+
+
+def tab(page: gr.Blocks, engine: Engine, shared: Shared, _api: Api) -> None:
+    """Build the tab's widgets and connect them; it reads what the tabs that are built before it show."""
+    states = [block for block in page.blocks.values() if isinstance(block, gr.State)]
+    lesson = _layout(engine, shared, [state for state in states if isinstance(state.value, Visit)])
+    outputs = [lesson.targets, lesson.layers, lesson.steps, *lesson.trust.widgets]
+    asked = {lesson.state, shared.photo}
+    busy: dict[str, Any] = {"outputs": outputs, "show_progress_on": lesson.steps, "trigger_mode": "multiple"} | ASKING
+    lesson.steps.look(lesson.look, asked | {*lesson.visits}, **busy)
+    lesson.targets.pick(lesson.choose, asked, **busy)
+    lesson.layers.pick(lesson.choose_layer, asked, **busy)
+    lesson.trust.connect(lesson.state)
+
+
+def _layout(engine: Engine, shared: Shared, visits: list[gr.State]) -> LessonTab:
+    state = gr.State(Lesson())
+    gr.HTML(INTRODUCTION, elem_id="lesson-intro", elem_classes="drawn")
+    with gr.Row():
+        with gr.Column(scale=5, min_width=300):
+            targets = choices("What the network says: how does its map come about?", "chips", elem_id="lesson-targets")
+        with gr.Column(scale=3, min_width=250):
+            layers = choices("At which layer of the network", "chips", elem_id="lesson-layers")
+    steps = drawn_by("lesson", ("look",), elem_id="lesson", classes=("viewer",))
+    return LessonTab(engine, shared, visits, state, targets, layers, steps, trust.layout(engine))
+
+
+INTRODUCTION = """<h2 class="unseen">How it works</h2>
+<p>A network gives each possible answer a <b>score</b>. Grad-CAM shows which parts of the photograph raise it: here in
+six steps, on yours.</p>"""

@@ -1,0 +1,335 @@
+"""The tab for teaching: the steps to a map, and the experiments about whether to trust it."""
+
+import re
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from conftest import says, take
+from playwright.sync_api import Page, expect
+from skimage.metrics import structural_similarity as skimage_similarity
+
+from demo.engine import Engine
+from demo.likeness import Likeness, likenesses, rank_correlation, strengths, structural_similarity, verdict
+from demo.models import Library
+from demo.query import PANELS, Query, Row, photo_of
+from explainers import steps
+from explainers.gradcam import LayerMaps
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+ZEBRA = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
+
+
+# ---- The steps, worked by hand ----
+
+
+def found(features: torch.Tensor, gradients: torch.Tensor) -> LayerMaps:
+    weights = gradients.mean(dim=(2, 3))
+    signed = torch.einsum("tk,bkhw->thw", weights, features)
+    return LayerMaps(torch.zeros(len(gradients)), features, gradients, weights, signed, signed.relu())
+
+
+def test_the_steps_of_three_maps_of_two_cells():
+    features = torch.tensor([[[[1.0, 0.0]], [[0.0, 2.0]], [[1.0, 1.0]]]])
+    # Two scores; their weights are 1, 0, 0 and 1, -3, 2.
+    gradients = torch.tensor(
+        [[[[1.0, 1.0]], [[1.0, -1.0]], [[0.0, 0.0]]], [[[0.0, 2.0]], [[-3.0, -3.0]], [[1.0, 3.0]]]]
+    )
+    seen = steps(found(features, gradients), 1)
+    assert seen.order.tolist() == [1, 2, 0]
+    assert seen.weights.tolist() == [-3, 2, 1]
+    assert seen.features.tolist() == [[[0, 2]], [[1, 1]], [[1, 0]]]
+    assert seen.gradients.tolist() == [[[-3, -3]], [[1, 3]], [[0, 2]]]
+    assert seen.counts.tolist() == [1, 2, 3]
+    assert seen.sums.tolist() == [[[0, -6]], [[2, -4]], [[3, -4]]]
+    # What is missing of 3, -4, whose square is 25: 3, 2 and 1, 0.
+    assert seen.shares.tolist() == pytest.approx([1 - 13 / 25, 1 - 1 / 25, 1])
+
+
+def test_many_maps_are_added_in_growing_steps_to_the_map_itself():
+    generator = torch.Generator().manual_seed(0)
+    features, gradients = (torch.randn(1, 50, 4, 3, generator=generator) for _ in range(2))
+    maps = found(features, gradients)
+    seen = steps(maps, 0)
+    counts = seen.counts.tolist()
+    assert counts == [*range(1, 13), 15, 18, 22, 27, 33, 41, 50]
+    assert torch.allclose(seen.sums[-1], maps.signed[0], atol=1e-6)
+    assert len(seen.order) == len(seen.features) == 12
+    for count, total in zip(counts, seen.sums, strict=True):
+        some = maps.weights[0].abs().topk(count).indices
+        assert torch.allclose(total, torch.einsum("k,khw->hw", maps.weights[0, some], features[0, some]), atol=1e-5)
+    assert seen.shares[-1] == 1
+
+
+def test_a_map_of_zeros_is_all_there_from_the_first():
+    seen = steps(found(torch.zeros(1, 2, 2, 2), torch.ones(1, 2, 2, 2)), 0)
+    assert seen.shares.tolist() == [1, 1]
+
+
+# ---- How alike pictures are ----
+
+
+def test_ranks_count_and_values_do_not():
+    cells = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert rank_correlation(cells, np.exp(cells)) == pytest.approx(1)
+    assert rank_correlation(cells, -cells) == pytest.approx(-1)
+    # Ranks 1, 2, 3, 4 and 2, 1, 4, 3: 1 - 6 * 4 / (4 * 15).
+    assert rank_correlation(cells, np.array([[2.0, 1.0], [4.0, 3.0]])) == pytest.approx(0.6)
+    assert rank_correlation(cells, np.zeros((2, 2))) is None
+
+
+def test_structural_similarity_is_that_of_scikit_image():
+    generator = np.random.default_rng(0)
+    for shape in ((7, 7), (20, 31)):
+        one, noise = generator.random(shape), generator.random(shape)
+        for other in (one, noise, (one + noise) / 2, 1 - one, np.zeros(shape)):
+            assert structural_similarity(one, other) == pytest.approx(skimage_similarity(one, other, data_range=1))
+
+
+def test_of_gradients_the_absolute_values_are_compared_over_all_colours():
+    assert strengths(np.array([[[1.0]], [[-2.0]], [[3.0]]])).tolist() == [[6]]
+    generator = np.random.default_rng(0)
+    gradient, cells = generator.normal(size=(3, 16, 16)), generator.random((4, 4))
+    trained = Row({"guided_backprop": gradient, "gradcam": cells}, {})
+    other = Row({"guided_backprop": -gradient[::-1], "gradcam": np.zeros((4, 4))}, {})
+    assert likenesses(trained, trained) == {key: (pytest.approx(1), pytest.approx(1)) for key in trained.pictures}
+    alike = likenesses(other, trained)
+    assert alike["guided_backprop"] == (pytest.approx(1), pytest.approx(1))
+    assert alike["gradcam"].ranks is None
+    assert alike["gradcam"].structure < 0.5
+
+
+def test_the_verdict_is_of_the_numbers():
+    said = verdict(
+        [
+            {
+                "guided_backprop": Likeness(guided, 1),
+                "gradcam": Likeness(cells, 1),
+                "guided_gradcam": Likeness(both, 1),
+            }
+            for guided, cells, both in ((1.0, 1.0, 1.0), (0.9, 0.4, 0.8), (0.7, 0.6, None))
+        ]
+    )
+    assert "Guided Backprop: never, it is 0.70 with all 2 random." in said
+    assert "Grad-CAM: after 1 of 2, where it is 0.40." in said
+    assert "Guided Grad-CAM: after 2 of 2, where the picture is empty." in said
+
+
+# ---- Nobody else notices ----
+
+
+def test_the_experiments_of_one_visitor_change_nobody_elses_answers():
+    engine = Engine(Library())
+    asked = Query(ZEBRA, "classification", targets=("zebra", ""))
+    others = [asked, Query(ZEBRA, "vqa", text="What is it?", targets=("",))]
+
+    def answered() -> list:
+        # Not kept, so that each is computed.
+        results = [engine.ask(query, keep=False).result.result() for query in others]
+        pictures = [picture for result in results for row in result.rows for picture in row.pictures.values()]
+        return [[result.said for result in results], [picture.tobytes() for picture in pictures]]
+
+    before = answered()
+    alone = Query(ZEBRA, "classification")
+    known = engine.answer(alone).said
+
+    def experiments() -> None:
+        for query in others:
+            engine.answer(replace(query, methods=PANELS, weights="randomised 2"))
+        engine.answer(replace(alone, noise="vizsla"))
+
+    visitor = threading.Thread(target=experiments)
+    visitor.start()
+    times = 0
+    while visitor.is_alive() or not times:
+        assert answered() == before
+        times += 1
+    visitor.join()
+    assert answered() == before
+    assert engine.answer(alone).said == known
+
+
+# ---- In the page ----
+
+
+def opened(page: Page) -> Page:
+    page.get_by_role("tab", name="How it works").click()
+    expect(page.locator("#lesson h3")).to_be_visible()
+    expect(page.locator("#lesson-targets .pick").last).to_contain_text("What is in the picture?")
+    return page
+
+
+def step(page: Page, number: int, question: str) -> None:
+    expect(page.locator("#lesson h3")).to_have_text(f"{number}. {question}")
+    expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))
+
+
+def pictures(page: Page) -> list[str]:
+    return page.locator("#lesson .shown canvas").evaluate_all("found => found.map((canvas) => canvas.toDataURL())")
+
+
+def test_six_steps_by_button_list_and_keyboard_without_a_request(page):
+    opened(page)
+    expect(page.locator("#lesson .sentence")).to_contain_text("Explaining zebra")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    step(page, 1, "What did the layer find, and where?")
+    expect(page.locator("#lesson .maps button")).to_have_count(12)
+    page.get_by_role("button", name="Next").click()
+    step(page, 2, "How much does each map count?")
+    page.locator("#lesson").get_by_role("button", name="5 Over the photograph").click()
+    step(page, 5, "Stretch the cells over the photograph")
+    region = page.get_by_role("region", name="How Grad-CAM works")
+    region.focus()
+    for key, number in (("PageDown", 6), ("PageDown", 6), ("ArrowLeft", 5), ("PageUp", 4), ("ArrowRight", 5)):
+        page.keyboard.press(key)
+        expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))
+    assert len(pictures(page)) == 3
+    assert not [url for url in asked if "/queue/" in url or "/file=" in url]
+
+
+def test_the_mean_of_a_maps_gradient_is_its_weight(page):
+    (row,) = Engine(Library()).answer(Query(ZEBRA, "classification", targets=("zebra",), steps=True)).rows
+    opened(page)
+    page.locator("#lesson .maps button").nth(4).click()
+    step(page, 2, "How much does each map count?")
+    name = f"Feature map {row.steps.order[4] + 1}"
+    expect(page.locator("#lesson .shown figcaption").first).to_have_text(name)
+    expect(page.locator("#lesson .result")).to_have_text(f"+{row.steps.gradients[4].mean().item():.2g}")
+    expect(page.locator("#lesson .words")).to_contain_text("all cells have the same gradient")
+    page.locator("#lesson .maps button").nth(4).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.locator("#lesson .shown figcaption").first).to_have_text(f"Feature map {row.steps.order[5] + 1}")
+    expect(page.locator("#lesson .maps [aria-pressed=true]")).to_be_focused()
+    page.locator("#lesson-layers .pick", has_text="layer3").click()
+    expect(page.locator("#lesson .sentence")).to_contain_text("16 × 16 cells of layer3")
+    expect(page.locator("#lesson .words")).to_contain_text("gradients differ")
+
+
+def test_the_last_sum_is_the_final_map(page):
+    (row,) = Engine(Library()).answer(Query(ZEBRA, "classification", targets=("zebra",), steps=True)).rows
+    opened(page)
+    page.locator("#lesson").get_by_role("button", name="3 Sum").click()
+    slider = page.get_by_label("How many maps are added up")
+    running, final = pictures(page)
+    assert running != final
+    expect(page.locator("#lesson .share b")).to_have_text(f"{row.steps.shares[0]:.0%}")
+    slider.focus()
+    page.keyboard.press("ArrowRight")  # moves the slider, and not the steps
+    step(page, 3, "Add the maps, each times its weight")
+    expect(page.locator("#lesson .share b")).to_have_text(f"{row.steps.shares[1]:.0%}")
+    page.keyboard.press("End")
+    expect(page.locator("#lesson .share b")).to_have_text("100%")
+    running, final = pictures(page)
+    assert running == final
+    page.get_by_role("button", name="Play").click()  # from the beginning
+    expect(page.locator("#lesson .share b")).to_have_text(f"{row.steps.shares[2]:.0%}")
+    page.get_by_role("button", name="Pause").click()
+    page.keyboard.press("PageDown")
+    step(page, 4, "Keep only what speaks for it")
+
+
+def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can_be(page):
+    page.locator("#classification-top .pick").nth(1).click()
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    opened(page)
+    expect(page.locator("#lesson .sentence")).to_contain_text("Explaining African elephant")
+    page.locator("#lesson-targets .pick", has_text="caption").click()
+    expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
+    expect(page.locator("#noising")).to_contain_text("Noise is made for a class or an answer")
+    page.locator("#lesson-targets .pick", has_text="What is in the picture?").click()
+    expect(page.locator("#lesson .sentence")).to_contain_text("as the answer to “What is in the picture?”")
+    expect(page.locator("#lesson-targets [aria-pressed=true]")).to_contain_text("What is in the picture?")
+    page.get_by_role("tab", name="Captioning").click()
+    says(page, "Explaining")
+    page.get_by_role("tab", name="How it works").click()
+    expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
+    take(page, "cat")
+    expect(page.locator("#lesson .sentence")).to_contain_text("Explaining Egyptian cat")
+    page.get_by_label("Remove Image").click()
+    expect(page.locator("#lesson .note")).to_have_text("There is no photograph: choose one first.")
+    expect(page.get_by_role("button", name="Add noise")).to_have_count(0)
+
+
+def test_evidence_that_is_all_against_it_leaves_an_empty_map_and_is_said(blank, server):
+    blank.goto(f"{server}?photo=flower&task=classification&target=manhole+cover")
+    says(blank, "No positive evidence for manhole cover")
+    opened(blank)
+    expect(blank.locator("#lesson .sentence")).to_contain_text("Explaining manhole cover")
+    blank.locator("#lesson").get_by_role("button", name="4 ReLU").click()
+    expect(blank.locator("#lesson .words")).to_contain_text("Not one cell is above zero")
+    before, after = pictures(blank)
+    assert before != after
+    for name in ("5 Over", "6 Fine"):
+        blank.locator("#lesson").get_by_role("button", name=name).click()
+        assert len(pictures(blank)) == 3
+
+
+def test_the_sanity_check_fills_a_table_and_says_what_its_numbers_say(page):
+    opened(page)
+    expect(page.locator("#randomising")).to_contain_text("7 explanations, about")
+    page.get_by_role("button", name="Make its layers random").click()
+    rows = page.locator("#randomising tbody tr")
+    expect(rows.first).to_contain_text("none: as trained")
+    expect(rows).to_have_count(7)
+    expect(rows.first.locator("td b")).to_have_text(["1.00"] * 3)
+    heads = rows.locator("th b").all_inner_texts()
+    assert heads == ["none: as trained", "+ fc", "+ layer4", "+ layer3", "+ layer2", "+ layer1", "+ conv1"]
+    said = page.locator("#randomising .verdict")
+    for place, title in enumerate(("Guided Backprop", "Grad-CAM", "Guided Grad-CAM")):
+        ranks = [float(text) for text in rows.locator(f"td:nth-of-type({place + 1}) b").all_inner_texts()]
+        gone = next((count for count, rank in enumerate(ranks) if rank < 0.5), None)
+        expected = "never" if gone is None else f"after {gone} of 6, where it is {ranks[gone]:.2f}"
+        expect(said).to_contain_text(f" {title}: {expected}")
+    # The page says of the photograph what it said before.
+    page.get_by_role("tab", name="Classification").click()
+    expect(page.locator("#classification-top .pick").first).to_contain_text("zebra")
+
+
+def test_noise_that_nobody_sees_changes_what_is_said(page):
+    opened(page)
+    wanted = page.get_by_label("What should it say?")
+    expect(wanted).to_have_value("vizsla")
+    wanted.fill("visla")
+    wanted.press("Enter")
+    expect(page.locator("#noising .note")).to_contain_text("vizsla")  # the nearest that it knows
+    wanted.fill("vizsla")
+    page.get_by_role("button", name="Add noise").click()
+    said = page.locator("#noising .verdict")
+    expect(said).to_contain_text("The network now says vizsla")
+    levels = int(re.search(r"more than (\d+) of 255", said.inner_text())[1])
+    assert 1 <= levels <= 8
+    before, after = (page.locator("#noising .bars").nth(side).locator("li").first for side in range(2))
+    expect(before).to_contain_text("zebra")
+    expect(after).to_contain_text("vizsla")
+    assert re.search(r"rank correlation is -?[01]\.\d\d", said.inner_text())
+    pixels = page.locator("#noising canvas").evaluate_all(
+        """found => [0, 2].map((place) => [...found[place].getContext("2d").getImageData(0, 0, 256, 256).data])"""
+    )
+    difference = np.abs(np.subtract(*pixels))
+    assert difference.max() == levels
+    assert (difference > 0).mean() > 0.3
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_that_axe_finds(browser, server, theme):
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{server}?__theme={theme}")
+    says(page, "Explaining African elephant", row=1)
+    opened(page)
+    page.get_by_role("button", name="Make its layers random").click()
+    page.get_by_role("button", name="Add noise").click()
+    expect(page.locator("#noising .verdict")).to_be_visible()
+    expect(page.locator("#randomising tbody tr")).to_have_count(7)
+    steps_seen = [{"exclude": ["footer"]}, *[{"include": ["#lesson"]}] * (5 if theme == "light" else 1)]
+    for number, looked_at in enumerate(steps_seen, start=1):
+        expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))
+        found = Axe().run(page, looked_at).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        page.get_by_role("region", name="How Grad-CAM works").press("PageDown")
+    page.close()

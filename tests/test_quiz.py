@@ -1,0 +1,437 @@
+"""The quiz: what is asked and what an answer is worth, that each counts once, and a class in a room."""
+
+import asyncio
+import base64
+import io
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Coroutine
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import says
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from demo import studies
+from demo.engine import Engine
+from demo.models import Library
+from demo.query import Query, photo_of
+from demo.rendering import gradient_limit, gradient_picture
+from demo.rooms import LIFETIME, Rooms, Vote
+from demo.studies import AGREED, LEFT, OBJECTS, RIGHT, SHOWN, Question, draw
+from demo.tabs import quiz
+from demo.tabs.quiz import QuizTab, Sitting
+from demo.threads import in_a_thread
+from explainers import METHODS
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(Library())
+
+
+# ---- What is asked ---------------------------------------------------------------------------------------------
+
+
+def test_what_an_answer_is_worth():
+    asked = Question("object", "zebra_elephant", "guided_gradcam", ("African elephant", "zebra"), 1)
+    assert asked.answers == ("African elephant", "zebra")
+    assert [asked.vote(place) for place in (0, 1)] == [Vote("object", "guided_gradcam", value) for value in (0, 1)]
+    assert asked.verdict(0).startswith("Wrong: this is Guided Grad-CAM for zebra;")
+    assert asked.verdict(1).startswith("Right: this is Guided Grad-CAM for zebra;")
+    at_left, at_right = (Question("trust", "bison", "guided_backprop", ("bison",), side) for side in (LEFT, RIGHT))
+    assert [at_left.vote(place).value for place in range(5)] == [2, 1, 0, -1, -2]
+    assert [at_right.vote(place).value for place in range(5)] == [-2, -1, 0, 1, 2]
+    assert at_left.answers[0] == "Left is much more reliable"
+    assert at_right.verdict(0).startswith("You trust the worse one more: the network at the right names about 86%")
+    assert at_right.verdict(2).startswith("You trust both alike")
+
+
+def test_the_pictures_of_a_question():
+    asked = Question("object", "zebra_elephant", "deconvolution", ("African elephant", "zebra"), 1)
+    ((shown, method),), ((other, same_method),) = asked.shown("X"), asked.revealed("X")
+    assert (shown.targets, other.targets) == (("zebra",), ("African elephant",))
+    assert method == same_method == "deconvolution"
+    assert method in shown.methods
+    networks = Question("trust", "bison", "guided_gradcam", ("bison",), RIGHT)
+    assert [query.weights for query, _ in networks.shown("X")] == ["noised", ""]
+    assert {query.targets for query, _ in networks.shown("X")} == {("bison",)}
+
+
+@pytest.mark.parametrize("study", SHOWN)
+def test_questions_are_drawn_alike_often_and_never_about_the_same_photograph_again(study):
+    drawn, chance = [draw(study, random.Random(0))], random.Random(1)
+    for _ in range(4000):
+        drawn.append(draw(study, chance, drawn[-1]))
+    assert all(one.example != other.example for one, other in pairwise(drawn))
+    for attribute, values in (
+        ("method", SHOWN[study]),
+        ("truth", (0, 1)),
+        ("example", OBJECTS if study == "object" else AGREED),
+    ):
+        counts = Counter(getattr(question, attribute) for question in drawn)
+        assert set(counts) == set(values)
+        assert max(counts.values()) < 1.3 * min(counts.values())
+    if study == "object":
+        explained = Counter(question.classes[question.truth] for question in drawn)
+        assert set(explained) == {name for names in OBJECTS.values() for name in names}
+
+
+def test_the_network_has_evidence_for_every_object_that_is_asked_about(engine):
+    scenes = json.loads((EXAMPLES / "scenes.json").read_text())
+    assert {f"{name}.jpg": list(names) for name, names in OBJECTS.items() if name != "kitten"} == {
+        name: scene["objects"] for name, scene in scenes.items()
+    }
+    for example, names in OBJECTS.items():
+        photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
+        for name in names:
+            row = engine.answer(Query(photo, "classification", targets=(name,), methods=("gradcam",))).rows[0]
+            assert row.details["peak"] > 0.3, name
+
+
+def test_both_networks_say_the_same_of_the_photographs_that_they_are_compared_on(engine):
+    for example, name in AGREED.items():
+        photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
+        for weights in ("", "noised"):
+            said = engine.answer(Query(photo, "classification", weights=weights)).said
+            assert next(iter(said)) == name, (example, weights)
+
+
+# ---- What counts, without a browser ----------------------------------------------------------------------------
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tab(engine, clock) -> QuizTab:
+    with gr.Blocks():
+        return quiz.layout(engine, Rooms(clock), random.Random(5))
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    # Beside this thread, in which Playwright keeps a loop of its own running.
+    return in_a_thread("loop", lambda: asyncio.run(coroutine)).result()
+
+
+def told(**data: Any) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+async def asks(tab: QuizTab, sitting: Sitting, **data: Any) -> dict[str, Any]:
+    return (await tab.ask({tab.visit: sitting}, told(**data)))[tab.question]
+
+
+async def answers(tab: QuizTab, sitting: Sitting, **data: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    shown = await tab.take({tab.visit: sitting}, told(**data))
+    return shown[tab.question], shown[tab.votes]
+
+
+async def opens(tab: QuizTab) -> str:
+    return (await tab.open_room({tab.visit: Sitting()}))[tab.votes]["room"]
+
+
+def test_nothing_is_told_of_the_answer_before_it_is_given(tab):
+    async def sit() -> None:
+        for study in SHOWN:
+            sitting = Sitting()
+            asked = await asks(tab, sitting, study=study)
+            assert set(asked) - {"about"} == {"study", "number", "answers", "answer", "pictures", "size", "time"}
+            assert {*asked["pictures"]} == ({"0"} if study == "object" else {"0", "1"})
+            for picture in asked["pictures"].values():
+                assert set(picture) == {"kind", "shared", "limit", "shape", "reach", "data"}
+            shown, _ = await answers(tab, sitting, study=study, number=asked["number"], answer=1)
+            assert shown["pictures"].items() >= asked["pictures"].items()
+            assert len(shown["names"]) == len(shown["pictures"]) == 2
+            assert shown["truth"] == sitting.asked[study].question.truth
+
+    run(sit())
+
+
+def test_a_question_counts_once_however_often_it_is_answered_and_asked_for(tab):
+    async def sit() -> Sitting:
+        room, sitting = await opens(tab), Sitting()
+        await tab.join({tab.visit: sitting}, told(code=room.lower()))
+        asked = await asks(tab, sitting, study="object")
+        again = await asks(tab, sitting, study="object", after=asked["number"])
+        assert again["number"] == asked["number"]  # it has no answer yet
+        both = [answers(tab, sitting, study="object", number=asked["number"], answer=place) for place in (1, 0)]
+        (first, _), (second, _) = await asyncio.gather(*both)
+        assert first["answer"] == second["answer"] == 1
+        following = await asks(tab, sitting, study="object", after=asked["number"])
+        same = await asks(tab, sitting, study="object", after=asked["number"])
+        assert asked["number"] != following["number"] == same["number"]
+        _, votes = await answers(tab, sitting, study="object", number=asked["number"], answer=0)
+        assert (votes["room"], votes["own"]) == (room, 1)
+        assert sum(bar["votes"] for bars in votes["charts"].values() for bar in bars) == 1
+        return sitting
+
+    assert len(run(sit()).votes) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"answer": 0},
+        {"answer": 2},
+        {"answer": -1},
+        {"answer": "0"},
+        {"answer": 0.5},
+        {"answer": [0]},
+        {"answer": {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}},
+        {"answer": 0, "number": 1},
+        {"answer": 0, "study": ["object"]},
+        {"answer": 0, "study": "taste", "value": 1, "truth": 0},
+    ],
+    ids=str,
+)
+def test_what_a_stranger_sends_is_no_vote(tab, data):
+    async def sit() -> Sitting:
+        sitting = Sitting()
+        asked = await asks(tab, sitting, study="object")
+        if data["answer"] != 0:  # all the rest as it should be
+            data["number"] = asked["number"]
+        shown, _ = await answers(tab, sitting, **data)
+        assert shown["answer"] is None
+        assert "passwd" not in json.dumps(shown)
+        return sitting
+
+    assert not run(sit()).votes
+
+
+def test_a_visitor_alone_and_a_room_that_is_forgotten(tab, clock):
+    async def sit() -> None:
+        sitting = Sitting()
+        _, votes = await answers(
+            tab, sitting, study="trust", number=(await asks(tab, sitting, study="trust"))["number"], answer=2
+        )
+        assert (votes["room"], votes["own"], votes["note"]) == ("", 1, "")
+        room = await opens(tab)
+        await tab.join({tab.visit: sitting}, told(code=room))
+        shown = (await tab.join({tab.visit: sitting}, told(code="QQQQQ")))[tab.votes]
+        assert shown["room"] == room  # and stays there
+        assert "check the code" in shown["note"]
+        asked = await asks(tab, sitting, study="object")
+        clock.now += LIFETIME
+        _, votes = await answers(tab, sitting, study="object", number=asked["number"], answer=0)
+        assert (votes["room"], votes["own"]) == ("", 2)
+        assert "There is no room" in votes["note"]
+
+    run(sit())
+
+
+def test_two_hundred_who_vote_at_once_lose_no_vote(tab, monkeypatch):
+    monkeypatch.setattr(
+        studies, "OBJECTS", {"zebra_elephant": OBJECTS["zebra_elephant"], "ram_peacock": OBJECTS["ram_peacock"]}
+    )
+
+    async def voter(room: str, number: int) -> None:
+        sitting = Sitting()
+        await tab.join({tab.visit: sitting}, told(code=room))
+        after = None
+        for turn in range(3):
+            asked = await asks(tab, sitting, study="object", after=after)
+            after = asked["number"]
+            sent = [answers(tab, sitting, study="object", number=after, answer=(number + turn) % 2) for _ in range(2)]
+            await asyncio.gather(*sent)
+
+    async def vote() -> dict[str, Any]:
+        projector = Sitting()
+        room = (await tab.open_room({tab.visit: projector}))[tab.votes]["room"]
+        await asyncio.gather(*(voter(room, number) for number in range(200)))
+        return (await tab.look({tab.visit: projector}))[tab.votes]
+
+    bars = run(vote())["charts"]["object"]
+    assert sum(bar["votes"] for bar in bars) == 600
+    assert 0.35 < sum(bar["votes"] * bar["mean"] for bar in bars) / 600 < 0.65  # nobody looked
+
+
+# ---- In the app ------------------------------------------------------------------------------------------------
+
+
+def test_events_that_are_sent_twice_count_once_in_the_app(server):
+    """As a page sends them, from several visitors at once."""
+
+    async def post(client: httpx.AsyncClient, event: int, session: str, **data: Any) -> list[Any]:
+        body = {"fn_index": event, "session_hash": session, "data": [None], "event_data": data}
+        return (await client.post("/gradio_api/run/predict", json=body)).raise_for_status().json()["data"]
+
+    async def visit(client: httpx.AsyncClient, events: dict[str, int], room: str, session: str) -> None:
+        asked, _ = await post(client, events["ask"], session, study="object")
+        await post(client, events["join"], session, code=room)
+        sent = {"study": "object", "number": asked["number"], "answer": 0}
+        await asyncio.gather(*(post(client, events["answer"], session, **sent) for _ in range(3)))
+
+    async def vote() -> int:
+        async with httpx.AsyncClient(base_url=server, timeout=60) as client:
+            config = (await client.get("/config")).json()
+            ours = {
+                part["id"] for part in config["components"]
+                if re.search(r"viewer\.(quiz|votes)\(", str(part["props"].get("js_on_load")))
+            }  # fmt: skip
+            events = {
+                name: one["id"] for one in config["dependencies"] for part, name in one["targets"] if part in ours
+            }
+            ((opened,), sessions) = await post(client, events["open"], "projector"), range(6)
+            await asyncio.gather(*(visit(client, events, opened["room"], f"phone{number}") for number in sessions))
+            (seen,) = await post(client, events["look"], "projector")
+            return sum(bar["votes"] for bar in seen["charts"]["object"])
+
+    assert run(vote()) == 6
+
+
+def open_quiz(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".quiz figure canvas")).to_have_count(1)
+
+
+def test_an_object_is_named_by_keyboard_and_the_answer_shows_both(blank, server, engine):
+    open_quiz(blank, f"{server}?task=quiz")
+    expect(blank.locator(".quiz img")).to_have_count(0)
+    expect(blank.locator("#photo")).to_be_hidden()
+    names = blank.locator(".answers button").all_inner_texts()
+    blank.keyboard.press("2")
+    expect(blank.locator(".verdict")).to_contain_text(re.compile(r"^(Right|Wrong): this is"))
+    expect(blank.get_by_role("button", name="Next")).to_be_focused()
+    expect(blank.locator(".quiz img")).to_be_visible()
+    expect(blank.locator(".votes h2")).to_have_text("Your answers: 1")
+
+    # What is drawn is what stands below it.
+    titles = {method.title: key for key, method in METHODS.items()}
+    example = next(name for name, objects in OBJECTS.items() if all(any(o in text for o in objects) for text in names))
+    photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
+    captions = [text for text in blank.locator(".quiz figcaption").all_inner_texts() if " for " in text]
+    canvases = blank.locator(".quiz canvas").all()
+    assert len(captions) == len(canvases) == 2
+    for caption, canvas in zip(captions, canvases, strict=True):
+        method, name = titles[caption.split(" for ")[0]], caption.split(" for ")[1]
+        row = engine.answer(Query(photo, "classification", targets=(name,), methods=(method,))).rows[0]
+        array = row.pictures[method]
+        width, height = engine.open(photo).size
+        expected = np.asarray(gradient_picture(array, gradient_limit(array), (width, height))).astype(int)
+        url = canvas.evaluate("canvas => canvas.toDataURL()")
+        seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB")).astype(int)
+        assert (np.abs(seen - expected) <= 2).mean() > 0.99, caption
+
+    blank.keyboard.press("Enter")
+    expect(blank.locator(".verdict")).to_be_empty()
+    expect(blank.locator(".answers button").first).to_be_focused()
+    blank.keyboard.press("ArrowDown")
+    blank.keyboard.press("Enter")
+    expect(blank.locator(".votes h2")).to_have_text("Your answers: 2")
+
+
+def test_a_double_click_is_one_answer_and_does_not_go_on(blank, server):
+    open_quiz(blank, f"{server}?task=quiz")
+    blank.locator(".answers button").first.dblclick()
+    expect(blank.get_by_role("button", name="Next")).to_be_visible()
+    blank.locator(".answers button").nth(1).click()
+    blank.wait_for_timeout(700)
+    expect(blank.get_by_role("button", name="Next")).to_be_visible()
+    expect(blank.locator(".votes h2")).to_have_text("Your answers: 1")
+
+
+def test_networks_are_compared_and_each_study_keeps_its_question(blank, server):
+    open_quiz(blank, f"{server}?task=quiz")
+    names = blank.locator(".answers button").all_inner_texts()
+    blank.get_by_role("button", name="2. Which network?").click()
+    expect(blank.locator(".quiz figure canvas")).to_have_count(2)
+    expect(blank.locator(".answers button")).to_have_count(5)
+    expect(blank.locator(".about")).to_contain_text("Both networks say")
+    blank.locator(".answers button").nth(3).click()
+    expect(blank.locator(".verdict")).to_contain_text("You trust the")
+    captions = sorted(blank.locator(".sight figcaption").all_inner_texts())
+    assert {text.split(" of ")[1] for text in captions} == {"the trained network", "the one with noise on its weights"}
+    better = "Left" if captions[0].endswith("trained network") else "Right"
+    expect(blank.locator(".verdict")).to_contain_text(f"the network at the {better.lower()} names about 86%")
+    expect(blank.locator("[data-chart=trust]")).to_contain_text(
+        "+1.00, 1 vote" if better == "Right" else "−1.00, 1 vote"
+    )
+    blank.get_by_role("button", name="1. Which object?").click()
+    expect(blank.locator(".quiz figure canvas")).to_have_count(1)
+    assert blank.locator(".answers button").all_inner_texts() == names
+
+
+def test_a_class_in_a_room_sees_its_votes_on_the_projector(blank, browser, server):
+    projector = blank
+    open_quiz(projector, f"{server}?task=quiz")
+    projector.get_by_role("button", name="Open a room").click()
+    code = projector.locator(".banner .code").inner_text()
+    expect(projector).to_have_url(re.compile(f"room={code}"))
+    expect(projector.locator(".quiz")).to_be_hidden()
+    phones = [browser.new_page(viewport={"width": 390, "height": 844}) for _ in range(2)]
+    open_quiz(phones[0], f"{server}?task=quiz&room={code.lower()}")
+    open_quiz(phones[1], f"{server}?task=quiz")
+    phones[1].get_by_label("Room code").fill("qqqqq")
+    phones[1].get_by_role("button", name="Join a room").click()
+    expect(phones[1].locator(".votes .note")).to_contain_text("There is no room “qqqqq”")
+    phones[1].get_by_label("Room code").fill(code.lower())
+    phones[1].keyboard.press("Enter")
+    for number, phone in enumerate(phones, start=1):
+        expect(phone.locator(".votes h2")).to_have_text(re.compile(f"Room {code}: "))
+        phone.locator(".answers button").first.click()
+        expect(phone.get_by_role("button", name="Next")).to_be_visible()
+        expect(projector.locator(".votes h2")).to_have_text(f"Room {code}: {number} vote{'s' if number > 1 else ''}")
+    with projector.expect_download() as download:
+        projector.get_by_role("button", name="Votes (CSV)").click()
+    assert download.value.suggested_filename == f"votes_{code}.csv"
+    heading, *votes = Path(download.value.path()).read_text().splitlines()
+    assert heading == "study,method,value"
+    assert len(votes) == 2
+    phones[0].get_by_role("button", name="Leave the room").click()
+    expect(phones[0].locator(".votes h2")).to_have_text("Your answers: 1")
+    for phone in phones:
+        phone.close()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_everybody_can_use_it(blank, server, width, theme):
+    blank.set_viewport_size({"width": width, "height": 844})
+    open_quiz(blank, f"{server}?task=quiz&__theme={theme}")
+    blank.locator(".answers button").first.click()
+    expect(blank.get_by_role("button", name="Next")).to_be_visible()
+    blank.get_by_role("button", name="2. Which network?").click()
+    expect(blank.locator(".quiz figure canvas")).to_have_count(2)
+    blank.get_by_role("button", name="Open a room").click()
+    expect(blank.locator(".banner .code")).to_be_visible()
+    for back in (False, True):
+        if back:
+            blank.get_by_role("button", name="Back to the questions").click()
+        assert blank.evaluate("document.documentElement.scrollWidth") == width
+        found = Axe().run(blank, context=".tabs").response["violations"]
+        assert not [violation["id"] for violation in found]
+    small = [box for one in blank.locator(".quiz button:visible, .votes button:visible").all()
+             if (box := one.bounding_box()) and box["height"] < 44]  # fmt: skip
+    assert not small
+
+
+def test_nothing_is_asked_before_the_quiz_is_opened(page):
+    says(page, "Explaining zebra")
+    assert page.locator(".quiz canvas, .answers button").count() == 0
+    assert page.locator("#photo").is_visible()
+    page.get_by_role("tab", name="Quiz").click()
+    expect(page.locator(".quiz figure canvas")).to_have_count(1)
+    expect(page).to_have_url(re.compile("task=quiz"))
+    page.get_by_role("tab", name="Classification").click()
+    expect(page.locator("#photo")).to_be_visible()
+    says(page, "Explaining zebra")
