@@ -12,13 +12,7 @@ from demo.viewer import data
 
 FOLDER = Path(__file__).parent
 TITLE = "Why did you say that?"
-TABS = {
-    "Classification": classification,
-    "Captioning": captioning,
-    "Question answering": vqa,
-    "How it works": lesson,
-    "Quiz": quiz,
-}
+TABS = {"Classification": classification, "Captioning": captioning, "Question answering": vqa}  # of the tasks
 
 # Two mends for Gradio's dropdowns: typing searches instead of adding to the name that stands there, and the list
 # does not stay open when the box is left by keyboard.
@@ -68,10 +62,15 @@ def build(engine: Engine) -> gr.Blocks:
             with gr.Column(scale=1, min_width=280):
                 shared = frame.shared_column()
             with gr.Column(scale=3, min_width=320, elem_id="result"), gr.Tabs() as tabs:
+                visits = []
+                # Rendered at once, because Gradio's page loses what is sent to what it has not rendered.
                 for title, task in TABS.items():
-                    # Rendered at once, because Gradio's page loses what is sent to what it has not rendered.
                     with gr.Tab(title, id=task.TASK, render_children=True):
-                        task.tab(page, engine, shared, api)
+                        visits.append(task.tab(page, engine, shared, api))
+                with gr.Tab("How it works", id=lesson.TASK, render_children=True):
+                    lesson.tab(engine, shared, visits)
+                with gr.Tab("Quiz", id=quiz.TASK, render_children=True):
+                    quiz.tab(engine)
         endpoints.method_endpoint(api)
         page.load(_open_link, None, [shared.photo, tabs], **frame.QUIET)
         page.load(None, None, shared.photo, js="viewer.restored")

@@ -132,9 +132,10 @@ def _key(position: int, caption: str) -> str:
     return f"{position} {caption}"
 
 
-def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
-    """Build the tab's widgets and connect them."""
-    _connect(page, _layout(page, engine, shared))
+def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
+    """Build the tab's widgets and connect them; returns what holds each visitor's `Visit`."""
+    built = _layout(page, engine, shared)
+    _connect(page, built)
     endpoints.endpoint(
         api,
         "caption",
@@ -149,6 +150,7 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
         "a caption or one of its words",
         lambda image, caption, word, model, layer: Query(image, TASK, model, caption, (word,), (layer,)),
     )
+    return built.visit
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:

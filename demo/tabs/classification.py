@@ -89,9 +89,10 @@ class ClassificationTab:
             yield {self.targets.said: gr.skip()}
 
 
-def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
-    """Build the tab's widgets and connect them."""
-    _connect(page, _layout(page, engine, shared))
+def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
+    """Build the tab's widgets and connect them; returns what holds each visitor's `Visit`."""
+    built = _layout(page, engine, shared)
+    _connect(page, built)
     endpoints.label_endpoint(
         api,
         "classify",
@@ -104,6 +105,7 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
         "a class",
         lambda image, class_name, model, layer: Query(image, TASK, model, "", (class_name,), (layer,)),
     )
+    return built.visit
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> ClassificationTab:

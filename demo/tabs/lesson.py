@@ -13,7 +13,6 @@ from demo.models.captioning import WHOLE
 from demo.query import PANELS, Photo, Query, Result
 from demo.tabs import trust
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, told
-from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import identity, uploaded
 from demo.tabs.visits import Given, Visit
@@ -27,6 +26,10 @@ TASK: Final = "lesson"
 METHODS_SHOWN = (*PANELS, "gradcam_signed")
 NUMBERS = ("weights", "features", "gradients", "sums", "shares")  # of `Steps`
 MOST_CLASSES = 5  # that are offered
+
+INTRODUCTION = """<h2 class="unseen">How it works</h2>
+<p>A network gives each possible answer a <b>score</b>. Grad-CAM shows which parts of the photograph raise it: here in
+six steps, on yours.</p>"""
 
 
 @dataclass
@@ -183,10 +186,9 @@ def _drawn(engine: Engine, result: Result) -> dict[str, Any]:
     }
 
 
-def tab(page: gr.Blocks, engine: Engine, shared: Shared, _api: Api) -> None:
-    """Build the tab's widgets and connect them; it reads what the tabs that are built before it show."""
-    states = [block for block in page.blocks.values() if isinstance(block, gr.State)]
-    lesson = _layout(engine, shared, [state for state in states if isinstance(state.value, Visit)])
+def tab(engine: Engine, shared: Shared, visits: list[gr.State]) -> None:
+    """Build the tab's widgets and connect them; the visits hold what the tabs of the tasks show."""
+    lesson = _layout(engine, shared, visits)
     outputs = [lesson.targets, lesson.layers, lesson.steps, *lesson.trust.widgets]
     asked = {lesson.state, shared.photo}
     busy: dict[str, Any] = {"outputs": outputs, "show_progress_on": lesson.steps, "trigger_mode": "multiple"} | ASKING
@@ -206,8 +208,3 @@ def _layout(engine: Engine, shared: Shared, visits: list[gr.State]) -> LessonTab
             layers = choices("At which layer of the network", "chips", elem_id="lesson-layers")
     steps = drawn_by("lesson", ("look",), elem_id="lesson", classes=("viewer",))
     return LessonTab(engine, shared, visits, state, targets, layers, steps, trust.layout(engine))
-
-
-INTRODUCTION = """<h2 class="unseen">How it works</h2>
-<p>A network gives each possible answer a <b>score</b>. Grad-CAM shows which parts of the photograph raise it: here in
-six steps, on yours.</p>"""

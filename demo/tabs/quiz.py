@@ -16,8 +16,7 @@ from demo.errors import InputError
 from demo.rooms import VALUES, Rooms, Study, Tally, Vote, tally
 from demo.studies import Picture, Question
 from demo.tabs.components import drawn_by, shown_photo, told
-from demo.tabs.endpoints import Api
-from demo.tabs.frame import ASKING, QUIET, Shared
+from demo.tabs.frame import ASKING, QUIET
 from demo.tabs.uploads import save
 from demo.tabs.visits import Given
 from demo.tabs.waiting import answer
@@ -263,7 +262,7 @@ def _named(question: Question) -> dict[str, Any]:
     }
 
 
-def tab(_page: gr.Blocks, engine: Engine, _shared: Shared, _api: Api) -> None:
+def tab(engine: Engine) -> None:
     """Build the tab's widgets, with rooms of its own, and connect them."""
     connect(layout(engine, Rooms(), random.Random()))
 

@@ -128,9 +128,10 @@ class AnsweringTab:
         yield {self.suggested: {"items": [{"key": offered, "label": offered} for offered in visitor.offered]}}
 
 
-def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
-    """Build the tab's widgets and connect them."""
-    _connect(page, _layout(page, engine, shared))
+def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
+    """Build the tab's widgets and connect them; returns what holds each visitor's `Visit`."""
+    built = _layout(page, engine, shared)
+    _connect(page, built)
     endpoints.label_endpoint(
         api,
         "answer",
@@ -143,6 +144,7 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> None:
         "an answer to a question",
         lambda image, question, answer, model, layer: Query(image, TASK, model, question, (answer,), (layer,)),
     )
+    return built.visit
 
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
