@@ -29,13 +29,14 @@ from explainers import (
     feature_maps,
     layer_maps,
     linear_maps,
+    noise_passes,
     region_evidence,
     steps,
-    targeted_noise,
 )
 
 MOST_NOISE = 8  # levels of 256 by which the noise changes a value
 NOISE_PASSES = 20
+SURE = 0.99  # the probability at which there is noise enough
 MOST_SAID = 10  # of what a model says the first are kept
 CANDIDATES = 20  # of what a model says the first are asked for their evidence in a region, each by a gradient
 
@@ -51,7 +52,7 @@ def kind(query: Query) -> tuple[Any, ...] | None:
 
 def is_dear(query: Query) -> bool:
     """Whether a query takes so long that others should go between."""
-    return any(METHODS[key].price for key in query.methods) and bool(query.targets)
+    return bool(query.noise or (query.targets and any(METHODS[key].price for key in query.methods)))
 
 
 def checked(model: Model, query: Query) -> Query:
@@ -106,7 +107,7 @@ def answers(
     """
     task = TASKS[queries[0].task]
     if queries[0].noise:
-        return [_with_noise(model, query, photo) for query, photo in zip(queries, photos, strict=True)]
+        return [(yield from _with_noise(model, queries[0], photos[0]))]
     if (region := queries[0].region) is not None:
         return [_speaking_for(model, query, region, photo) for query, photo in zip(queries, photos, strict=True)]
     asked = list(queries)
@@ -138,27 +139,30 @@ def answers(
                 measured = seen.measured | {"image_size": list(photo.size)}
                 details = _details(model, query, said, target, layer, seen, place, measured)
                 box = box_from_map(seen.found.maps[place], (images.shape[2], images.shape[3]))
-                details |= {"box": box, "feature_maps": seen.found.weights.shape[1]}
+                details |= {"box": box, "feature_maps": seen.found.weights.shape[1], "input_side": images.shape[-1]}
                 rows.append(Row(copies, details, steps(seen.found, place) if query.steps else None))
             place += 1
         results.append(Result(query, dict(islice(said.items(), MOST_SAID)), tuple(rows)))
     return results
 
 
-def _with_noise(model: Model, query: Query, photo: Image.Image) -> Result:
+def _with_noise(model: Model, query: Query, photo: Image.Image) -> Passes[Result]:
     """The photograph with noise that makes the model say something, as the model takes it; and what it says then."""
     side, std = model.geometry.side, torch.tensor(model.geometry.std)[:, None, None]
     wanted: list[Any] = [query.noise]
     whole = torch.from_numpy(np.array(squash(photo, side))).permute(2, 0, 1).long()
 
-    def probability(image: Tensor) -> Tensor:
+    def log_probability(image: Tensor) -> Tensor:
         encoded = model.encode(image, [query.text])[0]
         return model.scores(encoded.log_softmax(dim=1), query.text, wanted)
 
     image = model.prepare(photo)
     step = (1 / (255 * std)).to(image)
-    levels = targeted_noise(probability, image, step, most=MOST_NOISE, passes=NOISE_PASSES, enough=math.log(0.99))
-    pixels = (whole + levels[0].cpu()).clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    room = [(bound - whole)[None].clamp(-MOST_NOISE, MOST_NOISE).to(image) for bound in (0, 255)]
+    levels = yield from noise_passes(
+        log_probability, image, step, room=(room[0], room[1]), passes=NOISE_PASSES, enough=math.log(SURE)
+    )
+    pixels = (whole + levels[0].cpu()).byte().permute(1, 2, 0).numpy()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     noised = photo_of(file.getvalue())

@@ -18,7 +18,7 @@ from demo.models import Library, Model
 from demo.models.altered import blocks
 from demo.query import Photo, Query, Result
 from demo.threads import in_a_thread
-from explainers import Passes, finished
+from explainers import METHODS, Passes, finished
 
 CACHE_BYTES = 48 * 2**20
 MOST_CHARACTERS = 20_000  # of a text
@@ -118,6 +118,8 @@ class Engine:
             InputError: the file is no picture, a text is too long, or the model is not here.
         """
         query = replace(query, model=self.library.find(query.task, query.model).name)
+        if unknown := set(query.methods) - METHODS.keys():
+            raise InputError(f"No method “{str(min(unknown, key=str))[:80]}”. Methods: {', '.join(METHODS)}.")
         if any(len(str(text)) > MOST_CHARACTERS for text in (query.text, *query.targets, *query.layers)):
             raise InputError(f"The text is longer than {MOST_CHARACTERS} characters: shorten it.")
         self.library.require(query.task, query.model)
@@ -132,7 +134,13 @@ class Engine:
                 pending.result.set_result(known)
                 return pending
             self._pending[query] = pending
-        opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
+        try:
+            opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
+        except Exception as error:  # nobody is to wait for ever
+            pending.fail(error)
+            with self._changed:
+                self._forget(pending)
+            return pending
         opening.add_done_callback(lambda opening: self._line_up(pending, opening))
         return pending
 

@@ -69,9 +69,11 @@ def look(
         sources = [{"layer": found} for found in layer_maps(scores, images, layers, reshape=model.reshape)]
     shared = time.perf_counter() - began
     measured: dict[str, float] = {}
+    first = queries[0]  # which is completed by now
     if has_own(first):
-        measured, shared = {"gradcam_seconds": round(shared, 3)}, 0.0
-        sources[0]["own"] = _sight(model, images, layers[0], sources[0]["layer"], queries[0])
+        if not rules:
+            measured, shared = {"gradcam_seconds": round(shared, 3)}, 0.0
+        sources[0]["own"] = _sight(model, images, layers[0], sources[0]["layer"], first)
     pictures, seconds = yield from _timed(_all_pictures(first, sources))
     measured = {"seconds": round(shared + seconds, 3)} | measured
     return [Look(source["layer"], drawn, measured) for source, drawn in zip(sources, pictures, strict=True)]

@@ -49,7 +49,7 @@ class Query:
         methods: keys of `explainers.METHODS`.
         squares: how the photograph is covered for an occlusion map.
         steps: whether how Grad-CAM's map comes about is told.
-        weights: of the network: "" as they were trained, "noised", or "randomised 2" from the top to its second block.
+        weights: of the network: "" as they were trained, "worse", or "randomised 2" from the top to its second block.
         noise: what the network is to say of the photograph with noise that nobody sees; then there is no target, and
             what is asked is that photograph.
         region: a part of the photograph, left, top, right and bottom in shares of its sides; then there is no target,
@@ -78,8 +78,9 @@ class Row:
         pictures: float32 arrays by method, (h, w) cells of a map, at least 0 or signed, or (3, H, W) of a gradient;
             none is normalised.
         details: task, model, layer, target, score, probability, peak, relus, seconds, image_size, as in the API; then
-            score_is ("logit" or "log-probability"), box (from Grad-CAM's map), gradcam_seconds (where a method has
-            passes of its own, whose time is `seconds`), and what else belongs to the task.
+            score_is ("logit" or "log-probability"), box (from Grad-CAM's map), feature_maps (how many), input_side (in
+            pixels), gradcam_seconds (where all methods have passes of their own, whose time is `seconds`), and what
+            else belongs to the task.
         steps: how Grad-CAM's map comes about, if that was asked.
     """
 

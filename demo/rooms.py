@@ -99,11 +99,18 @@ class Rooms:
         self._rooms: dict[str, _Room] = {}  # the oldest first
 
     def open(self) -> str:
-        """The code of a new room; where there are `MOST_ROOMS`, the oldest is forgotten for it."""
+        """The code of a new room; where there are `MOST_ROOMS`, the oldest without a vote is forgotten for it.
+
+        Raises:
+            InputError: all rooms have votes.
+        """
         with self._lock:
             self._forget()
             if len(self._rooms) >= MOST_ROOMS:
-                del self._rooms[next(iter(self._rooms))]
+                empty = next((code for code, room in self._rooms.items() if not room.votes), None)
+                if empty is None:
+                    raise InputError(f"All {MOST_ROOMS} rooms are in use: try again tomorrow, or vote without a room.")
+                del self._rooms[empty]
             code = _code()
             while code in self._rooms:
                 code = _code()

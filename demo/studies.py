@@ -23,9 +23,11 @@ SHOWN: dict[Study, tuple[str, ...]] = {
     "trust": ("guided_backprop", "guided_gradcam"),
 }
 
-# What the paper reports of each study and method, where it is known; and what somebody who guesses gets.
+# What the paper reports of each study and method; and what somebody who guesses gets.
 REPORTED = {
+    ("object", "deconvolution"): 0.5333,
     ("object", "guided_backprop"): 0.4444,
+    ("object", "deconvolution_gradcam"): 0.6037,
     ("object", "guided_gradcam"): 0.6123,
     ("trust", "guided_backprop"): 1.00,
     ("trust", "guided_gradcam"): 1.27,
@@ -106,7 +108,7 @@ class Question:
         """The picture that is asked about; or those of the left and the right network."""
         if self.study == "object":
             return (self._picture(model, self.classes[self.truth]),)
-        weights = ("", "noised") if self.truth == LEFT else ("noised", "")
+        weights = ("", "worse") if self.truth == LEFT else ("worse", "")
         return tuple(self._picture(model, self.classes[0], altered) for altered in weights)
 
     def revealed(self, model: str) -> tuple[Picture, ...]:

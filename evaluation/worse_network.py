@@ -2,9 +2,9 @@
 
     python -m evaluation.worse_network DATA [--photographs N] [--scales S ...] [--seed K]
 
-DATA as for `evaluation.imagenet_accuracy`. Of each scale of `demo.models.altered.noised`: the share of N photographs,
-evenly out of all, whose class is the most probable one, and of those where this is the trained network's. Then the
-example photographs, with what the trained and the worse network say, each the most probable class.
+DATA as for `evaluation.imagenet_accuracy`. Of each scale of `demo.models.altered.worsened`: the share of N
+photographs, evenly out of all, whose class is the most probable one, and of those where this is the trained network's.
+Then the example photographs, with what the trained and the worse network say, each the most probable class.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from demo.models import load
-from demo.models.altered import WORSE, WORSE_SEED, noised
+from demo.models.altered import WORSE, WORSE_SEED, worsened
 from demo.models.resnet50 import encoder
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -47,14 +47,14 @@ def main() -> None:
     usual = most_probable(trained, images)
     print(f"{len(records)} photographs\nscale  right  as trained")
     for scale in args.scales:
-        said = most_probable(noised(trained, scale, args.seed), images)
+        said = most_probable(worsened(trained, scale, args.seed), images)
         right, same = (100 * (said == expected).float().mean() for expected in (truth, usual))
         print(f"{scale:5.2f} {right:5.1f}% {same:10.1f}%", flush=True)
 
     paths = sorted(EXAMPLES.glob("*.jpg"))
     images = [model.prepare(Image.open(path).convert("RGB")) for path in paths]
     print(f"\nexample, said by the trained network, said at {WORSE}")
-    answers = (most_probable(network, images).tolist() for network in (trained, noised(trained, WORSE, args.seed)))
+    answers = (most_probable(network, images).tolist() for network in (trained, worsened(trained, WORSE, args.seed)))
     for path, *indices in zip(paths, *answers, strict=True):
         mark = "same" if len(set(indices)) == 1 else "    "
         print(f"{path.stem:22} {mark}  " + " | ".join(model.classes[index] for index in indices))

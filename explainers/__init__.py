@@ -6,7 +6,7 @@
 torch.Size([1, 224, 224])
 """
 
-from explainers.adversarial import targeted_noise
+from explainers.adversarial import noise_passes, targeted_noise
 from explainers.box import box_from_map
 from explainers.cam import cam_maps, linear_maps, normalised_difference
 from explainers.excitation import excitation_maps
@@ -47,6 +47,7 @@ __all__ = [
     "layer_maps",
     "linear_maps",
     "maximum_map",
+    "noise_passes",
     "normalised_difference",
     "occlusion_maps",
     "region_evidence",

@@ -4,31 +4,40 @@ import torch
 from torch import Tensor
 
 from explainers.gradcam import Score
+from explainers.passes import Passes, finished
 
 
 def targeted_noise(
-    score: Score, image: Tensor, step: Tensor, *, most: int, passes: int, enough: float = float("inf")
+    score: Score, image: Tensor, step: Tensor, *, room: tuple[Tensor, Tensor], passes: int, enough: float
 ) -> Tensor:
-    """Noise that raises a score, by the fast gradient sign method in several passes.
+    """Noise that raises a score: the fast gradient sign method in several passes (Kurakin et al. 2017).
 
     Args:
         score: maps an image (1, 3, H, W) to one number, (1,).
         image: (1, 3, H, W), as the model takes it.
         step: (3, 1, 1), one level of a channel, in the image's units: of 256 levels 1 / (255 std).
-        most: levels by which a value may change.
+        room: by how many levels each value may change, from the lowest, at most 0, to the highest: (1, 3, H, W) each.
         passes: forward and backward passes, each of which changes every value by one level.
         enough: the score at which it stops.
 
     Returns:
-        int64 (1, 3, H, W), levels from -most to most; the noised image is `image + levels * step`.
+        int64 (1, 3, H, W), levels; the noised image is `image + levels * step`.
     """
+    return finished(noise_passes(score, image, step, room=room, passes=passes, enough=enough))
+
+
+def noise_passes(
+    score: Score, image: Tensor, step: Tensor, *, room: tuple[Tensor, Tensor], passes: int, enough: float
+) -> Passes[Tensor]:
+    """`targeted_noise`, with a pause after each pass."""
     levels = torch.zeros_like(image)
-    with torch.inference_mode(False), torch.enable_grad():
-        for _ in range(passes):
+    for done in range(1, passes + 1):
+        with torch.inference_mode(False), torch.enable_grad():
             noised = (image + levels * step).requires_grad_()
             value = score(noised)
             if value.item() >= enough:
                 break
             (gradient,) = torch.autograd.grad(value.sum(), noised)
-            levels = (levels + gradient.sign()).clamp(-most, most)
+        levels = (levels + gradient.sign()).clamp(*room)
+        yield done, passes
     return levels.long()

@@ -29,6 +29,10 @@ class Squares(NamedTuple):
     stride: float = 1 / 8
     fill: str = "mean"
 
+    def pixels(self, side: int) -> tuple[int, int]:
+        """Patch and stride in pixels of an image that has so many a side."""
+        return max(round(self.patch * side), 1), max(round(self.stride * side), 1)
+
 
 FILLS = {"mean": None, "black": 0.0, "white": 1.0}  # of the colours from 0 to 1; none is their mean
 
@@ -72,8 +76,8 @@ class Method:
             the layer, from their `Explanation` under the rule, or from a `Sight`.
         product: the keys of the gradient and the map whose pointwise product it is, where it is one (section 3.2 of
             the paper).
-        price: how many forward passes it takes for K feature maps and these squares, if many. Then the function gives
-            its `Passes`.
+        price: how many forward passes it takes for K feature maps, these squares and an image of so many pixels a
+            side, if many. Then the function gives its `Passes`.
     """
 
     title: str
@@ -82,7 +86,7 @@ class Method:
     passes: Literal["layer", "own"] | Rule
     function: Callable[[Any], Any]
     product: tuple[str, str] | None = None
-    price: Callable[[int, Squares], int] | None = None
+    price: Callable[[int, Squares, int], int] | None = None
 
 
 def _cam(sight: Sight) -> Tensor:
@@ -98,19 +102,20 @@ def _excitation(sight: Sight, *, contrastive: bool) -> Tensor:
 
 
 def _occlusion(sight: Sight) -> Passes[Tensor]:
-    side, squares = sight.image.shape[-1], sight.squares
+    patch, stride = sight.squares.pixels(sight.image.shape[-1])
     return occlusion_passes(
         sight.score,
         sight.image,
-        patch=max(round(squares.patch * side), 1),
-        stride=max(round(squares.stride * side), 1),
+        patch=patch,
+        stride=stride,
         fill=sight.colour,
         batch=sight.batch,
     )
 
 
-def _squares(_features: int, squares: Squares) -> int:
-    return round((1 - squares.patch) / squares.stride + 1) ** 2
+def _squares(_features: int, squares: Squares, side: int) -> int:
+    patch, stride = squares.pixels(side)
+    return ((side - patch) // stride + 1) ** 2
 
 
 METHODS = {
@@ -186,15 +191,16 @@ METHODS = {
     "gradcam_plus_plus": Method(
         "Grad-CAM++",
         "Cells with a positive gradient count more, so that several objects of a class show as one does "
-        "(Chattopadhyay et al. 2018). It leaves out what speaks against the class",
+        "(Chattopadhyay et al. 2018). It leaves out what speaks against the class; made for maps without negative "
+        "values",
         "map",
         "layer",
         gradcam_plus_plus,
     ),
     "layer_cam": Method(
         "Layer-CAM",
-        "Each cell weighted by its own gradient (Jiang et al. 2021): sharper than Grad-CAM at early layers, and like "
-        "it at the last one",
+        "Each cell weighted by its own gradient (Jiang et al. 2021): sharper than Grad-CAM at early layers, much like "
+        "it at the last one, but without what speaks against it",
         "map",
         "layer",
         layer_cam,
@@ -238,6 +244,6 @@ METHODS = {
         "map",
         "own",
         lambda sight: score_cam_passes(sight.score, sight.image, sight.found.features, batch=sight.batch),
-        price=lambda features, _squares: features,
+        price=lambda features, _squares, _side: features,
     ),
 }

@@ -12,7 +12,7 @@ SHOWN = 12  # feature maps, those with the largest weights
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """How the map of one score comes about. Detached float32 tensors.
+    """How the map of one score comes about. Detached float32 tensors, on the processor wherever the image is.
 
     Attributes:
         order: (N,), int64, the indices k of the N feature maps with the largest |alpha_k|, the largest first.
@@ -34,10 +34,10 @@ class Steps:
     shares: Tensor
 
 
-def steps(found: LayerMaps, place: int) -> Steps:
+def steps(maps: LayerMaps, place: int) -> Steps:
     """The steps to the map of the score at a place of those that were explained."""
-    weights, gradients = found.weights[place], found.gradients[place]
-    features = found.features[place % len(found.features)]
+    weights, gradients = maps.weights[place], maps.gradients[place]
+    features = maps.features[place % len(maps.features)]
     order = weights.abs().argsort(descending=True)
     counts = _counts(len(order))
     # The running sum alone, and not the K maps that it passes.
@@ -50,7 +50,8 @@ def steps(found: LayerMaps, place: int) -> Steps:
     stacked = torch.stack(sums)
     missing = (stacked - total).square().sum(dim=(1, 2)) / total.square().sum().clamp(min=torch.finfo().tiny)
     shown = order[:SHOWN]
-    return Steps(shown, weights[shown], features[shown], gradients[shown], torch.tensor(counts), stacked, 1 - missing)
+    found = shown, weights[shown], features[shown], gradients[shown], torch.tensor(counts), stacked, 1 - missing
+    return Steps(*(tensor.cpu() for tensor in found))
 
 
 def _counts(maps: int) -> list[int]:

@@ -20,13 +20,16 @@ def maximum_map(found: LayerMaps) -> Tensor:
     """Grad-CAM whose weights are the largest gradient of a feature map instead of the mean, at least 0.
 
     The ablation of global max pooling (the long version's appendix on the design of Grad-CAM). Where the gradient is
-    the same in all cells, as at the layer that a network averages, it is Grad-CAM up to a factor.
+    the same in all cells, as at the layer that a network averages, it is Grad-CAM.
     """
     return _weighted(found, found.gradients.amax(dim=(2, 3)))
 
 
 def gradcam_plus_plus(found: LayerMaps) -> Tensor:
-    """Grad-CAM++ (Chattopadhyay et al., WACV 2018), equations 13 and 19 for a score that is a logit, at least 0."""
+    """Grad-CAM++ (Chattopadhyay et al., WACV 2018), equations 13 and 19 for a score that is a logit, at least 0.
+
+    For feature maps that are at least 0, as behind a ReLU: with others the weights may be of any size.
+    """
     squared, cubed = found.gradients**2, found.gradients**3
     below = 2 * squared + found.features.sum(dim=(2, 3), keepdim=True) * cubed
     shares = torch.where(below != 0, squared / below, 0)

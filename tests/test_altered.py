@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from demo.models import imagenet, load
-from demo.models.altered import WORSE, WORSE_SEED, noised, randomised, same_layers, steps
+from demo.models.altered import WORSE, WORSE_SEED, blocks_of, randomised, same_layers, worsened
 from demo.models.resnet50 import encoder
 from explainers import explain
 
@@ -42,7 +42,7 @@ def unnoticed():
 
 
 def test_the_blocks_of_the_shipped_network():
-    assert steps(encoder("cpu")) == BLOCKS
+    assert blocks_of(encoder("cpu")) == BLOCKS
 
 
 @pytest.mark.parametrize("architecture", imagenet.ARCHITECTURES.values())
@@ -50,7 +50,7 @@ def test_the_blocks_of_every_network_of_the_catalogue(architecture):
     options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
     with torch.device("meta"):
         network = models.get_model(architecture, **options)
-    names = steps(network)
+    names = blocks_of(network)
     parts = [network.get_submodule(name) for name in names]
     parameters = [parameter for part in parts for parameter in part.parameters()]
     covered = set(parameters)
@@ -92,11 +92,11 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_global_one_and_the_co
         assert torch.equal(torch.get_rng_state(), state)
         torch.manual_seed(99)
         other, third = randomised(trained, BLOCKS[:3], seed=3), randomised(trained, BLOCKS[:2], seed=4)
-        again = noised(trained, 0.1)
+        again = worsened(trained, 0.1)
         assert torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(99).get_state())
     assert digest(one.fc) == digest(other.fc) != digest(third.fc)
     assert digest(one.layer4) == digest(other.layer4) != digest(third.layer4)
-    assert digest(again) == digest(noised(trained, 0.1)) != digest(noised(trained, 0.1, seed=1))
+    assert digest(again) == digest(worsened(trained, 0.1)) != digest(worsened(trained, 0.1, seed=1))
 
 
 def outputs(network: nn.Module, images: Tensor) -> dict[str, float]:
@@ -158,7 +158,7 @@ def test_hooks_of_whoever_explains_meanwhile_stay_out_of_the_copy():
 
 def test_the_noise_is_in_proportion_to_the_weights():
     trained = encoder("cpu")
-    altered = noised(trained, 0.25)
+    altered = worsened(trained, 0.25)
     for (name, old), new in zip(trained.named_parameters(), altered.parameters(), strict=True):
         if old.ndim == 1:
             assert new is old, name
@@ -167,7 +167,7 @@ def test_the_noise_is_in_proportion_to_the_weights():
         sampling = 5 / noise.numel() ** 0.5
         assert noise.mean().abs() < sampling, name
         assert noise.std().item() == pytest.approx(1, abs=sampling), name
-    assert digest(noised(trained, 0.0)) == digest(trained)
+    assert digest(worsened(trained, 0.0)) == digest(trained)
 
 
 def test_a_transformer():
@@ -177,7 +177,7 @@ def test_a_transformer():
         nn.init.normal_(network.heads.head.weight)
         nn.init.uniform_(network.encoder.ln.weight, 1, 3)
         image = torch.randn(1, 3, 32, 32)
-    names = steps(network)
+    names = blocks_of(network)
     assert names == [
         "heads.head",
         "encoder.ln",
@@ -196,7 +196,7 @@ def test_a_transformer():
 def test_the_worse_network_agrees_about_some_examples_and_is_less_sure_of_them():
     images = prepared(*(path.stem for path in sorted(EXAMPLES.glob("*.jpg"))))
     with torch.inference_mode():
-        networks = encoder("cpu"), noised(encoder("cpu"), WORSE, WORSE_SEED)
+        networks = encoder("cpu"), worsened(encoder("cpu"), WORSE, WORSE_SEED)
         trained, worse = (network(images).softmax(1) for network in networks)
     same = trained.argmax(1) == worse.argmax(1)
     assert 3 <= same.sum() < len(same)

@@ -406,3 +406,9 @@ def test_noise_that_nobody_sees_changes_what_is_said_but_not_where_the_zebra_is(
             for picture in (ZEBRA.photo, noised.noised)
         )
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
+
+
+def test_a_method_that_is_none_is_refused_and_the_engine_goes_on(engine):
+    with pytest.raises(InputError, match=r"No method “magic”\. Methods: guided_backprop, gradcam"):
+        engine.answer(replace(ZEBRA, methods=("magic", "gradcam")))
+    assert engine.answer(ZEBRA).rows

@@ -1,6 +1,7 @@
 """The table of methods: on a network whose numbers can be worked out by hand, and on every shipped model."""
 
 import copy
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -122,10 +123,16 @@ def test_the_box_around_the_largest_segment():
 def test_noise_goes_the_way_of_the_gradient_and_not_further():
     image, step = torch.zeros(1, 3, 1, 2), torch.tensor([1.0, 2.0, 3.0])[:, None, None]
     weight = torch.tensor([[[[1.0, -1.0]], [[0.0, 2.0]], [[-3.0, 0.5]]]])
-    levels = targeted_noise(lambda x: (weight * x).sum()[None], image, step, most=3, passes=5)
-    assert levels.tolist() == [[[[3, -3]], [[0, 3]], [[-3, 3]]]]
-    once = targeted_noise(lambda x: (weight * x).sum()[None], image, step, most=3, passes=5, enough=1.0)
-    assert torch.equal(once, weight.sign().long())
+    low, high = torch.full_like(image, -3), torch.full_like(image, 3)
+    high[0, 1, 0, 1] = 1  # near the brightest that a photograph can be
+
+    def noise(enough: float) -> torch.Tensor:
+        return targeted_noise(
+            lambda x: (weight * x).sum()[None], image, step, room=(low, high), passes=5, enough=enough
+        )
+
+    assert noise(math.inf).tolist() == [[[[3, -3]], [[0, 1]], [[-3, 3]]]]
+    assert torch.equal(noise(1.0), weight.sign().long())
 
 
 def test_the_counterfactual_of_a_score_is_the_map_of_its_negative():
@@ -244,6 +251,8 @@ def test_the_price_of_a_method_is_what_it_takes():
         score_cam = sum(runs)
     finally:
         handle.remove()
+    # As many squares as fit, of a side that the squares do not divide.
+    assert METHODS["occlusion"].price(2048, Squares(1 / 4, 1 / 16), 299) == 12 * 12
     # Besides, one pass for the panels, and for occlusion one of the whole photograph.
-    assert occlusion == METHODS["occlusion"].price(2048, Squares()) + 2 == 51
-    assert score_cam == METHODS["score_cam"].price(256, Squares()) + 1 == 257
+    assert occlusion == METHODS["occlusion"].price(2048, Squares(), 96) + 2 == 51
+    assert score_cam == METHODS["score_cam"].price(256, Squares(), 96) + 1 == 257

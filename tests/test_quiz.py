@@ -65,7 +65,7 @@ def test_the_pictures_of_a_question():
     assert method == same_method == "deconvolution"
     assert method in shown.methods
     networks = Question("trust", "bison", "guided_gradcam", ("bison",), RIGHT)
-    assert [query.weights for query, _ in networks.shown("X")] == ["noised", ""]
+    assert [query.weights for query, _ in networks.shown("X")] == ["worse", ""]
     assert {query.targets for query, _ in networks.shown("X")} == {("bison",)}
 
 
@@ -103,7 +103,7 @@ def test_the_network_has_evidence_for_every_object_that_is_asked_about(engine):
 def test_both_networks_say_the_same_of_the_photographs_that_they_are_compared_on(engine):
     for example, name in AGREED.items():
         photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
-        for weights in ("", "noised"):
+        for weights in ("", "worse"):
             said = engine.answer(Query(photo, "classification", weights=weights)).said
             assert next(iter(said)) == name, (example, weights)
 

@@ -19,7 +19,7 @@ from demo.models.classification import Classifier
 from demo.models.entries import Model
 from demo.models.vqa import Answerer
 
-FEWEST_STEPS = 5
+FEWEST_BLOCKS = 5
 
 # The scale and the seed of the noise with which the shipped ResNet-50 is right about half of 250 photographs, 54%
 # instead of 86%, and says of seven examples what it says without: `python -m evaluation.worse_network DATA`.
@@ -27,15 +27,15 @@ WORSE = 0.20
 WORSE_SEED = 2
 
 
-def steps(network: nn.Module) -> list[str]:
+def blocks_of(network: nn.Module) -> list[str]:
     """The blocks of a classifier from the logits down, for `randomised`, by the names that `named_modules` gives.
 
     They are the parts of the network that have parameters, in the reverse of the order in which it defines them; if
-    these are fewer than `FEWEST_STEPS`, their parts, and so on. Of a ResNet: fc, layer4, layer3, layer2, layer1 and
+    these are fewer than `FEWEST_BLOCKS`, their parts, and so on. Of a ResNet: fc, layer4, layer3, layer2, layer1 and
     conv1, where batch norms are folded.
     """
     names, parts = [""], _parts(network, "")
-    while parts != names and len(names) < FEWEST_STEPS:
+    while parts != names and len(names) < FEWEST_BLOCKS:
         names = parts
         parts = [part for name in names for part in _parts(network.get_submodule(name), name)]
     return names[::-1]
@@ -55,8 +55,8 @@ def _parts(module: nn.Module, name: str) -> list[str]:
 def randomised(network: nn.Module, names: Iterable[str], seed: int = 0) -> nn.Module:
     """A copy in which some blocks have learnt nothing.
 
-    With `steps(network)[:count]` for count = 1, 2, ... this is the cascading randomisation of Adebayo et al., "Sanity
-    Checks for Saliency Maps", NeurIPS 2018; the blocks that two counts have in common get the same weights.
+    With `blocks_of(network)[:count]` for count = 1, 2, ... this is the cascading randomisation of Adebayo et al.,
+    "Sanity Checks for Saliency Maps", NeurIPS 2018; the blocks that two counts have in common get the same weights.
 
     A weight (of two or more dimensions) gets normal values with mean zero and the standard deviation of its trained
     ones; a bias, zeros; the scales of a normalisation, their mean. So drawn, the root mean square of what each stage
@@ -75,13 +75,13 @@ def randomised(network: nn.Module, names: Iterable[str], seed: int = 0) -> nn.Mo
             if parameter.ndim > 1:
                 values[parameter] = parameter.std(correction=0) * _noise(parameter, generator)
             else:
-                fill = 0.0 if path.endswith("bias") else parameter.mean().item()
+                fill = 0.0 if "bias" in path.rpartition(".")[2] else parameter.mean().item()
                 values[parameter] = torch.full_like(parameter, fill)
     return _copied(network, values)
 
 
 @torch.no_grad()
-def noised(network: nn.Module, scale: float, seed: int = 0) -> nn.Module:
+def worsened(network: nn.Module, scale: float, seed: int = 0) -> nn.Module:
     """A copy whose weights w, of two or more dimensions, are w (1 + scale n), with n normal for each; biases stay.
 
     In proportion to each weight, so that filters of any size are disturbed alike. With `WORSE` and `WORSE_SEED` a
@@ -101,21 +101,21 @@ def blocks(model: Model) -> list[str]:
         return []
     # Where something else than the network's last linear layer stands above its features, that is not used.
     unused = {"fc"} if model.above else set()
-    return [*model.above, *(f"_network.{name}" for name in steps(model._network) if name not in unused)]
+    return [*model.above, *(f"_network.{name}" for name in blocks_of(model._network) if name not in unused)]
 
 
 def altered(model: Model, weights: str) -> Model:
-    """The model with other weights: "noised", by `WORSE`, or "randomised 2", the first two of its `blocks`.
+    """The model with other weights: "worse", by `WORSE`, or "randomised 2", the first two of its `blocks`.
 
     Raises:
         InputError: no such weights, or this model's are never altered.
     """
     names = blocks(model)
     kind, _, count = weights.partition(" ")
-    if not names or not (weights == "noised" or (kind == "randomised" and count in map(str, range(len(names) + 1)))):
+    if not names or not (weights == "worse" or (kind == "randomised" and count in map(str, range(len(names) + 1)))):
         raise InputError(f"{model.name} has no weights “{weights[:80]}”: leave them empty for the trained ones.")
     parts = _parts_of(model)
-    made = noised(parts, WORSE, WORSE_SEED) if weights == "noised" else randomised(parts, names[: int(count)])
+    made = worsened(parts, WORSE, WORSE_SEED) if weights == "worse" else randomised(parts, names[: int(count)])
     other = copy.copy(model)
     for name, part in made.named_children():
         setattr(other, name, part)

@@ -124,8 +124,10 @@ class Library:
         if not weights:
             return model
         with self._opening:
-            if (other := self._altered.get((*key, weights))) is None:
-                self._altered[*key, weights] = other = altered(model, weights)
+            if (other := self._other(key, weights)) is None:
+                other = altered(model, weights)
+                with self._lock:
+                    self._altered[*key, weights] = other
         return other
 
     def opened(self, task: str, name: str | None = None, weights: str = "") -> Model | None:
@@ -135,7 +137,7 @@ class Library:
             InputError: no such task or model.
         """
         key = (task, self.find(task, name).name)
-        return self._altered.get((*key, weights)) if weights else self._used(key)
+        return self._other(key, weights) if weights else self._used(key)
 
     def fetch(self, task: str, name: str | None = None) -> None:
         """Wait until the files of a model are here, unless it is open: `load` then waits for no network.
@@ -200,6 +202,11 @@ class Library:
             if (model := self._loaded.pop(key, None)) is not None:
                 self._loaded[key] = model
             return model
+
+    def _other(self, key: tuple[str, str], weights: str) -> Model | None:
+        """The model with other weights, if it is in memory."""
+        with self._lock:
+            return self._altered.get((*key, weights))
 
     def _keep(self, key: tuple[str, str], model: Model) -> None:
         with self._lock:

@@ -22,6 +22,9 @@ NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 64,
 # An event of the page that asks the engine.
 ASKING: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | NETWORK
 
+# One that waits for what was asked before.
+WAITING: dict[str, Any] = {"concurrency_id": "waiting", "concurrency_limit": 400}
+
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 

@@ -1,6 +1,7 @@
 """The columns of methods that take longer than the panels: each is filled when it is ready, and holds up no other."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -49,20 +50,26 @@ class Late:
         self._engine = engine
         self._columns = {
             # Grad-CAM's map costs nothing beside, and is what CAM is compared with.
-            key: Column([replace(query, methods=(key, "gradcam"), squares=squares) for query in queries])
+            key: Column([replace(query, methods=(key, "gradcam"), **_settings(key, squares)) for query in queries])
             for key in methods
         }
         self._gone: asyncio.TimerHandle | None = None
 
-    @property
-    def queries(self) -> dict[str, list[Query]]:
-        """What the columns ask, by method."""
-        return {key: column.queries for key, column in self._columns.items()}
+    def takes_over(self, before: "Late") -> bool:
+        """Go on with those columns that were there before; whether these are all, and nothing is new."""
+        same = [key for key, column in self._columns.items() if before._asks(key) == column.queries]
+        whole = len(same) == len(self._columns) == len(before._columns)
+        for key in [] if whole else same:
+            self._columns[key] = before._columns.pop(key)
+        return whole
+
+    def _asks(self, key: str) -> list[Query]:
+        return self._columns[key].queries if key in self._columns else []
 
     def prices(self, rows: Sequence[Row]) -> dict[str, str]:
         """What each column costs, in words; nothing if it begins by itself."""
-        squares = {key: column.queries[0].squares for key, column in self._columns.items() if rows}
-        return {key: price(METHODS[key], squares[key], rows) for key in squares}
+        columns = self._columns if rows else {}
+        return {key: price(METHODS[key], column.queries[0].squares, rows) for key, column in columns.items()}
 
     def start(self, key: str) -> None:
         """Begin with a column; without a key with all that cost little."""
@@ -102,23 +109,27 @@ class Late:
 
     async def _fill(self, key: str, column: Column) -> dict[str, Any]:
         """Of each row the picture, as of `data.pictures`, or why there is none; and what it took."""
-        notes: list[str] = []
-        for query in column.queries:
-            pending = await ask(self._engine, lambda query=query: query)  # type: ignore[misc]
-            if not column.wanted:
-                self._engine.leave(pending)
-                return {}
-            column.pending.append(pending)
-        for pending in column.pending:
-            try:
-                (row,) = (await arrived(pending.result)).rows
-                column.rows.append(row)
-                notes.append(measured(row, key))
-            except (InputError, UnwantedError) as error:
-                column.rows.append(None)
-                notes.append(str(error))
+        found = await asyncio.gather(*(self._row(column, query) for query in column.queries))
+        column.rows = [row for row, _ in found]
+        notes = [note if row is None else measured(row, key) for row, note in found]
         pictures = iter(data.pictures([row for row in column.rows if row is not None], [key]))
         return {"pictures": [next(pictures)[key] if row is not None else None for row in column.rows], "notes": notes}
+
+    async def _row(self, column: Column, query: Query) -> tuple[Row | None, str]:
+        """What the engine answers; or none, and why."""
+        try:
+            pending = await ask(self._engine, lambda: query)
+            if not column.wanted:
+                self._engine.leave(pending)
+            column.pending.append(pending)
+            return (await arrived(pending.result)).rows[0], ""
+        except InputError as error:
+            return None, str(error)
+        except UnwantedError:
+            return None, ""
+        except Exception:
+            logging.exception("a column could not be computed")
+            return None, "This could not be computed here: choose another method, or another model."
 
     def filled(self, rows: Sequence[Row]) -> list[Row]:
         """The rows with the pictures of the columns that are filled."""
@@ -133,12 +144,18 @@ class Late:
 
 
 def renewed(before: Late | None, late: Late) -> Late:
-    """The columns that were there before if they are of the same, else the new ones; the others are given up."""
-    if before is not None and before.queries == late.queries:
+    """The columns, those that were there before as they are; what is not wanted any more is given up."""
+    if before is None:
+        return late
+    if late.takes_over(before):
         return before
-    if before is not None:
-        before.leave()
+    before.leave()
     return late
+
+
+def _settings(key: str, squares: Squares) -> dict[str, Any]:
+    """What of a query its method looks at besides, so that nothing else is asked anew for it."""
+    return {"squares": squares} if key == "occlusion" else {}
 
 
 def _progress(column: Column) -> str:

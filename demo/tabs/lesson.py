@@ -23,7 +23,6 @@ from demo.tasks.vqa import ANY
 from demo.viewer import data
 
 TASK: Final = "lesson"
-METHODS_SHOWN = (*PANELS, "gradcam_signed")
 NUMBERS = ("weights", "features", "gradients", "sums", "shares")  # of `Steps`
 MOST_CLASSES = 5  # that are offered
 
@@ -105,7 +104,7 @@ class LessonTab:
 
     async def _taught(self, lesson: Lesson, query: Query) -> Given:
         """The lesson about a query; what is wrong with that stands in its place."""
-        asked = replace(query, methods=METHODS_SHOWN, steps=True)
+        asked = replace(query, methods=PANELS, steps=True)
         try:
             result = await answer(self.engine, lambda: asked)
         except InputError as error:
@@ -177,7 +176,7 @@ def _drawn(engine: Engine, result: Result) -> dict[str, Any]:
         "score_is": details["score_is"],
         "probability": percent(details["probability"]),
         "photo": shown_photo(engine, result.query.photo),
-        "pictures": data.pictures([row], METHODS_SHOWN)[0],
+        "pictures": data.pictures([row], PANELS)[0],
         "maps": details["feature_maps"],
         "shape": list(steps.features.shape[1:]),
         "order": steps.order.tolist(),

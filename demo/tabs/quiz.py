@@ -189,8 +189,11 @@ class QuizTab:
     async def open_room(self, given: Given) -> Given:
         sitting: Sitting = given[self.visit]
         async with sitting.turn:
-            sitting.room = self.rooms.open()
-            return {self.votes: self._counted(sitting)}
+            try:
+                sitting.room, note = self.rooms.open(), ""
+            except InputError as error:
+                note = str(error)
+            return {self.votes: self._counted(sitting, note)}
 
     async def join(self, given: Given, event: gr.EventData) -> Given:
         """Go into the room of a code; without one, out of the room."""

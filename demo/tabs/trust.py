@@ -134,8 +134,7 @@ class Trust:
         noise = Query(query.photo, query.task, query.model, query.text, noise=wanted)
         seen = replace(query, methods=("gradcam",), steps=False)
         try:
-            # Not kept, as above.
-            made = await answer(self.engine, lambda: noise, keep=False)
+            made = await answer(self.engine, lambda: noise)
             photo = made.noised
             assert photo is not None  # it was asked
             results = await asyncio.gather(
@@ -211,5 +210,5 @@ def _said_of_noise(results: list[Result], levels: int, ranks: float | None, want
     text += f"The probability of {target} was {before} and is {after}. "
     if ranks is None:
         return text + f"One of the maps for {target} is empty, so they cannot be compared."
-    alike = "still point at much the same place" if ranks >= ALIKE else "do not point at the same place any more"
+    alike = "still order the places much alike" if ranks >= ALIKE else "do not order the places alike any more"
     return text + f"The two Grad-CAM maps for {target} {alike}: their rank correlation is {ranks:.2f}."

@@ -16,7 +16,7 @@ from demo.files import archive, file_name, row_files
 from demo.query import AT_ONCE, PANELS, Query, Row
 from demo.rendering import COLOURS, OPACITY, scales
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
-from demo.tabs.frame import ASKING, QUIET, Shared
+from demo.tabs.frame import ASKING, QUIET, WAITING, Shared
 from demo.tabs.late import Late, renewed
 from demo.tabs.links import link
 from demo.tabs.uploads import about, save
@@ -118,7 +118,7 @@ class Viewer:
         self.refresh(self.all_layers.input, trigger_mode="always_last")
         self.follow(self.panels.drop, dropped)
         self.panels.layers(self._all_layers, {self.visit}, self.layers, trigger_mode="always_last", **ASKING)
-        self.panels.late(self._late, {self.visit}, self.late, trigger_mode="multiple", **ASKING | QUIET)
+        self.panels.late(self._late, {self.visit}, self.late, trigger_mode="multiple", **ASKING | QUIET | WAITING)
         asked = {self.visit, self.rival, self.more}
         self.panels.zip(self._zip, asked, self.zipped, **ASKING | QUIET).success(
             None, self.zipped, None, js="(file) => file && viewer.download(file)"
@@ -156,7 +156,7 @@ class Viewer:
         patch, stride, fill = (given[setting] for setting in self.squares)
         try:
             return Squares(float(patch), float(stride), str(fill))
-        except (TypeError, ValueError):  # a stranger may send anything
+        except (TypeError, ValueError, OverflowError):  # a stranger may send anything
             return Squares()
 
     async def _late(self, given: Given, event: gr.EventData) -> Any:

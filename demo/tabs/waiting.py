@@ -26,4 +26,9 @@ async def arrived(future: Future[T]) -> T:
 
 async def answer(engine: Engine, made: Making, *, keep: bool = True) -> Result:
     """`Engine.answer` beside the event loop."""
-    return await arrived((await ask(engine, made, keep=keep)).result)
+    pending = await ask(engine, made, keep=keep)
+    try:
+        return await arrived(pending.result)
+    except asyncio.CancelledError:
+        engine.leave(pending)
+        raise

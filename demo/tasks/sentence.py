@@ -3,10 +3,10 @@
 import html
 from collections.abc import Sequence
 
-import numpy as np
+import torch
 
 from demo.query import Row
-from explainers import Method, Squares
+from explainers import Method, Squares, normalised_difference
 
 
 def sentence(row: Row, rows: Sequence[Row]) -> str:
@@ -47,7 +47,7 @@ def price(method: Method, squares: Squares, rows: Sequence[Row]) -> str:
     """What a dear method will cost for rows that are shown, or nothing if it is not dear."""
     if method.price is None:
         return ""
-    passes = sum(method.price(row.details["feature_maps"], squares) for row in rows)
+    passes = sum(method.price(row.details["feature_maps"], squares, row.details["input_side"]) for row in rows)
     # The panels took one pass forward and twice about as much back.
     seconds = passes * sum(row.details["seconds"] for row in rows) / len(rows) / 3
     return f"{passes:,} forward passes, about {_duration(seconds)}"
@@ -58,8 +58,9 @@ def measured(row: Row, key: str) -> str:
     seconds, gradcam = row.details["seconds"], row.details.get("gradcam_seconds", 0)
     text = f"Took {_duration(seconds)}, {seconds / gradcam:.1f} times as long as Grad-CAM." if gradcam else ""
     if key == "cam":
-        found, other = (row.pictures[name] / max(row.pictures[name].max(), 1e-30) for name in (key, "gradcam"))
-        text += f" It differs from Grad-CAM by at most {np.abs(found - other).max():.1e}, each divided by its maximum."
+        maps = (torch.from_numpy(row.pictures[name])[None] for name in (key, "gradcam"))
+        text += f" It differs from Grad-CAM by at most {normalised_difference(*maps).item():.1e}, each divided by its"
+        text += " maximum."
     return text
 
 

@@ -19,7 +19,7 @@
     const size = Math.abs(value);
     const sign = value < 0 ? "−" : "";
     if (Number.isInteger(size)) return `${sign}${size}`;
-    if (size >= 0.001) return `${sign}${size >= 100 ? Math.round(size) : size.toPrecision(2)}`;
+    if (size >= 0.001) return `${sign}${size >= 99.5 ? Math.round(size) : size.toPrecision(2)}`;
     const [digits, power] = size.toExponential(1).split("e");
     return `${sign}${digits}·10${raised(Number(power))}`;
   }
@@ -123,7 +123,7 @@
       legend: "A with a small k above: feature map number k.",
       words: [
         `A network works in layers. Its ${shown.layer} gives ${many(shown.maps)} feature maps of the photograph: coarse pictures of ${rows} × ${columns} cells, each bright where it found one kind of thing. Nobody told it which kinds.`,
-        `These ${shown.order.length} count most for ${quoted(shown)}. The number below each is its weight: where that comes from is the next step. Click one to see.`,
+        `These ${shown.order.length} have the largest weights for ${quoted(shown)}: the number below each. Where a weight comes from is the next step: click one to see. A large weight on a map that found nothing adds nothing.`,
       ],
     };
   }
@@ -212,7 +212,7 @@
       written,
       legend: "α with k below: the weight of map k. Written out: those with the largest weights.",
       words: [
-        "Multiply each map by its weight, and add: first the one that counts most, then the next. Red cells speak for it, blue cells against it.",
+        "Multiply each map by its weight, and add: first the one with the largest weight, then the next. Red cells speak for it, blue cells against it.",
         `The share says how close the sum is to the final one. Here it takes ${many(enough(shown))} of the ${many(shown.maps)} maps to get to 90%.`,
       ],
     };

@@ -264,6 +264,7 @@
   const counted = (count) => (count === 1 ? "1 vote" : `${count} votes`);
 
   const RULES = [
+    "The paper asked about other photographs, of PASCAL VOC, and about other networks: VGG-16, and which of it and AlexNet is more reliable.",
     "A whisker is one standard error, as if each vote were another person's: where one person gave several, the true one is likely larger.",
     "A vote is the study, the method and what was answered, and nothing about who answered; a room with its votes is forgotten after a day.",
   ];

@@ -457,18 +457,19 @@ const viewer = (() => {
       const { title, sentence } = scene.shown.methods[method];
       figure.append(make("figcaption", { title: sentence }, make("b", {}, title)), make("div", { class: "frame" }));
       if (row === 0) figure.append(make("p", { class: "caption" }, sentence));
-      waits(figure, method, scene.shown.late.prices[method]);
+      const price = scene.shown.late.prices[method];
+      waits(figure, method, price, price ? undefined : "");
       return figure;
     }
 
     /* What stands in a column that is not filled: its price and a way to start it, or how far it is and one to stop. */
     function waits(figure, method, price, progress) {
-      const begun = progress !== undefined || !price;
+      const begun = progress !== undefined;
       const press = begun ? () => stop(method) : () => ask({ start: method });
-      const said = make("span", {}, begun ? progress || "Computing" : `${price}.`);
+      const said = make("span", {}, begun ? progress || "Computing" : price && `${price}.`);
       const button = make("button", { type: "button", class: "button", onclick: press }, begun ? "Stop" : "Start");
       // One button serves all rows.
-      figure.querySelector(".frame").replaceChildren(said, figure.dataset.row === "0" && price ? button : "");
+      figure.querySelector(".frame").replaceChildren(said, figure.dataset.row === "0" && (price || !begun) ? button : "");
     }
 
     function stop(method) {
@@ -511,10 +512,10 @@ const viewer = (() => {
         const fresh = Object.entries(answer.columns).filter(([method]) => !known.includes(method));
         known.push(...fresh.map(([method]) => method));
         for (const [method, column] of fresh) await fill(method, column);
-        for (const [method, progress] of Object.entries(answer.running)) {
-          for (const row of scene.shown.rows.keys()) {
-            waits(figureOf(method, row), method, scene.shown.late.prices[method], progress);
-          }
+        const { prices } = scene.shown.late;
+        // One that is neither filled nor running was given up, as when this page did not ask for a while.
+        for (const method of Object.keys(prices).filter((one) => !known.includes(one))) {
+          for (const row of scene.shown.rows.keys()) waits(figureOf(method, row), method, prices[method], answer.running[method]);
         }
         if (answer.ask === asked && answer.time === number && Object.keys(answer.running).length) ask();
       },

@@ -3,17 +3,19 @@
     python -m evaluation.figures.methods [--examples N]
 
 For each of what is explained, two classes of one photograph, a word of a caption and an answer, a figure in
-`assets/methods/`. The tables: what each method takes for one class, in passes, in seconds (the median of three) and as
-a multiple of Grad-CAM; the largest difference of CAM and Grad-CAM, for the five most probable classes of N example
-photographs; and the check of Adebayo et al. on these photographs: how alike the picture of the most probable class is
-to that of the same network with its blocks made random from the top down.
+`assets/methods/`. The tables: what each method takes for one class, in passes, in seconds (the median of three, of
+the dear ones once) and as a multiple of Grad-CAM; the largest difference of CAM and Grad-CAM, for the five most
+probable classes of N example photographs; and the check of Adebayo et al. on these photographs: how alike the picture
+of the most probable class is to that of the same network with its blocks made random from the top down.
 """
 
 import argparse
 import statistics
 from collections import defaultdict
 from dataclasses import replace
+from typing import Any
 
+import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from demo.engine import Engine
@@ -23,7 +25,7 @@ from demo.models import Library
 from demo.query import Photo, Query, Row, photo_of
 from demo.rendering import draw, scales
 from evaluation.figures.rows import ASSETS, GAP, LINE, WIDTH
-from explainers import METHODS, RULES, Squares
+from explainers import METHODS, RULES, Squares, normalised_difference
 
 COLUMNS = 4
 PHOTO = "zebra_elephant"
@@ -69,11 +71,11 @@ def sheet(photo: Image.Image, found: dict[str, Row]) -> Image.Image:
     return out
 
 
-def passes(key: str, features: int) -> str:
+def passes(key: str, details: dict[str, Any]) -> str:
     """What a method takes besides the forward pass with Grad-CAM's pass back to the layer."""
     method = METHODS[key]
     if method.price:
-        return f"{method.price(features, Squares()):,} forward"
+        return f"{method.price(details['feature_maps'], Squares(), details['input_side']):,} forward"
     if method.passes in RULES:
         return "1 backward to the pixels"
     own = {"cam": "1 forward", "excitation": "1 forward, 1 backward", "c_mwp": "1 forward, 1 backward"}
@@ -91,13 +93,13 @@ def print_prices(query: Query) -> None:
             seconds[key].append(row.details["seconds"] + row.details.get("gradcam_seconds", 0))
     for key in METHODS:
         if key not in CHEAP:
-            row = Engine(Library()).answer(replace(query, methods=(key,))).rows[0]
-            seconds[key] = [row.details["seconds"] + row.details["gradcam_seconds"]]
+            details = engine.answer(replace(query, methods=(key,))).rows[0].details
+            seconds[key] = [details["seconds"] + details["gradcam_seconds"]]
     took = {key: statistics.median(several) for key, several in seconds.items()}
     print("| method | passes besides Grad-CAM's | seconds | times Grad-CAM |\n|---|---|---|---|")
     for key, method in METHODS.items():
         ratio = took[key] / took["gradcam"]
-        print(f"| {method.title} | {passes(key, row.details['feature_maps'])} | {took[key]:.2f} | {ratio:.1f} |")
+        print(f"| {method.title} | {passes(key, details)} | {took[key]:.2f} | {ratio:.1f} |")
 
 
 def print_equality(engine: Engine, photos: dict[str, Photo]) -> None:
@@ -107,10 +109,9 @@ def print_equality(engine: Engine, photos: dict[str, Photo]) -> None:
         said = engine.answer(Query(photo, "classification")).said
         for name in list(said)[:5]:
             row = engine.answer(Query(photo, "classification", targets=(name,), methods=("cam", "gradcam"))).rows[0]
-            cam, gradcam = row.pictures["cam"], row.pictures["gradcam"]
-            if gradcam.max() > 0:
-                largest = max(largest, float(abs(cam / cam.max() - gradcam / gradcam.max()).max()))
-                compared += 1
+            maps = [torch.from_numpy(row.pictures[key])[None] for key in ("cam", "gradcam")]
+            largest = max(largest, normalised_difference(*maps).item())
+            compared += 1
     print(f"\nCAM and Grad-CAM of {compared} classes of {len(photos)} photographs differ by at most {largest:.1e}.\n")
 
 

@@ -1,0 +1,88 @@
+"""The columns that are filled late: what goes on, and what is given up."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from demo.engine import Engine
+from demo.models import Library
+from demo.query import Query, photo_of
+from demo.tabs import late
+from demo.tabs.late import Late, renewed
+from explainers import Squares
+
+PHOTO = photo_of((Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg").read_bytes())
+QUERY = Query(PHOTO, "classification", "ResNet-50 (ImageNet)", targets=("zebra",), layers=("layer4",))
+FINE = Squares(stride=1 / 32)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    engine = Engine(Library())
+    engine.answer(QUERY)
+    return engine
+
+
+async def pending(columns: Late, key: str):
+    """What the engine answers of a column that has begun."""
+    column = columns._columns[key]
+    while not column.pending:
+        await asyncio.sleep(0.01)
+    return column.pending[0]
+
+
+def test_what_nobody_asks_after_is_given_up(engine, monkeypatch):
+    monkeypatch.setattr(late, "LEFT_SECONDS", 1.5)
+
+    async def visit():
+        columns = Late(engine, [QUERY], ["occlusion"], FINE)
+        columns.start("occlusion")
+        asked = await pending(columns, "occlusion")
+        news = await columns.news([])
+        assert "of 625 forward passes" in news["running"]["occlusion"]
+        await asyncio.sleep(1.8)
+        assert asked.asked == 0
+        return await columns.news([])
+
+    # The page can start it again.
+    assert asyncio.run(visit()) | {"time": 0} == {"time": 0, "columns": {}, "running": {}}
+
+
+def test_a_column_goes_on_when_others_come_and_go(engine):
+    async def visit():
+        first = Late(engine, [QUERY], ["occlusion", "gradient"], FINE)
+        first.start("occlusion")
+        asked = await pending(first, "occlusion")
+        second = renewed(first, Late(engine, [QUERY], ["occlusion", "cam"], FINE))
+        assert second is not first
+        assert (await pending(second, "occlusion")) is asked
+        assert asked.asked == 1
+        same = renewed(second, Late(engine, [QUERY], ["occlusion", "cam"], FINE))
+        assert same is second
+        coarser = renewed(second, Late(engine, [QUERY], ["occlusion", "cam"], Squares()))
+        assert coarser is not second
+        assert asked.asked == 0
+        coarser.start("")
+        while not (news := await coarser.news([]))["columns"]:
+            pass
+        assert news["columns"]["cam"]["pictures"][0]["kind"] == "map"
+        other = renewed(coarser, Late(engine, [replace(QUERY, targets=("tusker",))], ["cam"], Squares()))
+        assert other.filled([engine.answer(QUERY).rows[0]])[0].pictures.keys() == set(QUERY.methods)
+
+    asyncio.run(visit())
+
+
+def test_a_column_that_fails_says_so_and_leaves_the_others(engine):
+    async def visit():
+        columns = Late(engine, [replace(QUERY, targets=(object(),)), QUERY], ["gradient"], FINE)
+        columns.start("")
+        while not (news := await columns.news([]))["columns"]:
+            pass
+        return news["columns"]["gradient"]
+
+    found = asyncio.run(visit())
+    assert found["pictures"][0] is None
+    assert found["notes"][0]
+    assert found["pictures"][1]["kind"] == "gradient"
