@@ -12,7 +12,7 @@ from explainers.cam import cam_maps, linear_maps, normalised_difference
 from explainers.excitation import excitation_maps
 from explainers.gradcam import Explanation, LayerMaps, explain, explain_batch, feature_maps, gradcam_maps, layer_maps
 from explainers.methods import FILLS, METHODS, Method, Sight, Squares
-from explainers.occlusion import occlusion_maps
+from explainers.occlusion import occlusion_maps, over_cells
 from explainers.passes import Passes, finished
 from explainers.region import Box, region_evidence
 from explainers.relu_rules import RULES, Rule
@@ -50,6 +50,7 @@ __all__ = [
     "noise_passes",
     "normalised_difference",
     "occlusion_maps",
+    "over_cells",
     "region_evidence",
     "score_cam",
     "steps",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from explainers.cam import NEEDS, cam_maps
 from explainers.excitation import excitation_maps
 from explainers.gradcam import LayerMaps, Reshape
-from explainers.occlusion import occlusion_passes
+from explainers.occlusion import occlusion_passes, over_cells
 from explainers.passes import Passes
 from explainers.relu_rules import Rule
 from explainers.score_cam import score_cam_passes
@@ -103,7 +103,7 @@ def _excitation(sight: Sight, *, contrastive: bool) -> Tensor:
 
 def _occlusion(sight: Sight) -> Passes[Tensor]:
     patch, stride = sight.squares.pixels(sight.image.shape[-1])
-    return occlusion_passes(
+    falls = yield from occlusion_passes(
         sight.score,
         sight.image,
         patch=patch,
@@ -111,6 +111,7 @@ def _occlusion(sight: Sight) -> Passes[Tensor]:
         fill=sight.colour,
         batch=sight.batch,
     )
+    return over_cells(falls, max(round(patch / stride), 1))
 
 
 def _squares(_features: int, squares: Squares, side: int) -> int:
@@ -230,8 +231,8 @@ METHODS = {
     ),
     "occlusion": Method(
         "Occlusion",
-        "How far the score falls when a square is covered (Zeiler and Fergus 2014). Nothing of the network is "
-        "assumed, but a square is no real photograph, and each takes a forward pass",
+        "How far the score falls when squares over a cell are covered (Zeiler and Fergus 2014). It assumes nothing of "
+        "the network, but a square is no real photograph, and each takes a forward pass",
         "signed",
         "own",
         _occlusion,

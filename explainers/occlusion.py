@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from explainers.passes import Passes, finished
@@ -58,3 +59,18 @@ def occlusion_passes(
             falls.append(whole - score(covered).reshape(len(some), -1))
         yield start + len(some), len(places)
     return torch.cat(falls).float().T.reshape(-1, rows, columns)
+
+
+def over_cells(falls: Tensor, reach: int) -> Tensor:
+    """The means of the falls of the squares that cover each cell, where squares overlap.
+
+    Args:
+        falls: (T, h, w), as of `occlusion_maps`.
+        reach: how many strides a square is wide.
+
+    Returns:
+        (T, h + reach - 1, w + reach - 1), cells of a stride's width that lie side by side over the image.
+    """
+    square = falls.new_ones(1, 1, reach, reach)
+    sums, counts = (F.conv_transpose2d(each[:, None], square)[:, 0] for each in (falls, torch.ones_like(falls)))
+    return sums / counts

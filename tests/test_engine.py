@@ -327,7 +327,7 @@ def test_others_are_answered_between_the_passes_of_a_dear_query(engine):
     assert not dear.result.done()
     assert quick.rows
     (row,) = dear.result.result().rows
-    assert row.pictures["occlusion"].shape == (13, 13)
+    assert row.pictures["occlusion"].shape == (16, 16)
     assert row.details["seconds"] > row.details["gradcam_seconds"]
     alone = Engine(Library()).answer(dear.query).rows[0].pictures["occlusion"]
     np.testing.assert_allclose(row.pictures["occlusion"], alone, rtol=1e-4, atol=1e-4)
