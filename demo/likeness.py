@@ -85,21 +85,27 @@ def _drawn(values: np.ndarray, sides: Sequence[int]) -> np.ndarray:
 
 
 def verdict(steps: Sequence[Mapping[str, Likeness]]) -> str:
-    """What the numbers of a sanity check say: how much must be random before each method's picture is another one.
+    """What the numbers of a sanity check say: whose picture notices that the last block, and that all, are random.
 
     Args:
         steps: for 0, 1, 2, ... random blocks the likenesses to the trained network's pictures, by method.
     """
-    blocks = len(steps) - 1
+    titles = {key: METHODS[key].title for key in steps[0]}
+    ranks: dict[str, list[float]] = {}
     said = []
-    for key in steps[0]:
-        title, ranks = METHODS[key].title, [step[key].ranks for step in steps]
-        gone = next((count for count, found in enumerate(ranks) if found is None or found < ALIKE), None)
-        if gone == 0:
-            said.append(f"{title}: there is nothing to compare, as the trained network's picture is empty.")
-        elif gone is None:
-            said.append(f"{title}: never, it is {ranks[-1]:.2f} with all {blocks} random.")
+    for key, title in titles.items():
+        if steps[0][key].ranks is None:
+            said.append(f"{title}: the trained network's picture is empty, so there is nothing to compare.")
         else:
-            now = "the picture is empty" if ranks[gone] is None else f"it is {ranks[gone]:.2f}"
-            said.append(f"{title}: after {gone} of {blocks}, where {now}.")
-    return f"When does the rank correlation first fall below {ALIKE}? {' '.join(said)}"
+            ranks[title] = [step[key].ranks or 0.0 for step in steps[1:]]  # an empty picture is like no other
+    if ranks:
+        first = ", ".join(f"{found[0]:.2f} for {title}" for title, found in ranks.items())
+        said.append(f"With the last block alone random, the rank correlation to the trained one's picture is {first}.")
+    if len(ranks) > 1:
+        means = {title: sum(found) / len(found) for title, found in ranks.items()}
+        most, least = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        said.append(
+            f"Over all steps {most} changes most ({means[most]:.2f} on average) and {least} least "
+            f"({means[least]:.2f}): of these pictures, that of {most} depends most on what the network has learnt."
+        )
+    return " ".join(said)

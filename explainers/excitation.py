@@ -191,7 +191,8 @@ def _rule(node: Any, network: _Network) -> Hooks:
     hooks = _RULES[operation](node, network) if operation in _RULES else None
     if hooks is None:
         raise ValueError(
-            f"excitation backprop has no rule for {operation}, an operation that lies between the scores and the layer"
+            "excitation follows weighted sums from a score down to the layer, and there is no rule for "
+            f"{operation}, with which this network computes between them"
         )
     return hooks
 

@@ -310,7 +310,7 @@ NO_RULE = {
 def test_what_has_no_rule_is_named(case):
     function, operation = NO_RULE[case]
     head = small_network()
-    with pytest.raises(ValueError, match=f"no rule for {operation}, an operation that lies between"):
+    with pytest.raises(ValueError, match=f"no rule for {operation}, with which this network computes between them"):
         excitation_maps(lambda x: head(function(x)).flatten()[:2], noise(), None)
     # Below the layer it does not matter.
     assert excitation_maps(lambda x: head(function(x)).flatten()[:2], noise(), head[4]).max() > 0

@@ -403,7 +403,9 @@ def test_something_else_ends_what_is_computed(page):
     says(page, "Explaining tusker")
     expect(column.first).to_contain_text("2,048 forward passes, about")
     page.get_by_role("checkbox", name=re.compile("^CAM:")).locator("visible=true").check()
-    expect(page.locator("[data-panel=cam]:visible")).to_contain_text("It differs from Grad-CAM by at most")
+    expect(page.locator("[data-panel=cam]:visible")).to_contain_text(
+        "It is the same as Grad-CAM, each divided by its maximum"
+    )
     turn_to(page, "Question answering")
     compare(page, "CAM")
     expect(page.locator("[data-panel=cam]:visible")).to_contain_text("There is no CAM here")

@@ -103,8 +103,10 @@ class Late:
         tasks = [column.task for column in begun.values() if column.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=NEWS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        filled = {key: column.task.result() for key, column in begun.items() if column.task and column.task.done()}
-        running = {key: _progress(column) for key, column in begun.items() if key not in filled and column.wanted}
+        # Not those that were stopped meanwhile.
+        wanted = {key: column for key, column in begun.items() if column.wanted}
+        filled = {key: column.task.result() for key, column in wanted.items() if column.task and column.task.done()}
+        running = {key: _progress(column) for key, column in wanted.items() if key not in filled}
         return {"time": self.number, "columns": filled, "running": running}
 
     async def _fill(self, key: str, column: Column) -> dict[str, Any]:
@@ -112,8 +114,10 @@ class Late:
         found = await asyncio.gather(*(self._row(column, query) for query in column.queries))
         column.rows = [row for row, _ in found]
         notes = [note if row is None else measured(row, key) for row, note in found]
-        pictures = iter(data.pictures([row for row in column.rows if row is not None], [key]))
-        return {"pictures": [next(pictures)[key] if row is not None else None for row in column.rows], "notes": notes}
+        drawn = iter(data.pictures([row for row in column.rows if row is not None], [key]))
+        pictures = [next(drawn)[key] if row is not None else None for row in column.rows]
+        notes = [f"{note} {_scale(picture)}" for note, picture in zip(notes, pictures, strict=True)]
+        return {"pictures": pictures, "notes": notes}
 
     async def _row(self, column: Column, query: Query) -> tuple[Row | None, str]:
         """What the engine answers; or none, and why."""
@@ -151,6 +155,13 @@ def renewed(before: Late | None, late: Late) -> Late:
         return before
     before.leave()
     return late
+
+
+def _scale(picture: dict[str, Any] | None) -> str:
+    """How weak a picture is beside stronger ones of its column, on whose scale it is drawn."""
+    if picture is None or picture["limit"] >= picture["shared"]:
+        return ""
+    return f"All rows share one scale; the strongest here is {picture['limit'] / picture['shared']:.0%} of it."
 
 
 def _settings(key: str, squares: Squares) -> dict[str, Any]:

@@ -27,8 +27,8 @@ NUMBERS = ("weights", "features", "gradients", "sums", "shares")  # of `Steps`
 MOST_CLASSES = 5  # that are offered
 
 INTRODUCTION = """<h2 class="unseen">How it works</h2>
-<p>A network gives each possible answer a <b>score</b>. Grad-CAM shows which parts of the photograph raise it: here in
-six steps, on yours.</p>"""
+<p>A network gives each possible answer a <b>score</b> (a logit, or for words a log-probability). Grad-CAM shows which
+parts of the photograph raise it: here in six steps, on yours.</p>"""
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Lesson:
         query: what is taught with, completed; none if there is nothing.
         offered: what could be instead.
         experiments: about it, whether to trust it.
+        looks: how often the tab has looked; all but the last are out of date.
         turn: of the handlers that write this.
     """
 
@@ -47,6 +48,7 @@ class Lesson:
     query: Query | None = None
     offered: list[Query] = field(default_factory=list)
     experiments: trust.Experiments = field(default_factory=trust.Experiments)
+    looks: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -66,11 +68,15 @@ class LessonTab:
     async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
         """Teach with what the tab of the task that was open last explains, else with what the photograph shows."""
         lesson: Lesson = given[self.state]
+        lesson.looks = mine = lesson.looks + 1
         async with lesson.turn:
             try:
                 photo = await asyncio.to_thread(uploaded, given[self.shared.photo])
-                explained = _explained([given[visit] for visit in self.visits], told(event).get("task"), photo)
-                if lesson.seen == (photo, explained):
+                task = told(event).get("task")
+                # After the quiz, say, the lesson goes on.
+                goes_on = lesson.seen is not None and lesson.seen[0] == photo and task not in TASKS
+                explained = _explained([given[visit] for visit in self.visits], task, photo)
+                if goes_on or lesson.seen == (photo, explained) or mine != lesson.looks:
                     yield {self.layers: gr.skip()}
                     return
                 lesson.seen = photo, explained
@@ -90,6 +96,9 @@ class LessonTab:
             chosen = {str(place): query for place, query in enumerate(lesson.offered)}.get(key_of(event))
             if chosen is None or told(event).get("about") != identity(given[self.shared.photo]):
                 return {self.layers: gr.skip()}
+            before = lesson.query
+            if before is not None and (before.task, before.model) == (chosen.task, chosen.model):
+                chosen = replace(chosen, layers=before.layers)
             drawn = await self._taught(lesson, chosen)
             return drawn | {self.targets: self._choices(lesson, given[self.shared.photo])}
 

@@ -211,4 +211,7 @@ def _said_of_noise(results: list[Result], levels: int, ranks: float | None, want
     if ranks is None:
         return text + f"One of the maps for {target} is empty, so they cannot be compared."
     alike = "still order the places much alike" if ranks >= ALIKE else "do not order the places alike any more"
-    return text + f"The two Grad-CAM maps for {target} {alike}: their rank correlation is {ranks:.2f}."
+    return (
+        text
+        + f"The two Grad-CAM maps for {target} {alike}: their rank correlation is {ranks:.2f} (1: the same order)."
+    )

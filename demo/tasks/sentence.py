@@ -59,8 +59,9 @@ def measured(row: Row, key: str) -> str:
     text = f"Took {_duration(seconds)}, {seconds / gradcam:.1f} times as long as Grad-CAM." if gradcam else ""
     if key == "cam":
         maps = (torch.from_numpy(row.pictures[name])[None] for name in (key, "gradcam"))
-        text += f" It differs from Grad-CAM by at most {normalised_difference(*maps).item():.1e}, each divided by its"
-        text += " maximum."
+        difference = normalised_difference(*maps).item()
+        how = f"differs from Grad-CAM by at most {difference:.1e}" if difference else "is the same as Grad-CAM"
+        text += f" It {how}, each divided by its maximum."
     return text
 
 

@@ -95,7 +95,7 @@
       const name = mapName(shown, place);
       const pressed = current === null ? null : String(place === current);
       const attributes = { "data-key": place, "aria-label": name, "aria-pressed": pressed, tabindex: place === (current ?? 0) ? 0 : -1 };
-      const label = make("span", {}, signed(shown.weights[place]));
+      const label = make("span", {}, make("small", {}, `${many(shown.order[place] + 1)}: `), signed(shown.weights[place]));
       return make("button", { type: "button", ...attributes, onclick: () => choose(place) }, canvas, label);
     });
     const group = make("div", { class: "maps", role: "group", "aria-label": "The feature maps with the largest weights" }, ...buttons);
@@ -123,7 +123,7 @@
       legend: "A with a small k above: feature map number k.",
       words: [
         `A network works in layers. Its ${shown.layer} gives ${many(shown.maps)} feature maps of the photograph: coarse pictures of ${rows} × ${columns} cells, each bright where it found one kind of thing. Nobody told it which kinds.`,
-        `These ${shown.order.length} have the largest weights for ${quoted(shown)}: the number below each. Where a weight comes from is the next step: click one to see. A large weight on a map that found nothing adds nothing.`,
+        `These ${shown.order.length} have the largest weights for ${quoted(shown)}: below each its number and its weight. Where a weight comes from is the next step: click one to see. A large weight on a map that found nothing adds nothing.`,
       ],
     };
   }
@@ -212,7 +212,7 @@
       written,
       legend: "α with k below: the weight of map k. Written out: those with the largest weights.",
       words: [
-        "Multiply each map by its weight, and add: first the one with the largest weight, then the next. Red cells speak for it, blue cells against it.",
+        "Multiply each map by its weight, and add: first the one with the largest weight, then the next. Red cells speak for it, blue cells against it. Both pictures have one scale, so that one map alone is hardly seen.",
         `The share says how close the sum is to the final one. Here it takes ${many(enough(shown))} of the ${many(shown.maps)} maps to get to 90%.`,
       ],
     };
@@ -262,7 +262,9 @@
       legend: "L: the map. ReLU: what is above zero stays, all else becomes zero.",
       words: above.length
         ? [
-            `${cut === 1 ? "1 cell is" : `${many(cut)} of ${many(size)} cells are`} below zero: they speak against ${quoted(shown)}, often because they show something else. The ReLU sets them to zero.`,
+            cut === 0
+              ? `Here no cell is below zero: nothing speaks against ${quoted(shown)}, and the ReLU changes nothing.`
+              : `${cut === 1 ? "1 cell is" : `${many(cut)} of ${many(size)} cells are`} below zero: they speak against ${quoted(shown)}, often because they show something else. The ReLU sets them to zero.`,
             `What is left is where the evidence for ${quoted(shown)} lies.`,
           ]
         : [
@@ -311,7 +313,7 @@
       ),
       legend: "⊙: multiplied pixel by pixel.",
       words: [
-        "Guided Backprop goes on from the layer to the pixels: fine lines that the score reacts to, but all over the photograph, much the same whatever is explained.",
+        "Guided Backprop takes the gradient on from the layer to the pixels, and at each ReLU stops what is negative: fine lines that the score reacts to, but all over the photograph, much the same whatever is explained.",
         "Grad-CAM knows where, but is coarse. Multiplied, they show the fine detail only where there is evidence.",
       ],
     };

@@ -133,7 +133,8 @@
     });
     next.addEventListener("keydown", (event) => event.key === "Enter" && event.repeat && event.preventDefault());
     document.addEventListener("keydown", (event) => {
-      const elsewhere = document.activeElement !== document.body && !root.contains(document.activeElement);
+      const at = document.activeElement;
+      const elsewhere = at !== document.body && !root.contains(at) && at.getAttribute("role") !== "tab";
       if (elsewhere || !inSight(root) || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
       const place = Number(event.key) - 1;
       if (shown?.answers[place] !== undefined) answer(place);

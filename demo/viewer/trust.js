@@ -103,13 +103,14 @@
 
   const RANDOMISING =
     "A picture that shows why the network says something must change when the network forgets all it has learnt. " +
-    "So its blocks get random weights, one more in each row, beginning with the last (Adebayo et al., 2018). " +
+    "So its parts, called blocks, get random weights in a copy, one more in each row, from the last, which decides, down to " +
+    "the first, which sees edges and colours (Adebayo et al., 2018). " +
     "A picture that stays the same shows something else: the edges of the photograph, for example.";
 
   const LIKENESS =
     "Below each picture: how like the first row’s it is, by Spearman’s rank correlation (1: the same order from weak to " +
     "strong; 0: nothing in common) and by structural similarity (SSIM). Of gradients the absolute values are compared, " +
-    "summed over the colours, as Adebayo et al. do. Each picture is drawn on its own scale.";
+    "summed over the colours, as Adebayo et al. do. Each picture is drawn on its own scale. The weights are one random draw.";
 
   function laidRow(about, step, pictures, photo) {
     const { count, likenesses, probability } = step;
