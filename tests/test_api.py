@@ -49,7 +49,7 @@ def test_explain_class(client):
     assert [pixels(path).shape for path in paths] == [(480, 640, 3)] * 3
     assert list(details) == [
         "task", "model", "layer", "target", "score", "probability", "peak", "relus", "seconds", "image_size",
-        "score_is", "prediction", "box", "feature_maps"
+        "score_is", "prediction", "box", "feature_maps", "input_side"
     ]  # fmt: skip
     assert (details["task"], details["layer"], details["target"]) == ("classification", "layer3", "African elephant")
     assert (details["relus"], details["image_size"], details["score_is"]) == (49, [640, 480], "logit")

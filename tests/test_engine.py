@@ -309,7 +309,8 @@ def test_a_model_that_cannot_be_opened_is_said_to_whoever_asks():
             engine.answer(ZEBRA)
 
 
-DEAR = replace(ZEBRA, methods=("occlusion",), squares=Squares(stride=1 / 16))
+DEAR = replace(ZEBRA, methods=("occlusion",))
+LONG = replace(DEAR, squares=Squares(stride=1 / 16))
 
 
 def begun(engine: Engine, query: Query) -> Pending:
@@ -322,26 +323,26 @@ def begun(engine: Engine, query: Query) -> Pending:
 
 def test_others_are_answered_between_the_passes_of_a_dear_query(engine):
     dear = begun(engine, replace(DEAR, photo=photo("kitten")))
-    assert dear.done[1] == 13 * 13
+    assert dear.done[1] == 7 * 7
     quick = engine.answer(Query(photo("rocket"), "classification", targets=("",)))
     assert not dear.result.done()
     assert quick.rows
     (row,) = dear.result.result().rows
-    assert row.pictures["occlusion"].shape == (16, 16)
+    assert row.pictures["occlusion"].shape == (8, 8)
     assert row.details["seconds"] > row.details["gradcam_seconds"]
     alone = Engine(Library()).answer(dear.query).rows[0].pictures["occlusion"]
     np.testing.assert_allclose(row.pictures["occlusion"], alone, rtol=1e-4, atol=1e-4)
 
 
 def test_dear_queries_take_turns(engine):
-    long, short = (begun(engine, replace(DEAR, photo=photo(name))) for name in ("horses", "palace"))
-    assert not long.result.done()
+    first, second = (begun(engine, replace(LONG, photo=photo(name))) for name in ("horses", "palace"))
+    assert not first.result.done()
     little = engine.ask(replace(DEAR, photo=photo("dog"), squares=Squares(patch=1 / 4, stride=1 / 4)))
     assert little.result.result().rows
-    assert not long.result.done()
-    assert not short.result.done()
-    engine.leave(long)
-    engine.leave(short)
+    assert not first.result.done()
+    assert not second.result.done()
+    engine.leave(first)
+    engine.leave(second)
 
 
 def test_what_a_network_says_that_was_made_random_is_not_taken_for_what_the_trained_one_says():

@@ -40,8 +40,9 @@ def test_what_nobody_asks_after_is_given_up(engine, monkeypatch):
         columns = Late(engine, [QUERY], ["occlusion"], FINE)
         columns.start("occlusion")
         asked = await pending(columns, "occlusion")
-        news = await columns.news([])
-        assert "of 625 forward passes" in news["running"]["occlusion"]
+        while not (said := (await columns.news([]))["running"]["occlusion"]):
+            pass
+        assert "of 625 forward passes" in said
         await asyncio.sleep(1.8)
         assert asked.asked == 0
         return await columns.news([])
