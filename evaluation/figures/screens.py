@@ -40,7 +40,7 @@ def step(page: Page) -> None:
 def trusted(page: Page) -> None:
     """The two experiments."""
     page.get_by_role("button", name=re.compile("^Make its layers random")).click()
-    expect(page.locator("#randomising")).to_contain_text("When does the rank correlation")
+    expect(page.locator("#randomising")).to_contain_text("With the last block alone random")
     page.get_by_role("button", name="Add noise").click()
     expect(page.locator("#noising")).to_contain_text("The network now says")
 
