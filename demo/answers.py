@@ -1,6 +1,5 @@
 """From queries to results, with a model that is open."""
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from demo.errors import InputError
+from demo.images import png
 from demo.looks import Look, has_own, look, rules_of
 from demo.models import Model
 from demo.models.classification import Classifier
@@ -43,9 +43,8 @@ CANDIDATES = 20  # of what a model says the first are asked for their evidence i
 
 def kind(query: Query) -> tuple[Any, ...] | None:
     """Queries of one kind can be answered together; none if this one is answered alone."""
-    if query.region or query.noise or (query.targets and (len(query.targets) > 1 or not rules_of(query))):
-        return None
-    if has_own(query):
+    alone = len(query.targets) > 1 or not rules_of(query) or has_own(query)
+    if query.region or query.noise or (query.targets and alone):
         return None
     return query.task, query.model, query.weights, query.layers, query.methods, query.steps, len(query.targets)
 
@@ -150,24 +149,22 @@ def _with_noise(model: Model, query: Query, photo: Image.Image) -> Passes[Result
     """The photograph with noise that makes the model say something, as the model takes it; and what it says then."""
     side, std = model.geometry.side, torch.tensor(model.geometry.std)[:, None, None]
     wanted: list[Any] = [query.noise]
-    whole = torch.from_numpy(np.array(squash(photo, side))).permute(2, 0, 1).long()
+    seen = squash(photo, side)
+    whole = torch.from_numpy(np.array(seen)).permute(2, 0, 1).long()
 
     def log_probability(image: Tensor) -> Tensor:
         encoded = model.encode(image, [query.text])[0]
         return model.scores(encoded.log_softmax(dim=1), query.text, wanted)
 
-    image = model.prepare(photo)
+    image = model.prepare(seen)
     step = (1 / (255 * std)).to(image)
     room = [(bound - whole)[None].clamp(-MOST_NOISE, MOST_NOISE).to(image) for bound in (0, 255)]
     levels = yield from noise_passes(
         log_probability, image, step, room=(room[0], room[1]), passes=NOISE_PASSES, enough=math.log(SURE)
     )
-    pixels = (whole + levels[0].cpu()).byte().permute(1, 2, 0).numpy()
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    noised = photo_of(file.getvalue())
-    said = model.predict(model.prepare(Image.fromarray(pixels)), query.text)
-    return Result(query, dict(islice(said.items(), MOST_SAID)), (), noised)
+    noised = Image.fromarray((whole + levels[0].cpu()).byte().permute(1, 2, 0).numpy())
+    said = model.predict(model.prepare(noised), query.text)
+    return Result(query, dict(islice(said.items(), MOST_SAID)), (), photo_of(png(noised)))
 
 
 def _speaking_for(model: Model, query: Query, region: Box, photo: Image.Image) -> Result:

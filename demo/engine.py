@@ -134,13 +134,7 @@ class Engine:
                 pending.result.set_result(known)
                 return pending
             self._pending[query] = pending
-        try:
-            opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
-        except Exception as error:  # nobody is to wait for ever
-            pending.fail(error)
-            with self._changed:
-                self._forget(pending)
-            return pending
+        opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
         opening.add_done_callback(lambda opening: self._line_up(pending, opening))
         return pending
 
@@ -190,10 +184,13 @@ class Engine:
 
     def _when_open(self, task: str, name: str, use: Callable[[Model], T], weights: str = "") -> Future[T]:
         """What `use` makes of a model, as soon as it is open."""
-        if (model := self.library.opened(task, name, weights)) is None:
-            return in_a_thread("opener", lambda: use(self.library.load(task, name, weights)))
         used: Future[T] = Future()
-        used.set_result(use(model))
+        try:
+            if (model := self.library.opened(task, name, weights)) is None:
+                return in_a_thread("opener", lambda: use(self.library.load(task, name, weights)))
+            used.set_result(use(model))
+        except Exception as error:  # whoever waits is told
+            used.set_exception(error)
         return used
 
     def _run(self) -> None:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 from scipy.ndimage import uniform_filter
-from scipy.stats import spearmanr
 
 from demo.query import Row
 from explainers import METHODS
@@ -52,6 +51,8 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     """Spearman's, of two arrays of one shape; none if one of them is the same everywhere."""
     if one.min() == one.max() or other.min() == other.max():
         return None
+    from scipy.stats import spearmanr  # takes 43 MiB, and most who start the demo make no experiment
+
     return float(spearmanr(one, other, axis=None).statistic)
 
 

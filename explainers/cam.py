@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEEDS = "it needs scores that are one linear layer of the mean of the layer's feature maps"
-
 
 def cam_maps(features: Tensor, weight: Tensor) -> Tensor:
     """CAM of T scores: ReLU(sum_k w_k A^k), (T, h, w), at least 0, from the weights that the network has.

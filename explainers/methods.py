@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from explainers.cam import NEEDS, cam_maps
+from explainers.cam import cam_maps
 from explainers.excitation import excitation_maps
 from explainers.gradcam import LayerMaps, Reshape
 from explainers.occlusion import occlusion_passes, over_cells
@@ -78,6 +78,7 @@ class Method:
             the paper).
         price: how many forward passes it takes for K feature maps, these squares and an image of so many pixels a
             side, if many. Then the function gives its `Passes`.
+        covers: whether it looks at the image covered by the squares.
     """
 
     title: str
@@ -87,11 +88,12 @@ class Method:
     function: Callable[[Any], Any]
     product: tuple[str, str] | None = None
     price: Callable[[int, Squares, int], int] | None = None
+    covers: bool = False
 
 
 def _cam(sight: Sight) -> Tensor:
     if (weight := sight.weight()) is None:
-        raise ValueError(NEEDS)
+        raise ValueError("it needs scores that are one linear layer of the mean of the layer's feature maps")
     return cam_maps(sight.found.features, weight)
 
 
@@ -237,6 +239,7 @@ METHODS = {
         "own",
         _occlusion,
         price=_squares,
+        covers=True,
     ),
     "score_cam": Method(
         "Score-CAM",

@@ -20,7 +20,15 @@ ALLOWED = {
     "demo/models": ("demo.models", "demo.threads", "demo.errors", "explainers"),
     "demo/tasks": ("demo.tasks", "demo.models", "demo.query", "demo.errors", "explainers"),
     "demo/looks.py": ("demo.models", "demo.query", "demo.errors", "explainers"),
-    "demo/answers.py": ("demo.looks", "demo.tasks", "demo.models", "demo.query", "demo.errors", "explainers"),
+    "demo/answers.py": (
+        "demo.looks",
+        "demo.tasks",
+        "demo.models",
+        "demo.query",
+        "demo.images",
+        "demo.errors",
+        "explainers",
+    ),
     "demo/engine.py": (
         "demo.answers",
         "demo.models",
@@ -32,7 +40,7 @@ ALLOWED = {
     ),
     "demo/rendering.py": ("demo.query", "explainers"),
     "demo/likeness.py": ("demo.query", "explainers"),
-    "demo/files.py": ("demo.rendering", "demo.query"),
+    "demo/files.py": ("demo.rendering", "demo.images", "demo.query"),
     "demo/viewer": ("demo.rendering", "demo.query", "explainers"),
     "demo/tabs": (
         "demo.tabs",

@@ -9,7 +9,7 @@ from typing import Any
 
 from demo.engine import Engine, Pending, UnwantedError
 from demo.errors import InputError
-from demo.query import Query, Row
+from demo.query import SQUARES, Query, Row
 from demo.tabs.waiting import arrived, ask
 from demo.tasks.sentence import measured, price
 from demo.viewer import data
@@ -48,11 +48,7 @@ class Late:
     def __init__(self, engine: Engine, queries: Sequence[Query], methods: Sequence[str], squares: Squares) -> None:
         self.number = round(1000 * time.monotonic())
         self._engine = engine
-        self._columns = {
-            # Grad-CAM's map costs nothing beside, and is what CAM is compared with.
-            key: Column([replace(query, methods=(key, "gradcam"), **_settings(key, squares)) for query in queries])
-            for key in methods
-        }
+        self._columns = {key: Column([_alone(query, key, squares) for query in queries]) for key in methods}
         self._gone: asyncio.TimerHandle | None = None
 
     def takes_over(self, before: "Late") -> bool:
@@ -164,9 +160,10 @@ def _scale(picture: dict[str, Any] | None) -> str:
     return f"All rows share one scale; the strongest here is {picture['limit'] / picture['shared']:.0%} of it."
 
 
-def _settings(key: str, squares: Squares) -> dict[str, Any]:
-    """What of a query its method looks at besides, so that nothing else is asked anew for it."""
-    return {"squares": squares} if key == "occlusion" else {}
+def _alone(query: Query, key: str, squares: Squares) -> Query:
+    """The query by one method, with the squares only if that looks at them: no other is asked anew for them."""
+    # Grad-CAM's map costs nothing beside, and is what CAM is compared with.
+    return replace(query, methods=(key, "gradcam"), squares=squares if METHODS[key].covers else SQUARES)
 
 
 def _progress(column: Column) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from demo.engine import About, Engine
 from demo.errors import InputError
-from demo.files import png
+from demo.images import png
 from demo.likeness import ALIKE, Likeness, likenesses, rank_correlation, verdict
 from demo.models.network import squash
 from demo.query import PANELS, Photo, Query, Result, Row

@@ -10,8 +10,7 @@ import gradio as gr
 from gradio import processing_utils, utils
 
 from demo.errors import InputError
-from demo.files import png
-from demo.images import open_photo, read_upload
+from demo.images import open_photo, png, read_upload
 from demo.query import Photo, photo_of
 
 Upload = dict[str, Any] | None

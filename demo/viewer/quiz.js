@@ -3,21 +3,9 @@
 (() => {
   "use strict";
 
-  const { make, put, decodedRow, greyed, arrows, isNoValue } = viewer.tools;
+  const { make, put, decodedRow, greyed, arrows, inSight, whenTurned, showAddress, isNoValue } = viewer.tools;
 
   const button = (text, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, text);
-
-  const inSight = (root) => Boolean(root.offsetParent);
-
-  /* Calls back when an element comes into sight or goes out of it, with its tab. */
-  function whenTurned(root, turned) {
-    let open = false;
-    new ResizeObserver(() => {
-      if (open === inSight(root)) return;
-      open = inSight(root);
-      turned(open);
-    }).observe(root);
-  }
 
   /* Takes what is newer than all before: Gradio may send what was made before after what was made last. */
   function newest() {
@@ -239,7 +227,7 @@
 
     /* The address leads here again, and into the room. */
     function address() {
-      if (inSight(root)) history.replaceState(null, "", `?${parameters(value.room)}`);
+      if (inSight(root)) showAddress([["task", "quiz"], ...(value.room ? [["room", value.room]] : [])]);
     }
 
     whenTurned(root, (turned) => {
@@ -253,11 +241,6 @@
     watch("value", show);
     update();
     show();
-  }
-
-  function parameters(room) {
-    const kept = new URLSearchParams(location.search).getAll("__theme").map((theme) => ["__theme", theme]);
-    return new URLSearchParams([...kept, ["task", "quiz"], ...(room ? [["room", room]] : [])]);
   }
 
   const link = (room) => `${location.host}${location.pathname}?task=quiz&room=${room}`;

@@ -295,15 +295,22 @@ const viewer = (() => {
     show();
   }
 
-  /* The tab that is open looks; another one does when it is turned to. */
-  function whenOpen(root, look) {
-    const ask = () => root.offsetParent && look();
+  const inSight = (root) => Boolean(root.offsetParent);
+
+  /* Calls back when an element comes into sight or goes out of it, with its tab. */
+  function whenTurned(root, turned) {
     let open = false;
     new ResizeObserver(() => {
-      if (open !== Boolean(root.offsetParent)) ask();
-      open = Boolean(root.offsetParent);
+      if (open === inSight(root)) return;
+      open = inSight(root);
+      turned(open);
     }).observe(root);
-    document.addEventListener("look", ask);
+  }
+
+  /* The tab that is open looks; another one does when it is turned to. */
+  function whenOpen(root, look) {
+    whenTurned(root, (open) => open && look());
+    document.addEventListener("look", () => inSight(root) && look());
   }
 
   /* The value of the panels with all that is to be drawn. */
@@ -320,9 +327,13 @@ const viewer = (() => {
 
   /* The address of the page shows again what the tab that is open shows. */
   function address({ root, shown }) {
-    if (!root.offsetParent || !shown?.link) return;
+    if (!inSight(root) || !shown?.link) return;
+    showAddress(Object.entries(shown.link).flatMap(([name, value]) => [value].flat().map((one) => [name, one])));
+  }
+
+  /* Makes these the parameters of the page's address; the theme stays. */
+  function showAddress(pairs) {
     const theme = new URLSearchParams(location.search).getAll("__theme").map((value) => ["__theme", value]);
-    const pairs = Object.entries(shown.link).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
     history.replaceState(null, "", `?${new URLSearchParams([...theme, ...pairs])}`);
   }
 
@@ -1419,10 +1430,10 @@ const viewer = (() => {
 
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
 
-  // What the lesson is drawn with too.
+  // What the lesson and the quiz are drawn with too.
   const numbers = { bytesOf, decoded, decodedRow, isNoValue };
   const pictures = { put, overlaid, greyed, photograph, thumbnail, drawnAnew };
-  const tools = { ...numbers, ...pictures, make, whenOpen, arrows };
+  const tools = { ...numbers, ...pictures, make, inSight, whenTurned, whenOpen, showAddress, arrows };
 
   return { panels, choices, names, late, intake, picked, photographed, restored, lookAgain, skip, download, tools };
 })();
