@@ -27,8 +27,8 @@ NUMBERS = ("weights", "features", "gradients", "sums", "shares")  # of `Steps`
 MOST_CLASSES = 5  # that are offered
 
 INTRODUCTION = """<h2 class="unseen">How it works</h2>
-<p>A network gives each possible answer a <b>score</b> (a logit, or for words a log-probability). Grad-CAM shows which
-parts of the photograph raise it: here in six steps, on yours.</p>"""
+<p>A network gives each possible answer a <b>score</b> (below, in brackets). Grad-CAM shows which parts of the
+photograph raise it: here in six steps, on yours.</p>"""
 
 
 @dataclass
