@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import differ, drawn, says, take
 from PIL import ExifTags, Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 PANELS = ["Guided Backprop", "Grad-CAM", "Guided Grad-CAM"]
@@ -213,6 +213,27 @@ def test_a_photograph_taken_while_the_page_still_opens(browser, server):
     page.wait_for_timeout(2000)
     says(page, "Explaining espresso")
     expect(page.locator("#classification-top [aria-pressed=true] .name")).to_have_text("espresso")
+    page.close()
+
+
+def test_a_request_that_was_overtaken_changes_nothing(browser, server):
+    page = browser.new_page()
+    overtaken: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if not overtaken and "zebra_elephant.jpg" in (route.request.post_data or ""):
+            overtaken.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/queue/join*", hold)
+    page.goto(server)
+    take(page, "coffee")
+    says(page, "Explaining espresso")
+    with page.expect_response("**/queue/join*"):
+        overtaken[0].continue_()
+    page.wait_for_timeout(2000)
+    says(page, "Explaining espresso")
     page.close()
 
 

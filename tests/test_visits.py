@@ -59,7 +59,7 @@ def last_values(shown: AsyncIterator[dict]) -> dict:
 
 
 def looks(tab: Any, given: dict) -> dict:
-    return last_values(tab.look(given))
+    return last_values(tab.look(given, gr.EventData(None, {})))
 
 
 @pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)

@@ -97,11 +97,11 @@ class CaptioningTab:
         strip = await asyncio.to_thread(components.small_maps, self.engine, result.query.photo, maps)
         return strip | {"about": about(photo, visitor.text)}
 
-    async def look(self, given: Given) -> AsyncIterator[Given]:
+    async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
         """The caption is shown as soon as it is known, its panels after it; or what somebody typed instead of it."""
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
-        if looked == visitor.seen:
+        if visitor.is_overtaken(event) or looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
         visitor.seen = looked

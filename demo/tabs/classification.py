@@ -40,13 +40,13 @@ class ClassificationTab:
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
         return lambda: Query(uploaded(photo), TASK, model, targets=(name,), layers=(layer,))
 
-    async def look(self, given: Given) -> AsyncIterator[Given]:
+    async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
         # `open_page` looks at that.
         opening = visitor.seen is None and frame.is_first_example(given[self.shared.photo])
-        if looked == visitor.seen or opening:
+        if visitor.is_overtaken(event) or looked == visitor.seen or opening:
             yield {self.targets.said: gr.skip()}
             return
         visitor.seen = looked

@@ -14,6 +14,7 @@ from cachetools import LRUCache
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Query
+from demo.tabs.components import told
 from demo.tabs.late import Late
 from demo.tabs.waiting import Making, answer
 
@@ -54,6 +55,7 @@ class Visit:
 
     Attributes:
         seen: the upload and the model that the widgets are about; none while the page opens.
+        looks: the number of the page's last look.
         text: the caption that the words belong to, or the question that the answers do.
         texts: what the last photographs were asked, or the captions that were typed for them, by their paths.
         offered: the suggested questions.
@@ -67,6 +69,7 @@ class Visit:
     """
 
     seen: tuple[Any, str] | None = None
+    looks: int = 0
     text: str = ""
     texts: LRUCache[str, str] = field(default_factory=lambda: LRUCache(20))
     offered: list[str] = field(default_factory=list)
@@ -77,6 +80,13 @@ class Visit:
     late: Late | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def is_overtaken(self, look: gr.EventData) -> bool:
+        """Whether the page looked again since, and that came first: requests may overtake each other."""
+        number = told(look).get("number")
+        if isinstance(number, int):
+            self.looks = max(number, self.looks)
+        return isinstance(number, int) and number < self.looks
 
     def take_wanted(self) -> Wanted:
         """What the address asks for, once; its layer stays for the boxes that are filled after it."""

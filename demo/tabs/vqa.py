@@ -98,14 +98,14 @@ class AnsweringTab:
         async for shown in self.explain_own(given, key_of(event), pair=True):
             yield shown
 
-    async def look(self, given: Given) -> AsyncIterator[Given]:
+    async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
         """Ask a photograph what it was asked last, else what somebody typed for the one before, else what fits any.
 
         A new model is asked the same.
         """
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
-        if looked == visitor.seen:
+        if visitor.is_overtaken(event) or looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
         in_box = given[self.text] if visitor.seen is not None and visitor.seen[0] == looked[0] else ""

@@ -288,7 +288,8 @@ const viewer = (() => {
       if (scene.shown.all_layers) trigger("layers", {});
     }
 
-    whenOpen(root, () => trigger("look", {}));
+    let looks = 0;
+    whenOpen(root, () => trigger("look", { number: ++looks })); // one may overtake another on its way
     document.addEventListener("late", ({ detail }) => detail.task === scene.shown?.task && scene.late.answered(detail));
     drawnAnew(root, (changes) => redraw(scene, changes));
     watch("value", show);
