@@ -3,13 +3,14 @@
     python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE WITHOUT_QUESTION
 
 QUESTIONS and CACHE as for `training.vqa`; the other two are folders that it wrote with `--without image` and
-`--without question`. A question from captions or of DAQUAR has one right answer, the most frequent in the captions
-(of several the first) or the person's; for VQA v2 an answer that n of ten people gave counts min(n / 3, 1). Answers
-that a model cannot give count as wrong. The gain is that over the model without the image, question by question. The
-standard errors are those of photographs, as questions about one photograph are not independent.
+`--without question`. "people" is all that people asked about COCO. A question has one right answer, the person's, the
+most common one of the people, or the most frequent in the captions (of several the first); where ten answers are known
+(vqa2), one that n people gave counts min(n / 3, 1). Answers that a model cannot give count as wrong. The gain is that
+over the model without the image, question by question. The standard errors are those of photographs, as questions
+about one photograph are not independent.
 
-Then: how many answers change when the photograph is grey, or another one of the same set; and of how many questions
-from captions, yes/no ones left out, the right answer is that of one caption alone.
+Then: the expected calibration error; how many answers change when the photograph is grey, or another one of the same
+set; and of how many questions from captions, yes/no ones left out, the right answer is that of one caption alone.
 """
 
 import argparse
@@ -19,11 +20,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from demo.models.resnet50 import GEOMETRY, encoder, pooled
-from demo.models.vqa import WEIGHTS
-from training.vqa import answer, credit, make_examples, read_features, read_pairs, read_run, require_complete
+from demo.models.vqa import WEIGHTS, Fusion
+from training.vqa import (
+    GROUPS,
+    Example,
+    answer,
+    batches,
+    credit,
+    group,
+    logits,
+    make_examples,
+    read_features,
+    read_pairs,
+    read_run,
+    require_complete,
+)
 
+BINS = 15
 GREY = (124, 117, 104)  # the mean of the encoder's training pictures
 
 
@@ -36,6 +52,25 @@ def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) 
     count = len(sums)
     spread = sum(total**2 for total in sums.values()) * count / max(count - 1, 1)
     return mean, spread**0.5 / len(values)
+
+
+def certainties(fusion: Fusion, features: Tensor, examples: list[Example]) -> np.ndarray:
+    """The probability of the best answer to each question; 0 for one without a known word."""
+    places = {id(example): i for i, example in enumerate(examples)}
+    found = np.zeros(len(examples))
+    with torch.inference_mode():
+        for batch in batches(examples, list(range(len(examples))), 512):
+            if batch[0].tokens:
+                best = logits(fusion, features, batch, "", mirror=False).softmax(dim=1).amax(dim=1)
+                found[[places[id(example)] for example in batch]] = best.cpu().numpy()
+    return found
+
+
+def calibration_error(certain: np.ndarray, right: np.ndarray) -> float:
+    """The mean distance, over questions, of probability and accuracy in 15 bins of one width (Guo et al., 2017)."""
+    bins = np.minimum((certain * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, weights=certain - right, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(certain))
 
 
 def main() -> None:
@@ -62,8 +97,9 @@ def main() -> None:
         said[blind] = answer(fusion, features, examples, vocabulary.answers, without)
         credits[blind] = np.array([credit(pair, given) for pair, given in zip(pairs, said[blind], strict=True)])
     print("percent    kind          questions         model   without image          gain   without question")
-    for name, kind in sorted({(pair.set, kind) for pair in pairs for kind in (pair.kind, "all")}):
-        places = [i for i, pair in enumerate(pairs) if pair.set == name and kind in (pair.kind, "all")]
+    names = {(name, kind) for pair in pairs for name in (pair.set, group(pair)) for kind in (pair.kind, "all")}
+    for name, kind in sorted(names):
+        places = [i for i, pair in enumerate(pairs) if name in (pair.set, group(pair)) and kind in (pair.kind, "all")]
         groups = [pictures[i] for i in places]
         model, gain = (
             "{:5.1f} ± {:3.1f}".format(*(100 * number for number in clustered(values[places], groups)))
@@ -74,13 +110,20 @@ def main() -> None:
 
     fusion, vocabulary, without = read_run(WEIGHTS.parent)
     examples = make_examples(pairs, starts, vocabulary)
+    sure = certainties(fusion, features, examples)
+    print("\nmean probability of the answer   accuracy   expected calibration error")
+    for name in GROUPS:
+        places = [i for i, pair in enumerate(pairs) if group(pair) == name]
+        own, right = sure[places], credits[""][places]
+        print(f"{name:23} {own.mean():8.3f} {right.mean():10.3f} {calibration_error(own, right):28.3f}")
+
     with torch.inference_mode():
         grey = pooled(encoder("cpu"), GEOMETRY.normalised(Image.new("RGB", (1, 1), GREY)))
     with_grey = torch.cat([features, grey.half()[:, None].expand(-1, 2, -1)])
     generator = np.random.default_rng(0)
     print("\nanswers that change     with a grey image   with another photograph")
-    for name in dict.fromkeys(pair.set for pair in pairs):
-        places = [i for i, pair in enumerate(pairs) if pair.set == name]
+    for name in GROUPS:
+        places = [i for i, pair in enumerate(pairs) if group(pair) == name]
         own = [examples[i] for i in places]
         shown = sorted({example.picture for example in own})
         step = int(generator.integers(1, len(shown)))

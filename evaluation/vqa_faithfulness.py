@@ -3,10 +3,10 @@
     python -m evaluation.vqa_faithfulness QUESTIONS DATA [--pairs N]
 
 QUESTIONS as for `training.vqa`, DATA the folder of the photographs. For random held-out questions from captions and
-of VQA v2, the shipped model's own answer is explained. The photograph is covered by a grey square at 7 x 7 places, and
-the fall of the answer's logit compared with the mean of each map (Guided Backprop and Guided Grad-CAM: of its absolute
-value) in the same squares: Spearman's rank correlation, mean and standard error. The paper has 0.60 for Grad-CAM and
-0.42 for Guided Backprop, with another model, other questions and other squares.
+of people about COCO, the shipped model's own answer is explained. The photograph is covered by a grey square at 7 x 7
+places, and the fall of the answer's logit compared with the mean of each map (Guided Backprop and Guided Grad-CAM: of
+its absolute value) in the same squares: Spearman's rank correlation, mean and standard error. The paper has 0.60 for
+Grad-CAM and 0.42 for Guided Backprop, with another model, other questions and other squares.
 
 Beside them, what has nothing to do with the answer: a Gaussian around the centre of the photograph, Grad-CAM of an
 answer drawn at random, and Grad-CAM with its squares shuffled.
@@ -29,7 +29,7 @@ from demo.models.vqa import shipped_answerer
 from evaluation.caption_localization import centred
 from explainers import explain, gradcam_maps, occlusion_maps
 from training.features import read_records
-from training.vqa import read_pairs
+from training.vqa import group, read_pairs
 
 PATCH, STRIDE = 64, 32  # of 256 pixels
 PAPER = {"Grad-CAM": 0.60, "Guided Backprop": 0.42}
@@ -50,11 +50,11 @@ def main() -> None:
 
     model = shipped_answerer("", available_device(args.device))
     held_out = [pair for pair in read_pairs(args.questions) if pair.split == "test" and pair.set != "daquar"]
-    by_set = defaultdict(list)
+    by_group = defaultdict(list)
     for pair in held_out:
-        by_set[pair.set].append(pair)
+        by_group[group(pair)].append(pair)
     generator = random.Random(0)
-    pairs = [pair for group in by_set.values() for pair in generator.sample(group, args.pairs // len(by_set))]
+    pairs = [pair for asked in by_group.values() for pair in generator.sample(asked, args.pairs // len(by_group))]
     records = {folder: read_records(args.data, folder) for folder in {pair.folder for pair in pairs}}
     shuffled = np.random.default_rng(0)
 

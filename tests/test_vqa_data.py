@@ -1,14 +1,31 @@
 """Questions from captions: what is asked and answered, what is denied, and no photograph on two sides."""
 
 import json
-import random
 from collections import Counter, defaultdict
 
 import pytest
 
 from training import wordnet
-from training.vqa_data import captioned, from_captions, from_people, from_templates, suggestions, tidy, yes_or_no
+from training.vqa_data import (
+    Pair,
+    captioned,
+    from_captions,
+    from_people,
+    from_templates,
+    suggestions,
+    tidy,
+    yes_or_no,
+)
 from training.vqa_questions import Question
+
+ASKED = {
+    "question": "is it?",
+    "answer": "yes",
+    "answers": ["yes"] * 9 + ["no"],
+    "answer_type": "yes/no",
+    "set": "vqa2",
+}
+RULE = {"question": "q", "answer": "a", "template": "t"}
 
 pytestmark = pytest.mark.skipif(not wordnet.FOLDER.exists(), reason="wordnet-base is not installed")
 
@@ -127,15 +144,36 @@ def test_an_activity_is_denied_only_where_no_caption_has_it_in_any_form(tmp_path
 
 
 def test_a_photograph_with_captions_and_human_questions_has_one_split(tmp_path):
-    asked = [{"question": "is it?", "answer": "yes", "answers": ["yes"] * 10, "answer_type": "yes/no"}]
+    kept = ["train", "test", "val"] * 3
+    record = {"captions": ["A dog runs.", "A dog is running."], "vqa": [ASKED], "template_vqa": [RULE]}
     write(tmp_path / "flickr8k", [])
-    write(tmp_path / "coco", [{"captions": ["A dog runs.", "A dog is running."], "vqa": asked} for _ in range(900)])
-    write(tmp_path / "daquar", [])
+    write(tmp_path / "coco", [record | {"split": split} for split in kept])
+    for folder in ("daquar", "ade20k", "voc5"):
+        write(tmp_path / folder, [])
     splits = defaultdict(set)
-    for pair in [*from_people(tmp_path), *from_captions(tmp_path)]:
+    for pair in [*from_people(tmp_path), *from_captions(tmp_path), *from_templates(tmp_path)]:
         splits[pair.row].add(pair.split)
-    assert all(len(found) == 1 for found in splits.values())
-    assert Counter(split for found in splits.values() for split in found) == {"test": 700, "val": 150, "train": 50}
+    assert splits == {row: {split} for row, split in enumerate(kept)}
+
+
+def test_human_questions_keep_their_set_and_the_answers_that_are_known(tmp_path):
+    one = {"question": "What is it?", "answer": "A Dog", "answers": [], "answer_type": "other", "set": "vqa1_train"}
+    write(tmp_path / "coco", [{"vqa": [one, ASKED], "split": "val"}])
+    write(tmp_path / "daquar", [])
+    assert list(from_people(tmp_path)) == [
+        Pair("vqa1_train", "coco", 0, "val", "other", "What is it?", "dog", {"dog": 1}),
+        Pair("vqa2", "coco", 0, "val", "yes/no", "is it?", "yes", {"yes": 9, "no": 1}),
+    ]
+
+
+def test_what_rules_asked_of_photographs_for_the_test_is_not_learnt(tmp_path):
+    write(tmp_path / "coco", [{"template_vqa": [RULE], "split": split} for split in ("test", "val", "train")])
+    write(tmp_path / "ade20k", [])
+    write(tmp_path / "voc5", [{"template_vqa": [RULE]}])
+    assert [(pair.folder, pair.row, pair.split) for pair in from_templates(tmp_path)] == [
+        ("coco", 2, "train"),
+        ("voc5", 0, "train"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -153,27 +191,19 @@ def test_answers_in_one_spelling(answer, expected):
     assert tidy(answer) == expected
 
 
-def test_no_photograph_is_on_two_sides(tmp_path):
-    asked = [{"question": "is it?", "answer": "yes", "answers": ["yes"] * 10, "answer_type": "yes/no"}] * 2
-    write(tmp_path / "coco", [{"vqa": asked} for _ in range(2401)])
+def test_daquar_is_split_by_blocks_of_frames(tmp_path):
     one = [{"question": "what is it ?", "answer": "bed"}] * 2
+    write(tmp_path / "coco", [])
     write(
         tmp_path / "daquar",
         [{"image": f"image{i}.webp", "split": "val" if i < 20 else "train", "vqa": one} for i in range(100)],
     )
-    for folder in ("ade20k", "voc5"):
-        write(tmp_path / folder, [{"template_vqa": [{"question": "q", "answer": "a", "template": "t"}]}])
-    random.seed(0)
-    pairs = [*from_people(tmp_path), *from_templates(tmp_path)]
     splits = defaultdict(set)
-    for pair in pairs:
-        splits[pair.folder, pair.row].add(pair.split)
+    for pair in from_people(tmp_path):
+        splits[pair.row].add(pair.split)
     assert all(len(found) == 1 for found in splits.values())
-    counts = Counter((folder, *found) for (folder, _), found in splits.items())
-    assert counts["coco", "test"] == 700
-    assert counts["coco", "val"] == 150
-    assert (counts["daquar", "test"], counts["daquar", "val"], counts["daquar", "train"]) == (20, 8, 72)
-    assert splits["daquar", 99] == {"val"}  # the last frames of the training blocks
+    assert Counter(split for (split,) in splits.values()) == {"test": 20, "val": 8, "train": 72}
+    assert splits[99] == {"val"}  # the last frames of the training blocks
 
 
 def test_flickr8k_keeps_its_split(tmp_path):

@@ -1,7 +1,7 @@
 """VQA training: weights, targets, mirror images, baselines, resuming; and the credit that an answer gets."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,10 @@ import torch
 from demo.models.vqa import Fusion
 from training.vqa import (
     Settings,
+    Stage,
     accuracies,
     answer,
+    calibrate,
     credit,
     logits,
     make_examples,
@@ -24,8 +26,9 @@ from training.vqa import (
 )
 from training.vqa_data import Pair
 
+STAGE = Stage(1, 1, 1, 1, dropout=0.2, feature_dropout=0.1, batch=4, rate=2e-3, average=0.9, epochs=3, patience=9)
 SMALL = Settings(
-    least_count=1, least_answers=1, width=4, hidden=4, joint=8, batch=4, epochs=3, patience=9, dropout=0.2
+    least_count=1, least_answers=1, width=4, hidden=4, joint=8, first=STAGE, last=replace(STAGE, epochs=2, runs=2)
 )
 
 
@@ -54,9 +57,10 @@ def run(data, name, settings=SMALL, without=""):
     train(data / "pairs.jsonl", data / "cache", data / name, settings, without, "cpu")
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch):
+@pytest.mark.parametrize(("calls", "last"), [(20, "first.pt"), (60, "last-0.pt"), (90, "last-1.pt")])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch, calls, last):
     run(data, "whole")
-    read, calls = Fusion.read, iter(range(20))
+    read, calls = Fusion.read, iter(range(calls))
 
     def interrupted(self, tokens):
         if next(calls, None) is None:
@@ -66,7 +70,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Fusion, "read", interrupted)
         run(data, "halves")
-    assert (data / "halves" / "vqa.pt").exists()
+    assert (data / "halves" / last).exists()
     assert not (data / "halves" / "vqa.safetensors").exists()
     run(data, "halves")
     for file in ("vqa.safetensors", "vqa.json"):
@@ -93,18 +97,8 @@ def test_what_a_baseline_does_not_see_does_not_matter_to_it(data, without):
 
 
 def test_questions_with_pictures_are_learnt(data):
-    settings = Settings(
-        least_count=1,
-        least_answers=1,
-        width=8,
-        hidden=8,
-        joint=32,
-        batch=4,
-        epochs=40,
-        patience=40,
-        dropout=0.0,
-        rate=1e-2,
-    )
+    stage = replace(STAGE, dropout=0.0, feature_dropout=0.0, rate=1e-2, epochs=20, patience=20)
+    settings = Settings(least_count=1, least_answers=1, width=8, hidden=8, joint=32, first=stage, last=stage)
     run(data, "run", settings)
     scores = json.loads((data / "run" / "vqa.json").read_text())["validation"]
     assert scores["captions"] > 0.9  # the pictures are those of the training
@@ -115,15 +109,16 @@ def test_questions_with_pictures_are_learnt(data):
     assert answer(fusion, features, unreadable, vocabulary.answers, "") == [""]
 
 
-def test_the_frequent_answers_count_human_ones_more_often():
-    pairs = [pair("q", {"dog": 1})] * 3 + [pair("q", {"cat": 10}, "vqa2")] + [pair("q", {"cow": 1})]
-    vocabulary = make_vocabulary(pairs, Settings(answers=2, human=4.0, least_count=1, least_answers=1))
+def test_the_frequent_answers_count_as_often_as_they_are_shown_last():
+    pairs = [pair("q", {"dog": 1})] * 3 + [pair("q", {"cat": 1}, "vqa1_train")] + [pair("q", {"cow": 1})]
+    last = replace(STAGE, people=4.0)
+    vocabulary = make_vocabulary(pairs, replace(SMALL, answers=2, last=last))
     assert vocabulary.answers == ["cat", "dog"]
 
 
 def test_an_answer_of_one_question_alone_is_not_learnt():
     pairs = [pair("q", {"dog": 1})] * 3 + [pair("q", {"they can see it better": 10}, "vqa2")] * 2
-    assert make_vocabulary(pairs, Settings(human=4.0)).answers == ["dog"]
+    assert make_vocabulary(pairs, Settings()).answers == ["dog"]
 
 
 def test_a_run_is_not_resumed_with_other_questions(data):
@@ -155,6 +150,9 @@ def test_targets_are_shares_of_the_known_answers_and_sides_are_not_mirrored():
         ("vqa2", {"red": 8, "maroon": 2}, "red", 1),
         ("vqa2", {"red": 8, "maroon": 2}, "maroon", 2 / 3),
         ("vqa2", {"red": 8, "maroon": 2}, "blue", 0),
+        ("vqa2", {"red": 1}, "red", 1),
+        ("vqa1_train", {"red": 1}, "red", 1),
+        ("vqa1_train", {"red": 1}, "blue", 0),
         ("captions", {"red": 2, "maroon": 1}, "maroon", 0),
         ("daquar", {"red": 1}, "red", 1),
     ],
@@ -164,13 +162,42 @@ def test_credit(which, answers, given, expected):
 
 
 def test_accuracies_are_means_by_kind_and_over_all():
-    pairs = [pair("q", {"a": 1}), pair("q", {"b": 1}), pair("q", {"b": 1}, "daquar")]
-    assert accuracies(pairs, ["a", "a", "b"]) == {
+    pairs = [
+        *(pair("q", {"a": 1}), pair("q", {"b": 1}), pair("q", {"b": 1}, "daquar")),
+        *(pair("q", {"a": 1}, "okvqa"), pair("q", {"b": 1}, "vqa1_train")),
+    ]
+    assert accuracies(pairs, ["a", "a", "b", "a", "a"]) == {
         ("captions", "object"): (0.5, 2),
         ("captions", "all"): (0.5, 2),
         ("daquar", "object"): (1.0, 1),
         ("daquar", "all"): (1.0, 1),
+        ("okvqa", "object"): (1.0, 1),
+        ("okvqa", "all"): (1.0, 1),
+        ("vqa1_train", "object"): (0.0, 1),
+        ("vqa1_train", "all"): (0.0, 1),
+        ("people", "object"): (0.5, 2),
+        ("people", "all"): (0.5, 2),
     }
+
+
+def test_the_temperature_makes_probabilities_as_high_as_answers_are_right_and_changes_no_answer(data):
+    run(data, "run")
+    fusion, vocabulary, _ = read_run(data / "run")
+    pairs = read_pairs(data / "pairs.jsonl")
+    features, starts = read_features(data / "cache", pairs)
+    examples = make_examples(pairs, starts, vocabulary)
+    # Two answers are certain where one is right and one is wrong: each deserves a half.
+    wrong = [example._replace(targets={(max(example.targets) + 1) % 3: 1.0}) for example in examples]
+    both = [other for pair in zip(examples, wrong, strict=True) for other in pair]
+    with torch.no_grad():
+        fusion.answer.weight *= 50
+    said = answer(fusion, features, examples, vocabulary.answers, "")
+    before = logits(fusion, features, examples[:1], "", mirror=False)
+    temperature = calibrate(fusion, features, both, "")
+    after = logits(fusion, features, examples[:1], "", mirror=False)
+    assert temperature > 1
+    torch.testing.assert_close(after * temperature, before)
+    assert answer(fusion, features, examples, vocabulary.answers, "") == said
 
 
 def test_questions_are_suggested_for_words_that_are_often_asked_about():

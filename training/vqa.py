@@ -4,11 +4,14 @@
     python -m training.features DATA CACHE flickr8k coco daquar ade20k voc5
     python -m training.vqa QUESTIONS CACHE RUN [--without image | question]
 
-Trained on the questions of the train split of `training.vqa_data`, chosen on those of the val split: by the mean of
-the accuracies on the questions from captions, VQA v2 and DAQUAR. The loss is the cross-entropy with the share of the
-people, or captions, that give each answer. `--without` trains a baseline that sees no image, or reads no question.
+Trained on the questions of the train split of `training.vqa_data`, chosen on those of the val split. First on all of
+them, chosen by the mean of the accuracies on people's questions about COCO, those from captions and DAQUAR; then
+mostly on people's, chosen by the accuracy on these. The last stage is run several times, and the weights of these runs
+are averaged. The loss is the cross-entropy with the share of the people, or captions, that give each answer. At the
+end the logits are divided by the temperature at which people's answers of the val split are most probable.
+`--without` trains a baseline that sees no image, or reads no question.
 
-RUN keeps a checkpoint: a run that was stopped goes on after the last full epoch. At the end RUN holds
+RUN keeps a checkpoint of each stage: a run that was stopped goes on after the last full epoch. At the end RUN holds
 `vqa.safetensors` and `vqa.json`.
 """
 
@@ -34,9 +37,9 @@ from demo.models.vqa import CARD, WEIGHTS, Fusion
 from demo.models.words import words
 from training.features import cached
 from training.loop import train_stage
-from training.vqa_data import Pair
+from training.vqa_data import PEOPLE, Pair
 
-SETS = ("captions", "vqa2", "daquar")
+GROUPS = ("people", "captions", "daquar")  # what is measured
 SIDES = {"left", "right"}  # what a mirror image changes
 AGREEMENT = 3  # people who must give an answer for it to be fully right (Antol et al., "VQA", ICCV 2015)
 
@@ -57,28 +60,48 @@ Without = Literal["image", "question", ""]
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    How many times as often as once in a pass a question of each group is shown; and what else is of a stage.
+    """
+
+    people: float
+    captions: float
+    daquar: float
+    templates: float
+    dropout: float
+    feature_dropout: float
+    batch: int
+    rate: float
+    average: float
+    epochs: int
+    patience: int
+    watched: str = "mean"
+    runs: int = 1
+
+    def weight(self, pair: Pair) -> float:
+        return {
+            "people": self.people,
+            "captions": self.captions,
+            "daquar": self.daquar,
+            "templates": self.templates,
+        }[group(pair)]
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a run is made with; the values are those of the shipped model."""
 
     seed: int = 0
     least_count: int = 4  # training questions that must have a word
     least_answers: int = 3  # training questions that must have an answer
-    answers: int = 1000
-    width: int = 200
-    hidden: int = 256
+    answers: int = 1500
+    width: int = 300
+    hidden: int = 384
     joint: int = 1024
-    dropout: float = 0.3
-    feature_dropout: float = 0.1
-    human: float = 4.0  # how many times as often a VQA v2 question is shown, and its answer counted, as another one
-    templates: float = 0.5
-    batch: int = 512
-    rate: float = 2e-3
-    average: float = 0.99
-    epochs: int = 12
-    patience: int = 3
-
-    def weight(self, pair: Pair) -> float:
-        return {"vqa2": self.human, "templates": self.templates}.get(pair.set, 1.0)
+    first: Stage = Stage(2.0, 0.6, 1.0, 0.4, 0.3, 0.1, 512, 2e-3, 0.99, 6, 3, "mean")
+    last: Stage = Stage(1.0, 0.1, 0.4, 0.05, 0.5, 0.2, 256, 1e-3, 0.99, 6, 2, "people", 3)
 
 
 class Vocabulary(NamedTuple):
@@ -95,6 +118,11 @@ class Example(NamedTuple):
     tokens: tuple[int, ...]
     targets: dict[int, float]
     mirrors: bool
+
+
+def group(pair: Pair) -> str:
+    """The set of a question, but "people" for all that people asked about COCO."""
+    return "people" if pair.set in PEOPLE else pair.set
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -118,7 +146,7 @@ def make_vocabulary(pairs: list[Pair], settings: Settings) -> Vocabulary:
     weighted: dict[str, float] = defaultdict(float)
     for pair in pairs:
         if answers[pair.answer] >= settings.least_answers:
-            weighted[pair.answer] += settings.weight(pair)
+            weighted[pair.answer] += settings.last.weight(pair)
     return Vocabulary(known, sorted(weighted, key=weighted.__getitem__, reverse=True)[: settings.answers])
 
 
@@ -203,22 +231,47 @@ def answer(
 
 def credit(pair: Pair, answer: str) -> float:
     """How right an answer is: for ten people min(number who gave it / 3, 1), else whether it is the one."""
-    if pair.set == "vqa2":
+    if pair.set in PEOPLE and sum(pair.answers.values()) > 1:
         return min(pair.answers.get(answer, 0) / AGREEMENT, 1.0)
     return float(answer == pair.answer)
 
 
 def accuracies(pairs: list[Pair], said: list[str]) -> dict[tuple[str, str], tuple[float, int]]:
-    """(set, kind) -> mean credit and number of questions; the kind "all" is all of a set."""
+    """(set or group, kind) -> mean credit and number of questions; the kind "all" is all of a set."""
     credits = defaultdict(list)
     for pair, answer in zip(pairs, said, strict=True):
-        for kind in (pair.kind, "all"):
-            credits[pair.set, kind].append(credit(pair, answer))
+        for name in {pair.set, group(pair)}:
+            for kind in (pair.kind, "all"):
+                credits[name, kind].append(credit(pair, answer))
     return {key: (float(np.mean(values)), len(values)) for key, values in credits.items()}
 
 
+def calibrate(fusion: Fusion, features: Tensor, examples: list[Example], without: Without) -> float:
+    """Divide the logits by the temperature at which the examples' answers are most probable; returns it."""
+    found, targets = [], []
+    with torch.inference_mode():
+        for batch in batches(examples, list(range(len(examples))), 512):
+            found.append(logits(fusion, features, batch, without, mirror=False))
+            targets.append(shares(batch, fusion.answer.out_features))
+        given, wanted = torch.cat(found), torch.cat(targets).to(found[0].device)
+        temperatures = torch.linspace(0.5, 3, 251).tolist()
+        best = min(temperatures, key=lambda t: F.cross_entropy(given / t, wanted).item())
+        fusion.answer.weight /= best
+        fusion.answer.bias /= best
+    return best
+
+
+def shares(batch: list[Example], answers: int) -> Tensor:
+    """The share of the people, or captions, that give each answer, (N, answers)."""
+    targets = torch.zeros(len(batch), answers)
+    for row, example in enumerate(batch):
+        for index, share in example.targets.items():
+            targets[row, index] = share
+    return targets
+
+
 def train(questions: Path, cache: Path, run: Path, settings: Settings, without: Without, device: str) -> None:
-    """Writes RUN/vqa.safetensors and RUN/vqa.json."""
+    """All stages; writes RUN/vqa.safetensors and RUN/vqa.json."""
     run.mkdir(parents=True, exist_ok=True)
     pairs = read_pairs(questions)
     features, starts = read_features(cache, pairs)
@@ -229,56 +282,72 @@ def train(questions: Path, cache: Path, run: Path, settings: Settings, without: 
     held_out = make_examples(validation, starts, vocabulary)
     used = [i for i, example in enumerate(examples) if example.tokens and example.targets]
     require_complete(features, examples + held_out)
-    weights = torch.tensor([settings.weight(training[i]) for i in used])
-    count = int(weights.sum())
     print(f"{len(used)} questions, {len(vocabulary.words)} words, {len(vocabulary.answers)} answers", flush=True)
 
     torch.manual_seed(settings.seed)
     fusion = Fusion(
         len(vocabulary.words), len(vocabulary.answers), settings.width, settings.hidden, settings.joint
     ).to(device)
-    fusion.dropout.p, fusion.feature_dropout.p = settings.dropout, settings.feature_dropout
-
-    def epoch(update: Callable[[Tensor], None]) -> None:
-        drawn = [used[i] for i in torch.multinomial(weights, count, replacement=True).tolist()]
-        found = batches(examples, drawn, settings.batch)
-        for b in tqdm(torch.randperm(len(found)).tolist(), unit="batches", leave=False):
-            targets = torch.zeros(len(found[b]), len(vocabulary.answers), device=device)
-            for row, example in enumerate(found[b]):
-                for index, share in example.targets.items():
-                    targets[row, index] = share
-            update(F.cross_entropy(logits(fusion, features, found[b], without, mirror=True), targets))
+    recipe = asdict(settings) | {
+        "without": without,
+        "questions": hashlib.sha256(questions.read_bytes()).hexdigest(),
+    }
 
     def validate(averaged: Fusion) -> dict[str, float]:
         said = answer(averaged, features, held_out, vocabulary.answers, without)
-        scores = {name: accuracies(validation, said)[name, "all"][0] for name in SETS}
+        found = accuracies(validation, said)
+        scores = {name: found[name, "all"][0] for name in GROUPS}
         return scores | {"mean": float(np.mean(list(scores.values())))}
 
-    train_stage(
-        run / "vqa.pt",
-        fusion,
-        seed=settings.seed,
-        epochs=settings.epochs,
-        steps=count // settings.batch + len({len(example.tokens) for example in examples}),
-        rate=settings.rate,
-        average=settings.average,
-        patience=settings.patience,
-        watched="mean",
-        recipe=asdict(settings)
-        | {"without": without, "questions": hashlib.sha256(questions.read_bytes()).hexdigest()},
-        epoch_of=epoch,
-        validate=validate,
-    )
+    def run_stage(stage: Stage, name: str, seed: int) -> None:
+        weights = torch.tensor([stage.weight(training[i]) for i in used])
+        count = int(weights.sum())
+        fusion.dropout.p, fusion.feature_dropout.p = stage.dropout, stage.feature_dropout
+
+        def epoch(update: Callable[[Tensor], None]) -> None:
+            drawn = [used[i] for i in torch.multinomial(weights, count, replacement=True).tolist()]
+            found = batches(examples, drawn, stage.batch)
+            for b in tqdm(torch.randperm(len(found)).tolist(), unit="batches", leave=False):
+                targets = shares(found[b], len(vocabulary.answers)).to(device)
+                update(F.cross_entropy(logits(fusion, features, found[b], without, mirror=True), targets))
+
+        train_stage(
+            run / f"{name}.pt",
+            fusion,
+            seed=seed,
+            epochs=stage.epochs,
+            steps=count // stage.batch + len({len(example.tokens) for example in examples}),
+            rate=stage.rate,
+            average=stage.average,
+            patience=stage.patience,
+            watched=stage.watched,
+            recipe=recipe,
+            epoch_of=epoch,
+            validate=validate,
+        )
+
+    run_stage(settings.first, "first", settings.seed)
+    start = {key: value.clone() for key, value in fusion.state_dict().items()}
+    ends = []
+    for k in range(settings.last.runs):
+        fusion.load_state_dict(start)
+        run_stage(settings.last, f"last-{k}", settings.seed + k)
+        ends.append({key: value.clone() for key, value in fusion.state_dict().items()})
+    fusion.load_state_dict({key: torch.stack([end[key] for end in ends]).mean(dim=0) for key in start})
+
+    people = [e for e, pair in zip(held_out, validation, strict=True) if group(pair) == "people"]
+    temperature = calibrate(fusion, features, [e for e in people if e.tokens and e.targets], without)
     # What is measured is what ships: rounded to float16.
     save_file({name: tensor.half().cpu() for name, tensor in fusion.state_dict().items()}, run / WEIGHTS.name)
     fusion.load_state_dict(load_file(run / WEIGHTS.name))
     scores = validate(fusion)
     print("validation:", scores)
     card = {
-        "trained on": {name: sum(training[i].set == name for i in used) for name in (*SETS, "templates")},
+        "trained on": dict(Counter(training[i].set for i in used)),
         "settings": asdict(settings),
         "without": without,
         "validation": scores,
+        "temperature": temperature,
         "vocabulary": vocabulary.words,
         "answers": vocabulary.answers,
         "questions": suggestions(training),

