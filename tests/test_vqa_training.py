@@ -57,7 +57,7 @@ def run(data, name, settings=SMALL, without=""):
     train(data / "pairs.jsonl", data / "cache", data / name, settings, without, "cpu")
 
 
-@pytest.mark.parametrize(("calls", "last"), [(20, "first.pt"), (60, "last-0.pt"), (90, "last-1.pt")])
+@pytest.mark.parametrize(("calls", "last"), [(20, "first.pt"), (33, "last-0.pt"), (49, "last-1.pt")])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch, calls, last):
     run(data, "whole")
     read, calls = Fusion.read, iter(range(calls))

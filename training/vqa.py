@@ -300,7 +300,7 @@ def train(questions: Path, cache: Path, run: Path, settings: Settings, without: 
         return scores | {"mean": float(np.mean(list(scores.values())))}
 
     def run_stage(stage: Stage, name: str, seed: int) -> None:
-        weights = torch.tensor([stage.weight(training[i]) for i in used])
+        weights = torch.tensor([stage.weight(training[i]) for i in used], dtype=torch.float32)
         count = int(weights.sum())
         fusion.dropout.p, fusion.feature_dropout.p = stage.dropout, stage.feature_dropout
 
