@@ -61,7 +61,7 @@ def certainties(fusion: Fusion, features: Tensor, examples: list[Example]) -> np
     with torch.inference_mode():
         for batch in batches(examples, list(range(len(examples))), 512):
             if batch[0].tokens:
-                best = logits(fusion, features, batch, "", mirror=False).softmax(dim=1).amax(dim=1)
+                best = logits(fusion, features, batch, "").softmax(dim=1).amax(dim=1)
                 found[[places[id(example)] for example in batch]] = best.cpu().numpy()
     return found
 
@@ -119,7 +119,7 @@ def main() -> None:
 
     with torch.inference_mode():
         grey = pooled(encoder("cpu"), GEOMETRY.normalised(Image.new("RGB", (1, 1), GREY)))
-    with_grey = torch.cat([features, grey.half()[:, None].expand(-1, 2, -1)])
+    with_grey = torch.cat([features, grey.half()])
     generator = np.random.default_rng(0)
     print("\nanswers that change     with a grey image   with another photograph")
     for name in GROUPS:

@@ -41,8 +41,7 @@ def data(tmp_path):
     """Noise for pictures; what animal each shows, to be learnt by heart."""
     generator = np.random.default_rng(0)
     (tmp_path / "cache").mkdir()
-    for file in ("flickr8k.npy", "flickr8k.mirrored.npy"):
-        np.save(tmp_path / "cache" / file, generator.normal(size=(9, 2048)).astype(np.float16))
+    np.save(tmp_path / "cache" / "flickr8k.npy", generator.normal(size=(9, 2048)).astype(np.float16))
     pairs = [
         pair(question, {["dog", "cat", "cow"][row % 3]: 1}, which, row, split)
         for which, split in (("captions", "train"), ("captions", "val"), ("vqa2", "val"), ("daquar", "val"))
@@ -88,7 +87,7 @@ def test_what_a_baseline_does_not_see_does_not_matter_to_it(data, without):
 
     def of(example):
         with torch.inference_mode():
-            return logits(fusion, features, [example], without, mirror=False)[0]
+            return logits(fusion, features, [example], without)[0]
 
     first = examples[0]
     elsewhere, otherwise = first._replace(picture=5), first._replace(tokens=examples[1].tokens)
@@ -109,10 +108,10 @@ def test_questions_with_pictures_are_learnt(data):
     assert answer(fusion, features, unreadable, vocabulary.answers, "") == [""]
 
 
-def test_the_frequent_answers_count_as_often_as_they_are_shown_last():
+def test_the_frequent_answers_count_as_often_as_they_are_shown():
     pairs = [pair("q", {"dog": 1})] * 3 + [pair("q", {"cat": 1}, "vqa1_train")] + [pair("q", {"cow": 1})]
-    last = replace(STAGE, people=4.0)
-    vocabulary = make_vocabulary(pairs, replace(SMALL, answers=2, last=last))
+    first = replace(STAGE, people=4.0)
+    vocabulary = make_vocabulary(pairs, replace(SMALL, answers=2, first=first))
     assert vocabulary.answers == ["cat", "dog"]
 
 
@@ -129,18 +128,16 @@ def test_a_run_is_not_resumed_with_other_questions(data):
         run(data, "run")
 
 
-def test_targets_are_shares_of_the_known_answers_and_sides_are_not_mirrored():
+def test_targets_are_shares_of_the_known_answers():
     pairs = [
         pair("what is this", {"dog": 6, "cat": 2, "rare": 2}),
         pair("what is left of it", {"dog": 1}),
-        pair("which side", {"left": 1}),
     ]
     vocabulary = make_vocabulary([pair("what is this left", {"dog": 2}), pair("is", {"cat": 1})], SMALL)
     examples = make_examples(pairs, {"flickr8k": 100}, vocabulary)
     known = {vocabulary.answers.index("dog"): 0.75, vocabulary.answers.index("cat"): 0.25}
     assert examples[0].targets == known
     assert examples[0].picture == 100
-    assert [example.mirrors for example in examples] == [True, False, False]
     assert len(examples[1].tokens) == 3  # "of" and "it" are not known
 
 
@@ -192,9 +189,9 @@ def test_the_temperature_makes_probabilities_as_high_as_answers_are_right_and_ch
     with torch.no_grad():
         fusion.answer.weight *= 50
     said = answer(fusion, features, examples, vocabulary.answers, "")
-    before = logits(fusion, features, examples[:1], "", mirror=False)
+    before = logits(fusion, features, examples[:1], "")
     temperature = calibrate(fusion, features, both, "")
-    after = logits(fusion, features, examples[:1], "", mirror=False)
+    after = logits(fusion, features, examples[:1], "")
     assert temperature > 1
     torch.testing.assert_close(after * temperature, before)
     assert answer(fusion, features, examples, vocabulary.answers, "") == said

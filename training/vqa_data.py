@@ -2,11 +2,11 @@
 
     python -m training.vqa_data DATA OUT
 
-DATA holds the folders `flickr8k`, `coco`, `daquar`, `ade20k`, `voc5` with a `records.jsonl` each, one picture a line:
-"captions" and "split" (flickr8k), "captions" and/or "vqa" and/or "template_vqa" and "split" (coco), "vqa" and "split"
-(daquar), "template_vqa" (others). OUT gets one line for each question: "set" (those of PEOPLE, captions, daquar,
-templates), "folder" and "row" (the picture, by its place in `records.jsonl`), "split", "kind", "question", "answer",
-and "answers", how many people or captions gave each.
+DATA holds the folders `flickr8k`, `coco`, `daquar` with a `records.jsonl` each, one picture a line: "captions" and
+"split" (flickr8k), "captions" and/or "vqa" and/or "template_vqa" and "split" (coco), "vqa" and "split" (daquar). OUT
+gets one line for each question: "set" (those of PEOPLE, captions, daquar, templates), "folder" and "row" (the
+picture, by its place in `records.jsonl`), "split", "kind", "question", "answer", and "answers", how many people or
+captions gave each.
 
 Split by picture, questions and captions alike. Flickr8k and COCO keep their records' split; of DAQUAR its own held-out
 blocks of frames are for the test.
@@ -238,16 +238,13 @@ def from_people(data: Path) -> Iterator[Pair]:
 
 
 def from_templates(data: Path) -> Iterator[Pair]:
-    """The questions that rules made from masks, boxes and captions (COCO-QA): for training only."""
-    for folder in ("coco", "ade20k", "voc5"):
-        for row, record in enumerate(read_records(data, folder)):
-            if record.get("split", "train") != "train":
-                continue
+    """COCO-QA's questions, which rules made from captions: for training only."""
+    for row, record in enumerate(read_records(data, "coco")):
+        if record["split"] == "train":
             for asked in record.get("template_vqa", []):
                 answer = tidy(asked["answer"])
-                yield Pair(
-                    "templates", folder, row, "train", asked["template"], asked["question"], answer, {answer: 1}
-                )
+                kind, question = asked["template"], asked["question"]
+                yield Pair("templates", "coco", row, "train", kind, question, answer, {answer: 1})
 
 
 def tidy(answer: str) -> str:
