@@ -94,15 +94,15 @@ class Settings:
     """What a run is made with; the values are those of the shipped model."""
 
     seed: int = 0
-    least_count: int = 4  # training questions that must have a word
+    least_count: int = 3  # training questions that must have a word
     least_answers: int = 3  # training questions that must have an answer
-    answers: int = 1500
+    answers: int = 2000
     width: int = 300
     hidden: int = 256
     joint: int = 1024
     first: Stage = Stage(
-        people=2.0,
-        captions=0.4,
+        people=0.5,
+        captions=0.8,
         daquar=1.0,
         templates=1.0,
         dropout=0.3,
