@@ -115,18 +115,18 @@ class Settings:
     )
     last: Stage = Stage(
         people=1.0,
-        captions=0.1,
-        daquar=0.4,
+        captions=0.25,
+        daquar=0.3,
         templates=0.1,
-        dropout=0.5,
+        dropout=0.4,
         feature_dropout=0.2,
-        batch=256,
-        rate=1e-3,
-        average=0.99,
-        epochs=6,
-        patience=2,
+        batch=128,
+        rate=1.5e-3,
+        average=0.995,
+        epochs=10,
+        patience=3,
         watched="people",
-        runs=3,
+        runs=1,
     )
 
 
