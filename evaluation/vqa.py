@@ -1,6 +1,6 @@
 """The shipped VQA model on questions about photographs that it was not trained on.
 
-    python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE WITHOUT_QUESTION
+    python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE [WITHOUT_QUESTION]
 
 QUESTIONS and CACHE as for `training.vqa`; the other two are folders that it wrote with `--without image` and
 `--without question`. "people" is all that people asked about COCO. A question has one right answer, the person's, the
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("questions", type=Path)
     parser.add_argument("cache", type=Path)
     parser.add_argument("without_image", type=Path)
-    parser.add_argument("without_question", type=Path)
+    parser.add_argument("without_question", type=Path, nargs="?")
     args = parser.parse_args()
 
     pairs = read_pairs(args.questions)
@@ -87,6 +87,7 @@ def main() -> None:
     pictures = [(pair.folder, pair.row) for pair in pairs]
 
     runs = {"": WEIGHTS.parent, "image": args.without_image, "question": args.without_question}
+    runs = {blind: folder for blind, folder in runs.items() if folder}
     said, credits = {}, {}
     for blind, folder in runs.items():
         fusion, vocabulary, without = read_run(folder)
@@ -105,7 +106,9 @@ def main() -> None:
             "{:5.1f} ± {:3.1f}".format(*(100 * number for number in clustered(values[places], groups)))
             for values in (credits[""], credits[""] - credits["image"])
         )
-        image, question = (f"{100 * credits[blind][places].mean():.1f}" for blind in ("image", "question"))
+        image, question = (
+            f"{100 * credits[blind][places].mean():.1f}" if blind in runs else "" for blind in ("image", "question")
+        )
         print(f"{name:10} {kind:13} {len(places):9}   {model} {image:>15} {gain:>13} {question:>18}")
 
     fusion, vocabulary, without = read_run(WEIGHTS.parent)
