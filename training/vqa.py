@@ -277,7 +277,7 @@ def calibrate(fusion: Fusion, features: Tensor, examples: list[Example], without
             found.append(logits(fusion, features, batch, without))
             targets.append(shares(batch, fusion.answer.out_features))
         given, wanted = torch.cat(found), torch.cat(targets).to(found[0].device)
-        temperatures = torch.linspace(0.5, 3, 251).tolist()
+        temperatures = [t / 100 for t in range(50, 301)]
         best = min(temperatures, key=lambda t: F.cross_entropy(given / t, wanted).item())
         fusion.answer.weight /= best
         fusion.answer.bias /= best
