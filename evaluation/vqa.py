@@ -117,8 +117,8 @@ def main() -> None:
     print("\nmean probability of the answer   accuracy   expected calibration error")
     for name in GROUPS:
         places = [i for i, pair in enumerate(pairs) if group(pair) == name]
-        own, right = sure[places], credits[""][places]
-        print(f"{name:23} {own.mean():8.3f} {right.mean():10.3f} {calibration_error(own, right):28.3f}")
+        certain, right = sure[places], credits[""][places]
+        print(f"{name:23} {certain.mean():8.3f} {right.mean():10.3f} {calibration_error(certain, right):28.3f}")
 
     with torch.inference_mode():
         grey = pooled(encoder("cpu"), GEOMETRY.normalised(Image.new("RGB", (1, 1), GREY)))

@@ -72,7 +72,7 @@ def test_words_capitals_and_punctuation(model, image):
         ("wieviele Hunde", "yes", "knows no word of this question"),
         ("🐶", "yes", "knows no word of this question"),
         ("is this a dog", "yelow", "has no answer “yelow”. Did you mean yellow"),
-        ("is this a dog", "", "has no answer “”. It knows 1000, such as"),
+        ("is this a dog", "", "has no answer “”. It knows 1811, such as"),
     ],
 )
 def test_what_cannot_be_answered_gets_a_sentence(model, question, answer, message):

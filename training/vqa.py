@@ -279,8 +279,8 @@ def calibrate(fusion: Fusion, features: Tensor, examples: list[Example], without
         given, wanted = torch.cat(found), torch.cat(targets).to(found[0].device)
         temperatures = [t / 100 for t in range(50, 301)]
         best = min(temperatures, key=lambda t: F.cross_entropy(given / t, wanted).item())
-        fusion.answer.weight /= best
-        fusion.answer.bias /= best
+        fusion.answer.weight.div_(best)
+        fusion.answer.bias.div_(best)
     return best
 
 
