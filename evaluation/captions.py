@@ -1,9 +1,9 @@
-"""The shipped captioner on Flickr8k's test split, by the field's scorer. Needs Java.
+"""The shipped captioner on photographs that it was not trained on, by the field's scorer. Needs Java.
 
     python -m evaluation.captions DATA
 
-DATA holds `flickr8k/images/` and `flickr8k/records.jsonl`, one `{"image": name, "captions": [...], "split": "test"}`
-a line. The best caption of the beam is scored. Beside the scores: how many different captions there are per picture,
+DATA as for `training.captioner`. The best caption of the beam is scored, on Flickr8k's test split, and on the
+captioned pictures of COCO's val and test splits. Beside the scores: how many different captions there are per picture,
 and the shares of captions that repeat a content word at once or anywhere.
 """
 
@@ -21,16 +21,8 @@ from tqdm import tqdm
 from demo.images import open_photo
 from demo.models import available_device
 from demo.models.captioning import shipped_captioner
-from demo.models.words import words
+from demo.models.words import FUNCTION_WORDS, words
 from training.features import read_records
-
-# Words that an English sentence may well say twice.
-FUNCTION_WORDS = {
-    *("a", "an", "the", "and", "or", "but", "as", "that", "while", "is", "are", "be", "being", "'s"),
-    *("of", "in", "on", "at", "to", "into", "onto", "with", "by", "for", "from", "next", "near"),
-    *("up", "down", "over", "under", "through", "it", "its", "his", "her", "their", "he", "she", "they"),
-    *("one", "two", "other", "another", "some", "there"),
-}
 
 
 def scores(captions: list[str], references: list[list[str]]) -> dict[str, float]:
@@ -64,15 +56,19 @@ def main() -> None:
     args = parser.parse_args()
 
     model = shipped_captioner("", available_device(args.device))
-    records = [record for record in read_records(args.data, "flickr8k") if record["split"] == "test"]
-    captions = []
-    for record in tqdm(records, unit="pictures"):
-        photo = open_photo(args.data / "flickr8k" / "images" / record["image"])
-        captions.append(next(iter(model.predict(model.prepare(photo)))))
-    references = [record["captions"] for record in records]
-    print(f"{len(records)} pictures")
-    for name, value in (scores(captions, references) | variety(captions)).items():
-        print(f"{name:24} {100 * value:6.1f}")
+    for folder, splits in (("flickr8k", ["test"]), ("coco", ["val", "test"])):
+        records = [
+            record
+            for record in read_records(args.data, folder)
+            if record["split"] in splits and record.get("captions")
+        ]
+        captions = []
+        for record in tqdm(records, unit="pictures"):
+            photo = open_photo(args.data / folder / "images" / record["image"])
+            captions.append(next(iter(model.predict(model.prepare(photo)))))
+        print(f"{folder}: {len(records)} pictures")
+        for name, value in (scores(captions, [record["captions"] for record in records]) | variety(captions)).items():
+            print(f"{name:24} {100 * value:6.1f}")
 
 
 if __name__ == "__main__":

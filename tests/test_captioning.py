@@ -105,25 +105,27 @@ def test_a_word_does_not_depend_on_those_after_it(model):
     torch.testing.assert_close(*scores)
 
 
+@pytest.mark.parametrize("once", [set(), {2}])
 @pytest.mark.parametrize("seed", range(8))
-def test_a_wide_beam_finds_what_exhaustive_search_finds(seed):
+def test_a_wide_beam_finds_what_exhaustive_search_finds(seed, once):
     """Over 3 words and up to 4 of them: 3 + 9 + 27 captions that end, and 81 cut at the limit."""
     decoder, limit = tiny_decoder(3, seed), 4
     features = torch.randn(FEATURES, generator=torch.Generator().manual_seed(seed))
     ranked = []
     for length in range(1, limit + 1):
         for caption in map(list, product((1, 2, 3), repeat=length)):
-            if caption[:3] != caption[1:]:  # the only way to say a trigram twice in four words
+            # The only way to say a trigram twice in four words, and what may be said once.
+            if caption[:3] != caption[1:] and all(caption.count(token) < 2 for token in once):
                 ended = caption if length == limit else [*caption, END]
                 terms = by_hand(decoder, features, ended)
                 ranked.append((sum(terms) / len(ended), caption, sum(terms[:length])))
     ranked.sort(key=lambda entry: -entry[0])
-    found = beam_search(decoder, features[None], beam=1000, limit=limit)
+    found = beam_search(decoder, features[None], beam=1000, limit=limit, once=once)
     assert [tokens for tokens, _ in found] == [caption for _, caption, _ in ranked]
     assert [total for _, total in found] == pytest.approx([total for *_, total in ranked], abs=1e-4)
     # A beam of three is not exhaustive, but what it finds is scored as above.
     totals = {tuple(caption): total for _, caption, total in ranked}
-    for tokens, total in beam_search(decoder, features[None], beam=3, limit=limit):
+    for tokens, total in beam_search(decoder, features[None], beam=3, limit=limit, once=once):
         assert total == pytest.approx(totals[tuple(tokens)], abs=1e-4)
 
 

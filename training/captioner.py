@@ -3,8 +3,8 @@
     python -m training.features DATA CACHE flickr8k coco --of captions
     python -m training.captioner DATA CACHE RUN
 
-DATA is laid out as `training.features` says; a line of `records.jsonl` has `captions`, and of Flickr8k also Karpathy's
-`split`. Trained on Flickr8k's train split and all captioned pictures of COCO, chosen on Flickr8k's val split.
+DATA is laid out as `training.features` says; a line of `records.jsonl` has `captions` and `split`. Trained on the
+captioned pictures of the train splits of Flickr8k and COCO, chosen on Flickr8k's val split.
 
 First cross-entropy; then self-critical training on CIDEr-D and BLEU-4 (Rennie et al., CVPR 2017), with the mean of the
 other captions sampled for a picture as the baseline of each. They are sampled at half the temperature, and it is that
@@ -33,7 +33,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from demo.models import available_device
-from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_search
+from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_search, content_words
 from demo.models.words import words
 from training.cider import cider_d, inverse_frequencies, weigh
 from training.features import cached, read_records
@@ -80,8 +80,8 @@ class Split:
     captions: list[list[list[str]]]
 
 
-def read_split(data: Path, cache: Path, folders: dict[str, str | None]) -> Split:
-    """The pictures of folders that have captions and are of a split, if one is given for the folder."""
+def read_split(data: Path, cache: Path, folders: dict[str, str]) -> Split:
+    """The pictures of folders that have captions and are of the split that is given for each folder."""
     features, captions = [], []
     for folder, split in folders.items():
         records = read_records(data, folder)
@@ -89,7 +89,7 @@ def read_split(data: Path, cache: Path, folders: dict[str, str | None]) -> Split
             [spoken for spoken in map(words, record.get("captions", ())) if len(spoken) >= FEWEST_WORDS]
             for record in records
         ]
-        rows = [i for i, record in enumerate(records) if long[i] and split in (None, record.get("split"))]
+        rows = [i for i, record in enumerate(records) if long[i] and record["split"] == split]
         views = [cached(cache, folder, mirrored=view)[rows] for view in (False, True)]
         features.append(torch.from_numpy(np.stack(views, axis=1)))
         captions += [long[i] for i in rows]
@@ -248,7 +248,7 @@ def measure(captions: list[list[str]], references: list[list[list[str]]]) -> dic
 def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -> None:
     """Both stages; writes RUN/captioner.safetensors and RUN/captioner.json."""
     run.mkdir(parents=True, exist_ok=True)
-    training = read_split(data, cache, {"flickr8k": "train", "coco": None})
+    training = read_split(data, cache, {"flickr8k": "train", "coco": "train"})
     validation = read_split(data, cache, {"flickr8k": "val"})
     vocabulary = make_vocabulary(training.captions, settings.least_count)
     index = {word: token for token, word in enumerate(vocabulary, start=END + 1)}
@@ -300,7 +300,7 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
         ends.append({key: value.clone() for key, value in decoder.state_dict().items()})
     decoder.load_state_dict({key: torch.stack([end[key] for end in ends]).mean(dim=0) for key in start})
 
-    source = f"Flickr8k train and a part of COCO val2014: {len(tokens)} pictures, {count} captions"
+    source = f"the train splits of Flickr8k and COCO: {len(tokens)} pictures, {count} captions"
     ship(run, decoder, vocabulary, validation, settings, source)
 
 
@@ -313,7 +313,7 @@ def ship(
     decoder.load_state_dict(load_file(run / WEIGHTS.name))
     captions = []
     for features in tqdm(validation.features[:, :1].float().to(decoder.bias.device), desc="beam search"):
-        tokens, _ = beam_search(decoder, features, settings.beam, settings.limit)[0]
+        tokens, _ = beam_search(decoder, features, settings.beam, settings.limit, content_words(vocabulary))[0]
         captions.append(_spell(tokens, vocabulary))
     scores = measure(captions, validation.captions)
     print(f"validation, beam of {settings.beam}:", scores)

@@ -4,7 +4,7 @@ Vinyals et al., "Show and Tell", CVPR 2015; the kind of model that the paper's s
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from torchvision.models import ResNet
 from demo.errors import InputError, nearest
 from demo.models.network import Network
 from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
-from demo.models.words import joined, read
+from demo.models.words import FUNCTION_WORDS, joined, read
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
@@ -94,7 +94,9 @@ class Decoder(nn.Module):
 
 
 @torch.inference_mode()
-def beam_search(decoder: Decoder, features: Tensor, beam: int, limit: int) -> list[tuple[list[int], float]]:
+def beam_search(
+    decoder: Decoder, features: Tensor, beam: int, limit: int, once: Set[int] = frozenset()
+) -> list[tuple[list[int], float]]:
     """The most probable captions of one image that a beam search finds, without a trigram said twice.
 
     A caption's rank is the mean log-probability of its words and its end, so that long captions are not at a
@@ -104,6 +106,7 @@ def beam_search(decoder: Decoder, features: Tensor, beam: int, limit: int) -> li
         features: (1, 2048), pooled.
         beam: how many captions are followed at a time, and at most returned; 1 is greedy decoding.
         limit: the most words of a caption, at least 1.
+        once: tokens that are not said twice.
 
     Returns:
         Captions with at least one word, as (tokens without the end, sum of the log-probabilities of the words),
@@ -117,7 +120,7 @@ def beam_search(decoder: Decoder, features: Tensor, beam: int, limit: int) -> li
         totals = decoder.logits(state[0], seen).log_softmax(dim=1)
         for row, (tokens, total) in enumerate(live):
             totals[row] += total
-            totals[row, _repeating(tokens) if tokens else [END]] = -torch.inf
+            totals[row, _repeating(tokens, once) if tokens else [END]] = -torch.inf
         ranked = totals.flatten().topk(min(beam - len(found), int(totals.isfinite().sum())))
         parents, following = [], []
         for total, index in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
@@ -139,9 +142,15 @@ def beam_search(decoder: Decoder, features: Tensor, beam: int, limit: int) -> li
     return [(tokens, total) for _, tokens, total in sorted(found, key=lambda entry: -entry[0])]
 
 
-def _repeating(tokens: list[int]) -> list[int]:
-    """The tokens that would make the last three of a caption a trigram that it already has."""
-    return [c for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False) if [a, b] == tokens[-2:]]
+def _repeating(tokens: list[int], once: Set[int]) -> list[int]:
+    """The tokens that a caption may not go on with: they would repeat a trigram, or one that is said once."""
+    trigrams = zip(tokens, tokens[1:], tokens[2:], strict=False)
+    return [c for a, b, c in trigrams if [a, b] == tokens[-2:]] + [token for token in tokens if token in once]
+
+
+def content_words(vocabulary: Sequence[str]) -> set[int]:
+    """The tokens of words that a sentence seldom says twice."""
+    return {token for token, word in enumerate(vocabulary, start=END + 1) if word not in FUNCTION_WORDS}
 
 
 class Captioner(Network):
@@ -162,7 +171,7 @@ class Captioner(Network):
         super().__init__(name, network, stages(network), GEOMETRY)
         self.vocabulary = list(vocabulary)
         self._decoder = decoder
-        self._beam, self._limit = beam, limit
+        self._beam, self._limit, self._once = beam, limit, content_words(self.vocabulary)
         self._tokens = {word: token for token, word in enumerate(self.vocabulary, start=END + 1)}
 
     def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
@@ -174,7 +183,7 @@ class Captioner(Network):
 
         The best has the highest mean log-probability per word, so a shorter one below it may have a higher score.
         """
-        captions = beam_search(self._decoder, features, self._beam, self._limit)
+        captions = beam_search(self._decoder, features, self._beam, self._limit, self._once)
         return {self.spell(tokens): total for tokens, total in captions}
 
     def scores(self, features: Tensor, caption: str, targets: Sequence[int]) -> Tensor:

@@ -9,6 +9,14 @@ from demo.errors import InputError
 
 MOST_WORDS = 50  # of a caption or a question
 
+# Words that an English sentence may well say twice.
+FUNCTION_WORDS = {
+    *("a", "an", "the", "and", "or", "but", "as", "that", "while", "is", "are", "be", "being", "'s"),
+    *("of", "in", "on", "at", "to", "into", "onto", "with", "by", "for", "from", "next", "near"),
+    *("up", "down", "over", "under", "through", "it", "its", "his", "her", "their", "he", "she", "they"),
+    *("one", "two", "other", "another", "some", "there"),
+}
+
 _WITHOUT = {
     "caption": "The caption has no words: write what might be in the picture, in English.",
     "question": "There is no question: ask something about the photograph, in English.",
