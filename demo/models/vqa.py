@@ -25,6 +25,8 @@ from demo.models.words import read, words
 WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
 
+OPEN = {"what", "where", "who", "which", "why", "how", "when"}  # first words of questions that are not yes/no ones
+
 
 def suggest(*texts: str) -> list[str]:
     """Questions that suit a picture of which these texts are true: first one about each word, then others.
@@ -34,6 +36,20 @@ def suggest(*texts: str) -> list[str]:
     questions = _card()["questions"]
     about = [questions.get(word, []) for word in ["", *dict.fromkeys(words(" ".join(texts)))]]
     return [question for question in dict.fromkeys(chain.from_iterable(zip_longest(*about))) if question]
+
+
+def premises(question: str) -> list[str]:
+    """Whether what an open question takes for granted is there, as questions that the shipped answerer understands.
+
+    "What color is the horse?" has "Is there a horse in the picture?"; a yes/no question has none.
+    """
+    asked = words(question)
+    if not asked or asked[0] not in OPEN:
+        return []
+    about = _card()["questions"]
+    things = [other for word in asked for other in (word, word.removesuffix("s"))]
+    found = [premise for thing in things for premise in about.get(thing, []) if premise.startswith("Is there")]
+    return list(dict.fromkeys(found))
 
 
 @cache

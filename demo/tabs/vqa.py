@@ -16,12 +16,12 @@ from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars, key_of
 from demo.tabs.endpoints import Api
-from demo.tabs.frame import ASKING, Shared
+from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
 from demo.tabs.waiting import Making, answer, arrived, ask
-from demo.tasks.vqa import ANY, suggestions
+from demo.tasks.vqa import ANY, doubtful, suggestions
 
 TASK: Final = "vqa"
 
@@ -30,7 +30,7 @@ TASK: Final = "vqa"
 class AnsweringTab:
     """The tab: its widgets, and what happens at their events.
 
-    `text` is the question, `note` says which of its words were ignored.
+    `text` is the question, `note` says which of its words were ignored, `doubts` that what it is about is not seen.
     """
 
     engine: Engine
@@ -39,6 +39,7 @@ class AnsweringTab:
     text: gr.Textbox
     suggested: gr.HTML
     note: gr.HTML
+    doubts: gr.HTML
     targets: Targets
     panels: Viewer
     using: gr.State
@@ -51,6 +52,11 @@ class AnsweringTab:
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
         return lambda: Query(uploaded(photo), TASK, model, question, (name,), (layer,))
 
+    def alone(self, given: Given, question: str) -> Making:
+        """A question that is answered and not explained."""
+        photo, model = given[self.shared.photo], given[self.using]
+        return lambda: Query(uploaded(photo), TASK, model, question)
+
     async def explain_own(
         self, given: Given, question: str, *, keep: bool = True, pair: bool = False, answers: tuple[str, ...] = ()
     ) -> AsyncIterator[Given]:
@@ -60,7 +66,7 @@ class AnsweringTab:
         """
         visitor: Visit = given[self.visit]
         # The question goes into the box too: one that was on its way there may have come before it.
-        asked: Given = {self.text: question}
+        asked: Given = {self.text: question, self.doubts: gr.HTML(visible=False)}
         try:
             pending = await ask(self.engine, self.question(given, question, ""))
             found = await arrived(pending.said)
@@ -88,6 +94,22 @@ class AnsweringTab:
         ignored = ", ".join(f"“{html.escape(word[:80])}”" for word in result.rows[0].details["ignored"])
         told = f"<p>Ignored, because the network does not know it: {ignored}.</p>"
         yield {self.note: gr.HTML(told, visible=bool(ignored))}
+
+    async def doubt(self, given: Given) -> Any:
+        """Whether the network sees what it was asked about."""
+        visitor: Visit = given[self.visit]
+        question, doubts = visitor.text, []
+        try:
+            for premise in doubtful(question):
+                said = (await answer(self.engine, self.alone(given, premise))).said
+                if next(iter(said)) == "no":
+                    doubts.append(f"asked “{premise}”, it says no ({said['no']:.0%})")
+        except InputError:
+            return gr.skip()  # said where the panels are
+        if question != visitor.text:  # another one came meanwhile
+            return gr.skip()
+        told = f"This may be about something that the network does not see: {' and '.join(doubts)}."
+        return gr.HTML(f"<p>{html.escape(told)}</p>", visible=bool(doubts))
 
     async def ask_typed(self, given: Given) -> AsyncIterator[Given]:
         async for shown in self.explain_own(given, str(given[self.text] or "")):
@@ -154,17 +176,18 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
     )
     suggested = components.choices("Or take one of these questions", "chips", elem_id="suggested")
     note = gr.HTML(elem_id="ignored", elem_classes="sentence", visible=False)
+    doubts = gr.HTML(elem_id="doubts", elem_classes="sentence", visible=False)
     targets = choices.targets("What the network answers: click one to explain it", "answer", TASK)
     panels = viewer(engine, TASK, shared, visit, rival)
     using, layer = choices.model_and_layer(page, engine, TASK, rival)
-    return AnsweringTab(engine, shared, visit, text, suggested, note, targets, panels, using, layer)
+    return AnsweringTab(engine, shared, visit, text, suggested, note, doubts, targets, panels, using, layer)
 
 
 def _connect(page: gr.Blocks, tab: AnsweringTab) -> None:
     turn = partial(in_turn, tab.visit)
     asked = {tab.visit, tab.shared.photo, tab.using, tab.layer}
     busy: dict[str, Any] = {
-        "outputs": [tab.text, tab.suggested, tab.targets.said, tab.targets.names, tab.note],
+        "outputs": [tab.text, tab.suggested, tab.targets.said, tab.targets.names, tab.note, tab.doubts],
         "show_progress_on": [tab.targets.said, tab.panels.panels],
         "trigger_mode": "multiple",
     } | ASKING
@@ -175,7 +198,8 @@ def _connect(page: gr.Blocks, tab: AnsweringTab) -> None:
         tab.text.submit(turn(tab.ask_typed), asked | {tab.text}, **busy),
         tab.suggested.pick(turn(tab.ask_suggested), asked, **busy),
     ):
-        tab.panels.refresh(event.then)
+        explained = tab.panels.refresh(event.then)
+        explained.then(tab.doubt, {tab.visit, tab.shared.photo, tab.using}, tab.doubts, **ASKING | QUIET)
     tab.using.change(**offer).then(None, js="viewer.lookAgain")
     choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.targets.said)

@@ -4,12 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from demo.models import AnyAnswerer
-from demo.models.vqa import suggest
+from demo.models.vqa import premises, suggest
 from demo.query import Query
 from demo.tasks import classification
 
 ANY = "What is in the picture?"  # can be asked of any photograph, and is the first question suggested
 SUGGESTIONS = 5
+PREMISES = 2
 LIKELY = 0.1  # the probability of an answer that questions are suggested about
 
 
@@ -33,6 +34,11 @@ name = classification.name
 def describe(model: AnyAnswerer, query: Query, target: str, said: dict[str, float]) -> tuple[str, dict[str, Any]]:
     own = {"prediction": [*next(iter(said.items()))]} if said else {}
     return target, {"question": query.text, "ignored": model.ignored(query.text), **own}
+
+
+def doubtful(question: str) -> list[str]:
+    """What to ask a network about a question, too: if it says no, it answers about what it does not see."""
+    return premises(question)[:PREMISES]
 
 
 def suggestions(classes: dict[str, float], captions: dict[str, float], answers: dict[str, float]) -> list[str]:
