@@ -122,6 +122,22 @@ def test_a_photograph_gets_the_sentence_again_that_was_typed_for_it(engine):
     assert looks(tab, dog)[tab.text] == own
 
 
+@pytest.mark.parametrize(
+    ("question", "doubt"),
+    [
+        ("What color is the bus?", "asked “Is there a bus in the picture?”, it says no"),
+        ("What color is the dog?", None),
+        ("Is there a horse?", None),
+    ],
+)
+def test_a_question_about_what_the_network_does_not_see_is_doubted(engine, question, doubt):
+    tab, given = laid_out(vqa, engine)
+    last_values(tab.ask_typed(given | {tab.text: question}))
+    said = in_a_thread("loop", lambda: asyncio.run(tab.doubt(given))).result()
+    assert said.visible == (doubt is not None)
+    assert doubt is None or doubt in said.value
+
+
 def test_without_a_photograph_nothing_is_asked_that_the_next_one_would_get(engine):
     tab, given = laid_out(vqa, engine)
     gone = given | {tab.shared.photo: None}

@@ -200,8 +200,9 @@ def test_the_temperature_makes_probabilities_as_high_as_answers_are_right_and_ch
 def test_questions_are_suggested_for_words_that_are_often_asked_about():
     asked = ["what color is the dog ?", "what colour is the dog ?"] * 10
     asked += ["how many dogs do you see ?"] * 20 + ["do you see an owl ?"] * 20 + ["what color is the cow ?"] * 19
-    found = suggestions([pair(question, {"a": 1}) for question in asked])
-    assert found["dog"] == ["What color is the dog?", "How many dogs are there?"]
+    pairs = [pair(question, {"a": 1}) for question in asked]
+    found = suggestions(pairs + [pair("what kind of animal is shown ?", {"dog": 1})] * 20)
+    assert found["dog"] == ["What animal is this?", "How many dogs are there?", "What color is the dog?"]
     assert found["dogs"] == ["How many dogs are there?"]
     assert found["owl"] == ["Is there an owl in the picture?"]
     assert "cow" not in found
