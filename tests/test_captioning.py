@@ -15,7 +15,7 @@ from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import load
 from demo.models.captioning import END, FEATURES, UNKNOWN, WHOLE, Captioner, Decoder, beam_search
-from demo.models.words import MOST_WORDS, words
+from demo.models.words import FUNCTION_WORDS, MOST_WORDS, words
 from explainers import explain
 from training.captioner import say
 from training.cider import cider_d, inverse_frequencies, weigh
@@ -155,6 +155,22 @@ def test_no_caption_says_three_words_twice(beam):
         trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
         assert len(tokens) == 12
         assert len(set(trigrams)) == len(trigrams)
+
+
+def test_no_caption_of_the_shipped_captioner_says_a_content_word_twice():
+    model = load("captioning")
+
+    def repeats(tokens):
+        said = [word for word in words(model.spell(tokens)) if word not in FUNCTION_WORDS]
+        return len(set(said)) < len(said)
+
+    photos = [model.prepare(open_photo(path)) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    with torch.inference_mode():
+        seen = [model.encode(photo, [""])[0] for photo in photos]
+    freely = [tokens for features in seen for tokens, _ in beam_search(model._decoder, features, 3, 20)]
+    once = [model._read(caption) for features in seen for caption in model.say(features, "")]
+    assert any(map(repeats, freely))
+    assert not any(map(repeats, once))
 
 
 def test_predictions_are_captions_with_the_scores_that_are_explained(model):

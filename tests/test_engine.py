@@ -227,7 +227,7 @@ def test_the_file_of_a_photograph_counts_as_kept():
         ),
         (replace(ZEBRA, targets=(20_001 * "a",)), "longer than 20000 characters"),
         (Query(ZEBRA.photo, "captioning", text="a dog", targets=("first",)), "“first” is not the index of a word"),
-        (Query(ZEBRA.photo, "vqa", text="What is it?", targets=("dgo",)), "Did you mean dog"),
+        (Query(ZEBRA.photo, "vqa", text="What is it?", targets=("zebbra",)), "Did you mean zebra"),
     ],
 )
 def test_what_cannot_be_asked_gets_a_sentence(engine, query, message):

@@ -190,9 +190,9 @@ def test_a_model_that_cannot_be_opened_changes_nothing(page):
 def test_answerers_of_the_hub(page):
     opened(page, "Question answering")
     page.locator("#suggested .pick").nth(1).click()
-    says(page, "as the answer to “Is there a zebra in the picture?”")
+    says(page, "as the answer to “What animal is this?”")
     pick(page, "Model", "ViLT")  # which is asked the same
-    says(page, "as the answer to “Is there a zebra in the picture?”: probability")
+    says(page, "as the answer to “What animal is this?”: probability")
     says(page, "4 × 4 cells of block 1 of ViLT")
     expect(page.locator("#vqa-top .pick")).to_have_count(5)
     box = page.get_by_label("Explain any answer")
@@ -202,7 +202,7 @@ def test_answerers_of_the_hub(page):
     expect(box).to_have_attribute("placeholder", "Type anything: this network has no list")
     box.fill("black white dog")
     box.press("Enter")
-    says(page, "Explaining black white dog as the answer to “Is there a zebra in the picture?”: probability")
+    says(page, "Explaining black white dog as the answer to “What animal is this?”: probability")
     says(page, "(log-probability -")
 
 

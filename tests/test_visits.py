@@ -133,9 +133,28 @@ def test_a_photograph_gets_the_sentence_again_that_was_typed_for_it(engine):
 def test_a_question_about_what_the_network_does_not_see_is_doubted(engine, question, doubt):
     tab, given = laid_out(vqa, engine)
     last_values(tab.ask_typed(given | {tab.text: question}))
+    assert doubted(tab, given) == doubt
+
+
+def doubted(tab: vqa.AnsweringTab, given: dict) -> str | None:
+    """The doubt that is shown without its frame."""
     said = in_a_thread("loop", lambda: asyncio.run(tab.doubt(given))).result()
-    assert said.visible == (doubt is not None)
-    assert doubt is None or doubt in said.value
+    return said.value.partition("see: ")[2].partition(" (")[0] if said.visible else None
+
+
+def test_a_doubt_is_about_what_is_shown(engine):
+    tab, given = laid_out(vqa, engine)
+    no_bus = "asked “Is there a bus in the picture?”, it says no"
+    last_values(tab.ask_typed(given | {tab.text: "What color is the bus?"}))
+    # What cannot be read leaves the panels as they are.
+    last_values(tab.ask_typed(given | {tab.text: "wieviele Hunde"}))
+    assert doubted(tab, given) == no_bus
+    # The same question about another photograph.
+    looks(tab, given | {tab.shared.photo: example("airliner_fire_engine"), tab.text: "What color is the bus?"})
+    assert given[tab.visit].text == "What color is the bus?"
+    assert doubted(tab, given) is None
+    looks(tab, given | {tab.shared.photo: None, tab.text: "What color is the bus?"})
+    assert doubted(tab, given) is None
 
 
 def test_without_a_photograph_nothing_is_asked_that_the_next_one_would_get(engine):

@@ -129,7 +129,11 @@ def test_suggested_questions_are_about_what_is_seen_and_understood(model):
     [
         ("What color is the horse?", "Is there a horse in the picture?"),
         ("how many dogs are there", "Is there a dog in the picture?"),
+        ("Is the bus red?", "Is there a bus in the picture?"),
         ("Is there a horse?", None),
+        ("What room is this?", None),
+        ("Where can you park?", None),
+        ("Why is he about to slide?", None),
         ("What is in the picture?", None),
         ("", None),
     ],

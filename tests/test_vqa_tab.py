@@ -46,8 +46,8 @@ def test_an_empty_answer_is_the_networks_own(client):
         ("", "", "There is no question: ask something"),
         ("is it " * 250, "", "The question has 500 words, more than 50: shorten it"),
         ("Что это?", "", "knows no word of this question"),
-        ("<script>alert(1)</script>", "", "knows no word of this question"),
-        ("What animal is this?", "dgo", "has no answer “dgo”. Did you mean dog"),
+        ("<script>alert()</script>", "", "knows no word of this question"),
+        ("What animal is this?", "zebbra", "has no answer “zebbra”. Did you mean zebra"),
     ],
 )
 def test_what_cannot_be_answered_gets_a_sentence(client, question, answer, message):
@@ -107,7 +107,7 @@ def test_unknown_words_are_shown_as_ignored_and_harm_nothing(tab):
 def test_injected_html_stays_text(tab):
     ask(tab, "what is <img src=x onerror=alert(1)> this")
     says(tab, "“what is <img src=x onerror=alert(1)> this”")
-    ask(tab, "<script>alert(1)</script>")
+    ask(tab, "<script>alert()</script>")
     says(tab, "knows no word of this question")
     says(tab, "onerror=alert(1)> this”", row=1)  # what was asked before stays below
 
@@ -136,7 +136,7 @@ def test_of_quick_clicks_the_last_one_stays(tab):
 
 def test_a_typed_question_is_asked_of_the_next_photograph_and_a_suggested_one_is_not(tab):
     tab.locator("#suggested .pick").nth(1).click()
-    says(tab, "as the answer to “Is there a zebra in the picture?”")
+    says(tab, "as the answer to “What animal is this?”")
     take(tab, "coffee")
     expect(tab.locator("#photo img")).to_have_attribute("src", re.compile("coffee"))
     says(tab, "as the answer to “What is in the picture?”")

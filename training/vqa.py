@@ -6,11 +6,10 @@
 
 Trained on the questions of the train split of `training.vqa_data`, chosen on those of the val split. First on all of
 them, chosen by the mean of the accuracies on people's questions about COCO, those from captions and DAQUAR; then
-mostly on people's, chosen by the accuracy on these. The last stage is run several times, and the weights of these runs
-are averaged. The loss is the cross-entropy with the share of the people, or captions, that give each answer. At the
-end the logits are divided by the temperature at which people's answers of the val split are most probable.
-`--without` trains a baseline that sees no image, or reads no question. `--bfloat16` takes half the time on processors
-that have it.
+mostly on people's, chosen by the accuracy on these. The loss is the cross-entropy with the share of the people, or
+captions, that give each answer. At the end the logits are divided by the temperature at which people's answers of the
+val split are most probable. `--without` trains a baseline that sees no image, or reads no question. `--bfloat16` takes
+half the time on processors that have it.
 
 RUN keeps a checkpoint of each stage: a run that was stopped goes on after the last full epoch. At the end RUN holds
 `vqa.safetensors` and `vqa.json`.
@@ -63,7 +62,13 @@ Without = Literal["image", "question", ""]
 class Stage:
     """One stage of a run.
 
-    How many times as often as once in a pass a question of each group is shown; and what else is of a stage.
+    Attributes:
+        people, captions, daquar, templates: how many times a question of that group is shown in a pass, on average.
+        dropout: of words, states and the product; `feature_dropout` that of the image's features.
+        batch: questions a step.
+        rate: the highest learning rate.
+        average: the share of the moving average of the weights that stays at a step.
+        epochs: passes, at most; it ends when what is `watched` has not risen for `patience` of them.
     """
 
     people: float
@@ -77,16 +82,10 @@ class Stage:
     average: float
     epochs: int
     patience: int
-    watched: str = "mean"
-    runs: int = 1
+    watched: str
 
     def weight(self, pair: Pair) -> float:
-        return {
-            "people": self.people,
-            "captions": self.captions,
-            "daquar": self.daquar,
-            "templates": self.templates,
-        }[group(pair)]
+        return float(getattr(self, group(pair)))
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,7 @@ class Settings:
         average=0.99,
         epochs=6,
         patience=3,
+        watched="mean",
     )
     last: Stage = Stage(
         people=1.0,
@@ -126,7 +126,6 @@ class Settings:
         epochs=10,
         patience=3,
         watched="people",
-        runs=1,
     )
 
 
@@ -359,13 +358,7 @@ def train(
     recipe = asdict(settings)
     # The first stage stands whatever comes after it.
     run_stage(settings.first, "first", settings.seed, {key: recipe[key] for key in recipe if key != "last"})
-    start = {key: value.clone() for key, value in fusion.state_dict().items()}
-    ends = []
-    for k in range(settings.last.runs):
-        fusion.load_state_dict(start)
-        run_stage(settings.last, f"last-{k}", settings.seed + k, recipe)
-        ends.append({key: value.clone() for key, value in fusion.state_dict().items()})
-    fusion.load_state_dict({key: torch.stack([end[key] for end in ends]).mean(dim=0) for key in start})
+    run_stage(settings.last, "last", settings.seed, recipe)
 
     people = [e for e, pair in zip(held_out, validation, strict=True) if group(pair) == "people"]
     temperature = calibrate(fusion, features, [e for e in people if e.tokens and e.targets], without)

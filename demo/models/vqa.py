@@ -25,7 +25,7 @@ from demo.models.words import read, words
 WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
 
-OPEN = {"what", "where", "who", "which", "why", "how", "when"}  # first words of questions that are not yes/no ones
+MOST_PREMISES = 2  # of a question: each takes a forward pass
 
 
 def suggest(*texts: str) -> list[str]:
@@ -39,17 +39,20 @@ def suggest(*texts: str) -> list[str]:
 
 
 def premises(question: str) -> list[str]:
-    """Whether what an open question takes for granted is there, as questions that the shipped answerer understands.
+    """Questions whether the things are there that a question takes for granted, those after "the" and "how many".
 
-    "What color is the horse?" has "Is there a horse in the picture?"; a yes/no question has none.
+    "What color is the horse?" has "Is there a horse in the picture?". The shipped answerer understands them.
     """
-    asked = words(question)
-    if not asked or asked[0] not in OPEN:
-        return []
-    about = _card()["questions"]
-    things = [other for word in asked for other in (word, word.removesuffix("s"))]
-    found = [premise for thing in things for premise in about.get(thing, []) if premise.startswith("Is there")]
-    return list(dict.fromkeys(found))
+    asked, about = words(question), _card()["questions"]
+    things = [word for i, word in enumerate(asked) if asked[i - 1 : i] == ["the"] or asked[:i] == ["how", "many"]]
+    whether = [
+        premise
+        for thing in things
+        for singular in (thing, thing.removesuffix("s"))
+        for premise in about.get(singular, [])
+        if premise.startswith("Is there ")
+    ]
+    return list(dict.fromkeys(whether))[:MOST_PREMISES]
 
 
 @cache

@@ -3,7 +3,7 @@
 import asyncio
 import html
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
+from demo.models.vqa import premises
 from demo.query import Query
 from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing, Targets
@@ -21,7 +22,7 @@ from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
 from demo.tabs.waiting import Making, answer, arrived, ask
-from demo.tasks.vqa import ANY, doubtful, suggestions
+from demo.tasks.vqa import ANY, doubt, suggestions
 
 TASK: Final = "vqa"
 
@@ -52,11 +53,6 @@ class AnsweringTab:
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
         return lambda: Query(uploaded(photo), TASK, model, question, (name,), (layer,))
 
-    def alone(self, given: Given, question: str) -> Making:
-        """A question that is answered and not explained."""
-        photo, model = given[self.shared.photo], given[self.using]
-        return lambda: Query(uploaded(photo), TASK, model, question)
-
     async def explain_own(
         self, given: Given, question: str, *, keep: bool = True, pair: bool = False, answers: tuple[str, ...] = ()
     ) -> AsyncIterator[Given]:
@@ -66,7 +62,7 @@ class AnsweringTab:
         """
         visitor: Visit = given[self.visit]
         # The question goes into the box too: one that was on its way there may have come before it.
-        asked: Given = {self.text: question, self.doubts: gr.HTML(visible=False)}
+        asked: Given = {self.text: question}
         try:
             pending = await ask(self.engine, self.question(given, question, ""))
             found = await arrived(pending.said)
@@ -75,9 +71,10 @@ class AnsweringTab:
             lists = (await arrived(self.engine.about(TASK, given[self.using]))).targets
         except InputError as error:
             visitor.shown = Shown(visitor.shown.queries if keep else (), str(error))
-            gone = {self.targets.said: None, self.note: gr.HTML(visible=False)}
+            gone = {self.targets.said: None, self.note: gr.HTML(visible=False), self.doubts: gr.HTML(visible=False)}
             yield asked if visitor.shown.queries else asked | gone
             return
+        asked[self.doubts] = gr.HTML(visible=False)
         names = list(found)
         if not lists:  # it has no list of them: offer what it says
             asked[self.targets.names] = components.named(names, choices.UNLISTED)
@@ -96,20 +93,22 @@ class AnsweringTab:
         yield {self.note: gr.HTML(told, visible=bool(ignored))}
 
     async def doubt(self, given: Given) -> Any:
-        """Whether the network sees what it was asked about."""
+        """Whether the network sees what the question is about that the panels belong to."""
         visitor: Visit = given[self.visit]
-        question, doubts = visitor.text, []
+        if not visitor.shown.queries:
+            return gr.HTML(visible=False)
+        asked = _unexplained(visitor.shown.queries[0])
+        found = []
         try:
-            for premise in doubtful(question):
-                said = (await answer(self.engine, self.alone(given, premise))).said
-                if next(iter(said)) == "no":
-                    doubts.append(f"asked “{premise}”, it says no ({said['no']:.0%})")
+            for premise in premises(asked.text):
+                said = (await answer(self.engine, partial(replace, asked, text=premise))).said
+                found.append(doubt(premise, said))
         except InputError:
             return gr.skip()  # said where the panels are
-        if question != visitor.text:  # another one came meanwhile
+        if asked not in map(_unexplained, visitor.shown.queries):  # something else came meanwhile
             return gr.skip()
-        told = f"This may be about something that the network does not see: {' and '.join(doubts)}."
-        return gr.HTML(f"<p>{html.escape(told)}</p>", visible=bool(doubts))
+        told = f"This may be about something that the network does not see: {' and '.join(filter(None, found))}."
+        return gr.HTML(f"<p>{html.escape(told)}</p>", visible=any(found))
 
     async def ask_typed(self, given: Given) -> AsyncIterator[Given]:
         async for shown in self.explain_own(given, str(given[self.text] or "")):
@@ -148,6 +147,11 @@ class AnsweringTab:
         except InputError:
             visitor.offered = []  # what is wrong stands where the panels are
         yield {self.suggested: {"items": [{"key": offered, "label": offered} for offered in visitor.offered]}}
+
+
+def _unexplained(query: Query) -> Query:
+    """The question of a query alone."""
+    return replace(query, targets=(), methods=(), layers=("",))
 
 
 def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
@@ -199,7 +203,7 @@ def _connect(page: gr.Blocks, tab: AnsweringTab) -> None:
         tab.suggested.pick(turn(tab.ask_suggested), asked, **busy),
     ):
         explained = tab.panels.refresh(event.then)
-        explained.then(tab.doubt, {tab.visit, tab.shared.photo, tab.using}, tab.doubts, **ASKING | QUIET)
+        explained.then(tab.doubt, {tab.visit}, tab.doubts, trigger_mode="multiple", **ASKING | QUIET)
     tab.using.change(**offer).then(None, js="viewer.lookAgain")
     choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.targets.said)
