@@ -27,11 +27,10 @@ from demo.models.vqa import WEIGHTS, Fusion
 from training.vqa import (
     GROUPS,
     Example,
+    all_logits,
     answer,
-    batches,
     credit,
     group,
-    logits,
     make_examples,
     read_features,
     read_pairs,
@@ -56,13 +55,9 @@ def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) 
 
 def certainties(fusion: Fusion, features: Tensor, examples: list[Example]) -> np.ndarray:
     """The probability of the best answer to each question; 0 for one without a known word."""
-    places = {id(example): i for i, example in enumerate(examples)}
     found = np.zeros(len(examples))
-    with torch.inference_mode():
-        for batch in batches(examples, list(range(len(examples))), 512):
-            if batch[0].tokens:
-                best = logits(fusion, features, batch, "").softmax(dim=1).amax(dim=1)
-                found[[places[id(example)] for example in batch]] = best.cpu().numpy()
+    for places, given in all_logits(fusion, features, examples, ""):
+        found[places] = given.softmax(dim=1).amax(dim=1).cpu().numpy()
     return found
 
 

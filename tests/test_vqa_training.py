@@ -1,4 +1,4 @@
-"""VQA training: weights, targets, mirror images, baselines, resuming; and the credit that an answer gets."""
+"""VQA training: weights, targets, baselines, resuming, temperature; and the credit that an answer gets."""
 
 import json
 from dataclasses import asdict, replace

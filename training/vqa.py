@@ -20,7 +20,7 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -163,7 +163,7 @@ def read_features(cache: Path, pairs: list[Pair]) -> tuple[Tensor, dict[str, int
 
 
 def make_vocabulary(pairs: list[Pair], settings: Settings) -> Vocabulary:
-    """The words and answers of enough training questions, of the answers the most frequent, human ones weighted."""
+    """The words and answers of enough training questions, of the answers those that the first stage shows most."""
     counts = Counter(word for pair in pairs for word in dict.fromkeys(words(pair.question)))
     known = [word for word, count in counts.most_common() if count >= settings.least_count]
     answers = Counter(pair.answer for pair in pairs)
@@ -239,18 +239,26 @@ def logits(fusion: Fusion, features: Tensor, batch: list[Example], without: With
     return fusion.decide(seen, fusion.read(different)[which])
 
 
+@torch.inference_mode()
+def all_logits(
+    fusion: Fusion, features: Tensor, examples: list[Example], without: Without
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Of all examples with a known word: the places of a batch of N of them, and their logits (N, answers)."""
+    places = {id(example): i for i, example in enumerate(examples)}
+    for batch in batches(examples, list(range(len(examples))), 512):
+        if batch[0].tokens:
+            yield [places[id(example)] for example in batch], logits(fusion, features, batch, without)
+
+
 def answer(
     fusion: Fusion, features: Tensor, examples: list[Example], answers: list[str], without: Without
 ) -> list[str]:
     """The best answer to each question; none, "", to one without a known word."""
-    found = dict.fromkeys(range(len(examples)), "")
-    places = {id(example): i for i, example in enumerate(examples)}
-    with torch.inference_mode():
-        for batch in batches(examples, list(range(len(examples))), 512):
-            if batch[0].tokens:
-                best = logits(fusion, features, batch, without).argmax(dim=1).tolist()
-                found |= {places[id(example)]: answers[index] for example, index in zip(batch, best, strict=True)}
-    return list(found.values())
+    found = [""] * len(examples)
+    for places, given in all_logits(fusion, features, examples, without):
+        for place, index in zip(places, given.argmax(dim=1).tolist(), strict=True):
+            found[place] = answers[index]
+    return found
 
 
 def credit(pair: Pair, answer: str) -> float:
@@ -272,12 +280,11 @@ def accuracies(pairs: list[Pair], said: list[str]) -> dict[tuple[str, str], tupl
 
 def calibrate(fusion: Fusion, features: Tensor, examples: list[Example], without: Without) -> float:
     """Divide the logits by the temperature at which the examples' answers are most probable; returns it."""
-    found, targets = [], []
+    order, found = zip(*all_logits(fusion, features, examples, without), strict=True)
+    given = torch.cat(found)
+    wanted = shares([examples[place] for places in order for place in places], fusion.answer.out_features)
     with torch.inference_mode():
-        for batch in batches(examples, list(range(len(examples))), 512):
-            found.append(logits(fusion, features, batch, without))
-            targets.append(shares(batch, fusion.answer.out_features))
-        given, wanted = torch.cat(found), torch.cat(targets).to(found[0].device)
+        wanted = wanted.to(given.device)
         temperatures = [t / 100 for t in range(50, 301)]
         best = min(temperatures, key=lambda t: F.cross_entropy(given / t, wanted).item())
         fusion.answer.weight.div_(best)
@@ -326,7 +333,7 @@ def train(
         scores = {name: found[name, "all"][0] for name in GROUPS}
         return scores | {"mean": float(np.mean(list(scores.values())))}
 
-    def run_stage(stage: Stage, name: str, seed: int, recipe: dict[str, object]) -> None:
+    def run_stage(stage: Stage, name: str, recipe: dict[str, object]) -> None:
         weights = torch.tensor([stage.weight(training[i]) for i in used], dtype=torch.float32)
         count = int(weights.sum())
         fusion.dropout.p, fusion.feature_dropout.p = stage.dropout, stage.feature_dropout
@@ -343,7 +350,7 @@ def train(
         train_stage(
             run / f"{name}.pt",
             fusion,
-            seed=seed,
+            seed=settings.seed,
             epochs=stage.epochs,
             steps=count // stage.batch + len({len(example.tokens) for example in examples}),
             rate=stage.rate,
@@ -357,8 +364,8 @@ def train(
 
     recipe = asdict(settings)
     # The first stage stands whatever comes after it.
-    run_stage(settings.first, "first", settings.seed, {key: recipe[key] for key in recipe if key != "last"})
-    run_stage(settings.last, "last", settings.seed, recipe)
+    run_stage(settings.first, "first", {key: recipe[key] for key in recipe if key != "last"})
+    run_stage(settings.last, "last", recipe)
 
     people = [e for e, pair in zip(held_out, validation, strict=True) if group(pair) == "people"]
     temperature = calibrate(fusion, features, [e for e in people if e.tokens and e.targets], without)

@@ -65,7 +65,7 @@ ENTRIES: Mapping[str, Sequence[Entry]] = {
         _hub("ViT-GPT2", 957, vit_gpt2_captioner, "nlpconnect/vit-gpt2-image-captioning"),
     ),
     "vqa": (
-        Entry("ResNet-50 + LSTM (questions)", 11.1, shipped_answerer),
+        Entry("ResNet-50 + LSTM (questions)", 14.4, shipped_answerer),
         _hub("BLIP VQA", 1539, blip_answerer, "Salesforce/blip-vqa-base"),
         _hub("ViLT", 470, vilt, "dandelin/vilt-b32-finetuned-vqa"),
     ),

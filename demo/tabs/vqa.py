@@ -22,7 +22,7 @@ from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
 from demo.tabs.waiting import Making, answer, arrived, ask
-from demo.tasks.vqa import ANY, doubt, suggestions
+from demo.tasks.vqa import ANY, denial, suggestions
 
 TASK: Final = "vqa"
 
@@ -102,7 +102,7 @@ class AnsweringTab:
         try:
             for premise in premises(asked.text):
                 said = (await answer(self.engine, partial(replace, asked, text=premise))).said
-                found.append(doubt(premise, said))
+                found.append(denial(premise, said))
         except InputError:
             return gr.skip()  # said where the panels are
         if asked not in map(_unexplained, visitor.shown.queries):  # something else came meanwhile

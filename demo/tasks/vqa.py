@@ -38,7 +38,7 @@ def describe(model: AnyAnswerer, query: Query, target: str, said: dict[str, floa
     return target, {"question": query.text, "ignored": model.ignored(query.text), **own}
 
 
-def doubt(premise: str, said: dict[str, float]) -> str:
+def denial(premise: str, said: dict[str, float]) -> str:
     """That a network says no to a premise of a question, in words; nothing if it does not, or is not sure."""
     no = said.get("no", 0.0)
     return f"asked “{premise}”, it says no ({no:.0%})" if no >= SURELY else ""
