@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 # What Python runs at its start: the demo finds no way out of this computer.

@@ -38,7 +38,7 @@ def test_what_nobody_asks_after_is_given_up(engine, monkeypatch):
 
     async def visit():
         columns = Late(engine, [QUERY], ["occlusion"], FINE)
-        columns.start("occlusion")
+        columns.want(1, ["occlusion"])
         asked = await pending(columns, "occlusion")
         while not (said := (await columns.news([]))["running"]["occlusion"]):
             pass
@@ -51,10 +51,25 @@ def test_what_nobody_asks_after_is_given_up(engine, monkeypatch):
     assert asyncio.run(visit()) | {"time": 0} == {"time": 0, "columns": {}, "running": {}}
 
 
+def test_a_request_that_was_overtaken_neither_starts_nor_stops(engine):
+    async def visit():
+        columns = Late(engine, [QUERY], ["occlusion"], FINE)
+        columns.want(2, ["occlusion"])
+        asked = await pending(columns, "occlusion")
+        columns.want(1, [])
+        assert asked.asked == 1
+        columns.want(4, [])
+        assert asked.asked == 0
+        columns.want(3, ["occlusion"])
+        assert columns.begun() == []
+
+    asyncio.run(visit())
+
+
 def test_a_column_goes_on_when_others_come_and_go(engine):
     async def visit():
         first = Late(engine, [QUERY], ["occlusion", "gradient"], FINE)
-        first.start("occlusion")
+        first.want(1, ["occlusion"])
         asked = await pending(first, "occlusion")
         second = renewed(first, Late(engine, [QUERY], ["occlusion", "cam"], FINE))
         assert second is not first
@@ -65,7 +80,7 @@ def test_a_column_goes_on_when_others_come_and_go(engine):
         coarser = renewed(second, Late(engine, [QUERY], ["occlusion", "cam"], Squares()))
         assert coarser is not second
         assert asked.asked == 0
-        coarser.start("")
+        coarser.want(1, [])
         while not (news := await coarser.news([]))["columns"]:
             pass
         assert news["columns"]["cam"]["pictures"][0]["kind"] == "map"
@@ -78,7 +93,7 @@ def test_a_column_goes_on_when_others_come_and_go(engine):
 def test_a_column_that_fails_says_so_and_leaves_the_others(engine):
     async def visit():
         columns = Late(engine, [replace(QUERY, targets=(object(),)), QUERY], ["gradient"], FINE)
-        columns.start("")
+        columns.want(1, [])
         while not (news := await columns.news([]))["columns"]:
             pass
         return news["columns"]["gradient"]

@@ -386,7 +386,7 @@ def test_a_dear_column_says_its_price_can_be_stopped_and_holds_up_no_other(page)
     frame(page, "c_mwp", 1).focus()
     page.keyboard.press("ArrowRight")  # what is there can be used meanwhile
     expect(page.locator("[data-panel=c_mwp] .mark:visible")).to_have_count(2)
-    expect(occlusion.locator("canvas[role=img]")).to_have_count(2)
+    expect(occlusion.locator("canvas[role=img]")).to_have_count(2, timeout=120_000)
     # A signed map is drawn in two colours, as the server does it.
     for seen, sent in zip(drawn(page), zipped(page), strict=False):
         assert (np.abs(seen - sent) <= 2).mean() > 0.99

@@ -41,12 +41,17 @@ class Column:
 class Late:
     """The late columns of what a tab shows.
 
-    `number` tells it from what was shown before. A column that costs much begins when somebody wants it; and all end
-    when something else is shown, or the page has gone.
+    A column that costs much begins when somebody wants it; and all end when something else is shown, or the page has
+    gone.
+
+    Attributes:
+        number: tells it from what was shown before.
+        asked: the number of the page's last request.
     """
 
     def __init__(self, engine: Engine, queries: Sequence[Query], methods: Sequence[str], squares: Squares) -> None:
         self.number = round(1000 * time.monotonic())
+        self.asked = 0
         self._engine = engine
         self._columns = {key: Column([_alone(query, key, squares) for query in queries]) for key in methods}
         self._gone: asyncio.TimerHandle | None = None
@@ -67,16 +72,28 @@ class Late:
         columns = self._columns if rows else {}
         return {key: price(METHODS[key], column.queries[0].squares, rows) for key, column in columns.items()}
 
-    def start(self, key: str) -> None:
-        """Begin with a column; without a key with all that cost little."""
-        for method, column in self._columns.items():
-            if column.task is None and (method == key or not (key or METHODS[method].price)):
-                column.task = asyncio.create_task(self._fill(method, column))
+    def begun(self) -> list[str]:
+        """The columns that are filled, or are going to be."""
+        return [key for key, column in self._columns.items() if column.task is not None]
 
-    def stop(self, key: str) -> None:
+    def want(self, asked: int, keys: Sequence[str]) -> None:
+        """Begin with the columns that are wanted and those that cost little, and give the others up.
+
+        A request that was overtaken by a later one changes nothing.
+        """
+        if asked <= self.asked:
+            return
+        self.asked = asked
+        for key, column in self._columns.items():
+            if METHODS[key].price and key not in keys:
+                self._stop(key)
+            elif column.task is None:
+                column.task = asyncio.create_task(self._fill(key, column))
+
+    def _stop(self, key: str) -> None:
         """Give a column up, unless it is filled."""
-        column = self._columns.get(key)
-        if column is None or column.task is None or column.task.done():
+        column = self._columns[key]
+        if column.task is None or column.task.done():
             return
         column.wanted = False
         for pending in column.pending:
@@ -88,7 +105,7 @@ class Late:
         if self._gone is not None:
             self._gone.cancel()
         for key in self._columns:
-            self.stop(key)
+            self._stop(key)
 
     async def news(self, known: Sequence[str]) -> dict[str, Any]:
         """The columns that are filled and not known yet; or after a while, how far the others are."""

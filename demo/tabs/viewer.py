@@ -140,7 +140,11 @@ class Viewer:
             late = [key for key in methods if key not in AT_ONCE]
             visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
             drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
-            drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
+            drawn["late"] = {
+                "number": visitor.late.number,
+                "prices": visitor.late.prices(rows),
+                "wanted": visitor.late.begun(),
+            }
             visitor.strip = shown if given[self.all_layers] and shown.queries else None
             # The page asks for the strip of all layers when it has drawn this.
             drawn |= {"task": self.task, "all_layers": bool(visitor.strip), "time": round(1000 * time.monotonic())}
@@ -163,14 +167,14 @@ class Viewer:
         """What is there of the columns that are filled late, as soon as there is something new."""
         asked = told(event)
         late: Late | None = given[self.visit].late
-        if late is None or asked.get("time") != late.number:
-            return gr.skip()
-        late.start(str(asked.get("start", "")))
-        late.stop(str(asked.get("stop", "")))
-        known = asked.get("known")
         # A number alone goes back: Gradio would hand out any file that a value names.
-        ask = asked["ask"] if isinstance(asked.get("ask"), int) else 0
-        return await late.news(known if isinstance(known, list) else ()) | {"ask": ask}
+        number = asked.get("ask")
+        if late is None or asked.get("time") != late.number or not isinstance(number, int):
+            return gr.skip()
+        known, wanted = (keys if isinstance(keys := asked.get(name), list) else [] for name in ("known", "wanted"))
+        late.want(number, wanted)
+        news = await late.news(known)
+        return news | {"ask": number} if late.asked == number else gr.skip()
 
     async def _all_layers(self, given: Given) -> Any:
         """The first row's target at each layer, from shallow to deep."""

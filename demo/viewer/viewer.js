@@ -460,6 +460,7 @@ const viewer = (() => {
   /* The server tells of them when it is asked: what is filled, and how far the others are. */
   function lateColumns(scene) {
     let known = []; // those that are filled
+    let wanted = []; // those that somebody started
     let number = null; // of what is shown, with its columns
     let asked = 0; // how often; only the last answer is asked after again
     const figureOf = (method, row) => scene.rows.querySelector(`[data-panel="${method}"][data-row="${row}"].late`);
@@ -477,7 +478,7 @@ const viewer = (() => {
     /* What stands in a column that is not filled: its price and a way to start it, or how far it is and one to stop. */
     function waits(figure, method, price, progress) {
       const begun = progress !== undefined;
-      const press = begun ? () => stop(method) : () => ask({ start: method });
+      const press = () => (begun ? stop(method) : want([...wanted, method]));
       const said = make("span", {}, begun ? progress || "Computing" : price && `${price}.`);
       const button = make("button", { type: "button", class: "button", onclick: press }, begun ? "Stop" : "Start");
       // One button serves all rows.
@@ -485,12 +486,17 @@ const viewer = (() => {
     }
 
     function stop(method) {
-      ask({ stop: method });
+      want(wanted.filter((one) => one !== method));
       for (const row of scene.shown.rows.keys()) waits(figureOf(method, row), method, scene.shown.late.prices[method]);
     }
 
-    function ask(more = {}) {
-      scene.trigger("late", { time: scene.shown.late.number, ask: ++asked, known, ...more });
+    function want(methods) {
+      wanted = methods;
+      ask();
+    }
+
+    function ask() {
+      scene.trigger("late", { time: scene.shown.late.number, ask: ++asked, known, wanted });
     }
 
     async function fill(method, { pictures, notes }) {
@@ -517,6 +523,7 @@ const viewer = (() => {
         if (!prices || now.number === number) return;
         number = now.number;
         known = [];
+        wanted = now.wanted;
         if (Object.keys(prices).length) ask();
       },
       async answered(answer) {
