@@ -14,6 +14,7 @@ from PIL import Image
 from demo.answers import answers, checked, is_dear, kind
 from demo.errors import InputError
 from demo.images import open_photo
+from demo.line import Line
 from demo.models import Library, Model
 from demo.models.altered import blocks
 from demo.query import Photo, Query, Result
@@ -22,6 +23,7 @@ from explainers import METHODS, Passes, finished
 
 CACHE_BYTES = 48 * 2**20
 MOST_CHARACTERS = 20_000  # of a text
+MOST_WAITING, MOST_OF_ONE = 512, 64  # queries, of all visitors and of one; each holds a photograph of 3 MB at most
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ class Pending:
         model: its model, once that is open; the library may have dropped it when the query's turn comes.
         said: `Result.said`, as soon as it is known.
         result: the answer.
-        asked: by how many, who have not left.
+        visitors: who asked, and has not left; each as often as that.
         done: how many passes of a dear query, and of how many.
     """
 
@@ -63,7 +65,7 @@ class Pending:
     model: Model = field(init=False)
     said: Future[dict[str, float]] = field(default_factory=Future)
     result: Future[Result] = field(default_factory=Future)
-    asked: int = 1
+    visitors: list[str] = field(default_factory=list)
     done: tuple[int, int] = (0, 0)
 
     def say(self, said: dict[str, float]) -> None:
@@ -78,8 +80,11 @@ class Pending:
                 future.set_exception(error)
 
 
-class UnwantedError(Exception):
+class UnwantedError(InputError):
     """Nobody waits for a query any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody waited for this any more: ask again.")
 
 
 class Engine:
@@ -87,16 +92,16 @@ class Engine:
 
     More than one would not be quicker, as each uses all cores; and each thread that computes gets a team of its own
     from OpenMP, which makes every one of them 1.3 to 1.7 times slower while they live. A model is opened in a thread
-    that ends with that, so that nobody waits for it who does not use it. What waits is answered in the order of
-    asking; but photographs that wait for one model and layer are explained together, up to as many as the model says,
-    and between the passes of a dear query others are answered.
+    that ends with that, so that nobody waits for it who does not use it. Visitors who wait are answered in turn, one
+    query of each; but photographs that wait for one model and layer are explained together, up to as many as the model
+    says, and between the passes of a dear query others are answered.
     """
 
     def __init__(self, library: Library, cache_bytes: int = CACHE_BYTES) -> None:
         self.library = library
         self._kept: LRUCache[Any, Any] = LRUCache(cache_bytes, getsizeof=_nbytes)  # by content
         self._pending: dict[Query, Pending] = {}
-        self._waiting: deque[Pending] = deque()
+        self._line: Line[Pending] = Line()
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="networks", daemon=True).start()
 
@@ -108,14 +113,15 @@ class Engine:
         """
         return self.ask(query).result.result()
 
-    def ask(self, query: Query, *, keep: bool = True) -> Pending:
+    def ask(self, query: Query, *, keep: bool = True, visitor: str = "") -> Pending:
         """Begin to answer a query; no network runs for one that is known, or is being answered for somebody else.
 
         Args:
             keep: whether photograph and answer are kept; not those of a film, which nobody asks for again.
+            visitor: who asks; those who wait are answered in turn.
 
         Raises:
-            InputError: the file is no picture, a text is too long, or the model is not here.
+            InputError: the file is no picture, a text is too long, the model is not here, or too much waits already.
         """
         query = replace(query, model=self.library.find(query.task, query.model).name)
         if unknown := set(query.methods) - METHODS.keys():
@@ -125,30 +131,63 @@ class Engine:
         self.library.require(query.task, query.model)
         photo = self.open(query.photo) if keep else open_photo(query.photo.data)
         with self._changed:
-            if (pending := self._pending.get(query)) is not None and pending.asked > 0:
-                pending.asked += 1
+            if (pending := self._pending.get(query)) is not None and pending.visitors:
+                self._join(pending, visitor)
                 return pending
-            pending = Pending(query, photo, keep)
+            pending = Pending(query, photo, keep, visitors=[visitor])
             if (known := self._known(query)) is not None:
                 pending.said.set_result(known.said)
                 pending.result.set_result(known)
                 return pending
+            own = sum(visitor in other.visitors for other in self._pending.values())
+            if len(self._pending) >= MOST_WAITING or own >= MOST_OF_ONE:
+                raise InputError("Too much is being asked at once: try again in a moment.")
             self._pending[query] = pending
         opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
         opening.add_done_callback(lambda opening: self._line_up(pending, opening))
         return pending
 
-    def leave(self, pending: Pending) -> None:
-        """Whoever asked a query does not wait for it any more; a dear one that nobody waits for is given up."""
+    def _join(self, pending: Pending, visitor: str) -> None:
+        """Let one more visitor wait for a query, in the line of whoever is served first."""
+        if visitor not in pending.visitors and pending in self._line:
+            self._line.add(visitor, pending)
+        pending.visitors.append(visitor)
+
+    def leave(self, pending: Pending, visitor: str = "") -> None:
+        """Somebody does not wait for a query any more.
+
+        One that nobody waits for is given up, but for the pass that has begun.
+        """
         with self._changed:
-            pending.asked -= 1
+            if visitor in pending.visitors:
+                pending.visitors.remove(visitor)
+            unwanted = not pending.visitors and pending in self._line
+            if unwanted:
+                self._line.remove(pending)
+                self._forget(pending)
+        if unwanted:
+            pending.fail(UnwantedError())
+
+    def leave_all(self, visitor: str) -> None:
+        """A visitor has gone."""
+        with self._changed:
+            asked = [pending for pending in self._pending.values() for one in pending.visitors if one == visitor]
+        for pending in asked:
+            self.leave(pending, visitor)
+
+    def place(self, visitor: str) -> int:
+        """How many others are answered before a visitor, who waits."""
+        with self._changed:
+            return self._line.before(visitor)
 
     def _line_up(self, pending: Pending, opening: Future[Model]) -> None:
         """Let a query wait for its turn, now that its model is open."""
         with self._changed:
-            if (error := opening.exception()) is None:
+            error = opening.exception() or (None if pending.visitors else UnwantedError())
+            if error is None:
                 pending.model = opening.result()
-                self._waiting.append(pending)
+                for visitor in dict.fromkeys(pending.visitors):
+                    self._line.add(visitor, pending)
                 self._changed.notify()
             else:
                 self._forget(pending)
@@ -198,8 +237,8 @@ class Engine:
         begun: deque[tuple[Pending, Passes[None]]] = deque()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or begun)
-                together = self._take_alike(self._waiting[0]) if self._waiting else []
+                self._changed.wait_for(lambda: self._line or begun)
+                together = self._line.take(lambda first: first.model.batch, _alike) if self._line else []
             if together:
                 work = self._finish(together)
                 if is_dear(together[0].query):
@@ -217,7 +256,7 @@ class Engine:
             dear.done = next(work)
         except StopIteration:
             return False
-        if dear.asked > 0:
+        if dear.visitors:
             return True
         dear.fail(UnwantedError())
         work.close()
@@ -237,16 +276,6 @@ class Engine:
     def _forget(self, pending: Pending) -> None:
         if self._pending.get(pending.query) is pending:  # and not one that was asked when this one was given up
             del self._pending[pending.query]
-
-    def _take_alike(self, first: Pending) -> list[Pending]:
-        """A query that waits, and of the others as many as its model can answer with it."""
-        self._waiting.remove(first)
-        wanted = kind(first.query)
-        alike = [pending for pending in self._waiting if wanted is not None and kind(pending.query) == wanted]
-        together = [first, *alike[: first.model.batch - 1]]
-        for pending in together[1:]:
-            self._waiting.remove(pending)
-        return together
 
     def _answer(self, together: list[Pending]) -> Passes[None]:
         model = together[0].model
@@ -288,6 +317,11 @@ class Engine:
             for asked in {given, alone} if result.said and not (query.region or query.noise) else {given}:
                 if asked != result.query:
                     self._kept[asked] = said
+
+
+def _alike(first: Pending, other: Pending) -> bool:
+    """Whether a model can answer two queries in one pass."""
+    return kind(first.query) is not None and kind(first.query) == kind(other.query)
 
 
 def _nbytes(kept: Result | Image.Image) -> int:

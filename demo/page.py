@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.engine import Engine
+from demo.engine import MOST_WAITING, Engine
 from demo.images import MAX_BYTES
 from demo.tabs import captioning, classification, endpoints, frame, lesson, links, quiz, vqa
 from demo.viewer import data
@@ -48,6 +48,8 @@ LAUNCH = {
     # Each browser that has a page open is a session: half a megabyte, and the photographs that its tabs show, of about
     # a megabyte at most. A forgotten one is made anew.
     "state_session_capacity": 400,
+    # As many events at a time: they wait for the engine, which says when it is too much.
+    "max_threads": MOST_WAITING + 100,
     "allowed_paths": [str(frame.EXAMPLES_FOLDER)],
     "ssr_mode": False,
 }
@@ -74,6 +76,11 @@ def build(engine: Engine) -> gr.Blocks:
         endpoints.method_endpoint(api)
         page.load(_open_link, None, [shared.photo, tabs], **frame.QUIET)
         page.load(None, None, shared.photo, js="viewer.restored")
+
+        def leave(request: gr.Request) -> None:
+            engine.leave_all(str(request.session_hash))
+
+        page.unload(leave)
     return page
 
 

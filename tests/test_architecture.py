@@ -13,6 +13,7 @@ ALLOWED = {
     "demo/__init__.py": (),
     "demo/errors.py": (),
     "demo/threads.py": (),
+    "demo/line.py": (),
     "demo/images.py": ("demo.errors",),
     "demo/rooms.py": ("demo.errors",),
     "demo/query.py": ("explainers",),
@@ -30,6 +31,7 @@ ALLOWED = {
         "explainers",
     ),
     "demo/engine.py": (
+        "demo.line",
         "demo.answers",
         "demo.models",
         "demo.query",

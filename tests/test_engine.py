@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.engine import Engine, Pending, UnwantedError
+from demo.engine import MOST_OF_ONE, Engine, Pending, UnwantedError
 from demo.errors import InputError
 from demo.models import Entry, Library
 from demo.models.downloads import File
@@ -85,6 +85,11 @@ class Held:
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return Engine(Library())
+
+
+def classes(engine: Engine, number: int) -> tuple[str, ...]:
+    """Some that the shipped network knows."""
+    return engine.about("classification", "").result(30).targets[:number]
 
 
 def runs(engine: Engine, task: str) -> tuple[list[tuple[int, str]], object]:
@@ -159,13 +164,14 @@ def test_photographs_that_wait_are_explained_together_as_they_are_alone():
         held = Held()
         seen, hook = runs(held.engine, task)
         with held as engine:
-            pending = [engine.ask(Query(photo(name), task, text=text, targets=("",))) for name in names]
+            asked = {name: Query(photo(name), task, text=text, targets=("",)) for name in names}
+            pending = [engine.ask(query, visitor=name) for name, query in asked.items()]
         together = [one.result.result(60) for one in pending]
         assert [count for count, _ in seen] == [BATCH, len(names) - BATCH]
         hook.remove()
         alone = Engine(Library())
         for name, result in zip(names, together, strict=True):
-            single = alone.answer(Query(photo(name), task, text=text, targets=("",)))
+            single = alone.answer(asked[name])
             assert result.query == single.query
             (row,), (other,) = result.rows, single.rows
             assert row.details["score"] == pytest.approx(other.details["score"], rel=1e-4, abs=1e-4)
@@ -363,7 +369,7 @@ def test_a_dear_query_that_nobody_waits_for_is_given_up_and_can_be_asked_again(e
     second = engine.ask(query)
     engine.leave(first)
     time.sleep(0.5)
-    assert second.asked == 1
+    assert second.visitors == [""]
     assert not second.result.done()
     engine.leave(second)
     again = engine.ask(query)
@@ -413,3 +419,61 @@ def test_a_method_that_is_none_is_refused_and_the_engine_goes_on(engine):
     with pytest.raises(InputError, match=r"No method “magic”\. Methods: guided_backprop, gradcam"):
         engine.answer(replace(ZEBRA, methods=("magic", "gradcam")))
     assert engine.answer(ZEBRA).rows
+
+
+def test_somebody_who_asks_much_does_not_hold_up_the_others():
+    finished: list[str] = []
+    with Held() as engine:
+        for name in classes(engine, 50):
+            flood = engine.ask(replace(ZEBRA, targets=(name,)), visitor="many")
+            flood.result.add_done_callback(lambda _: finished.append("many"))
+        late = engine.ask(Query(photo("dog"), "classification", targets=("",)), visitor="one")
+        late.result.add_done_callback(lambda _: finished.append("one"))
+        assert engine.place("one") == 1
+    late.result.result(60)
+    assert finished.index("one") <= 2
+    engine.leave_all("many")
+
+
+def test_who_joins_what_waits_far_back_gets_it_when_it_is_their_turn():
+    finished: list[str] = []
+    with Held() as engine:
+        names = classes(engine, 20)
+        asked = [engine.ask(replace(ZEBRA, targets=(name,)), visitor="many") for name in names]
+        for pending, name in zip(asked, names, strict=True):
+            pending.result.add_done_callback(lambda _, name=name: finished.append(name))
+        joined = engine.ask(asked[19].query, visitor="one")
+        assert joined is asked[19]
+    joined.result.result(60)
+    assert finished.index(names[19]) <= 2
+    for pending in asked:
+        pending.result.result(60)
+    assert len(finished) == 20
+
+
+def test_what_whoever_left_waited_for_is_dropped_unless_others_wait_too():
+    held = Held()
+    seen, hook = runs(held.engine, "classification")
+    with held as engine:
+        gone = [engine.ask(replace(ZEBRA, targets=(name,)), visitor="gone") for name in classes(engine, 9)]
+        stays = engine.ask(gone[4].query, visitor="stays")
+        engine.leave_all("gone")
+    assert stays.result.result(30).rows
+    for number, pending in enumerate(gone):
+        if number != 4:
+            with pytest.raises(UnwantedError):
+                pending.result.result(0)
+    assert len(seen) == 1
+    hook.remove()
+    assert engine.answer(gone[0].query).rows
+
+
+def test_past_its_bound_the_engine_says_so_at_once():
+    with Held() as engine:
+        for number in range(MOST_OF_ONE):
+            engine.ask(replace(ZEBRA, targets=(str(number),)), visitor="many")
+        with pytest.raises(InputError, match="Too much is being asked at once: try again in a moment"):
+            engine.ask(replace(ZEBRA, targets=("zebra",)), visitor="many")
+        one = engine.ask(replace(ZEBRA, targets=("zebra",)), visitor="one")
+        engine.leave_all("many")
+    assert one.result.result(30).rows

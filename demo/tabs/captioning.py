@@ -107,7 +107,7 @@ class CaptioningTab:
         visitor.seen = looked
         try:
             pending = await ask(self.engine, self.query(given, _key(WHOLE, "")))
-            found = await arrived(pending.said)
+            found = await arrived(self.engine, pending.said)
         except InputError as error:
             visitor.text, visitor.shown = "", Shown(note=str(error))
             yield {self.text: "", self.beam: None}

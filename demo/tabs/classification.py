@@ -59,7 +59,7 @@ class ClassificationTab:
         given = wanted.at_layer(given, self.layer)
         try:
             pending = await ask(self.engine, self.query(given, ""))
-            found = await arrived(pending.said)
+            found = await arrived(self.engine, pending.said)
         except InputError as error:
             visitor.shown = Shown(note=str(error))
             yield {self.targets.said: None}
@@ -83,7 +83,7 @@ class ClassificationTab:
         async for shown in self.explain_first(given):
             yield shown
         # The user's own model may have other classes.
-        knows = set((await arrived(self.engine.about(TASK, given[self.using]))).targets)
+        knows = set((await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets)
         if knows.issuperset(FIRST_CLASSES) and not asked:
             visitor.shown = await show_all(self.engine, [self.query(given, name) for name in FIRST_CLASSES])
             yield {self.targets.said: gr.skip()}

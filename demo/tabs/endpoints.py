@@ -69,12 +69,11 @@ def api(engine: Engine) -> Api:
     return Api(engine, gr.Button(visible=False), {"image": image} | texts, pictures | said)
 
 
-def endpoint(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: Sequence[str], **more: Any) -> None:
+def endpoint(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: Sequence[str]) -> None:
     """Add an endpoint that answers the query which `ask` makes of its inputs.
 
     Args:
         about: what it is for.
-        more: of the event, if it is to be run in another way than those of the page.
     """
 
     async def answered(request: gr.Request, upload: Upload, *given: Any) -> Any:
@@ -95,7 +94,7 @@ def endpoint(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: S
     vars(answered)["__signature__"] = signature
     answered.__name__, answered.__doc__ = name, f"{about}\nArgs:\n{described}"
     given, returned = [api.inputs[given] for given in inputs], [api.outputs[output] for output in outputs]
-    api.asking.click(answered, given, returned, api_name=name, **NETWORK | more)
+    api.asking.click(answered, given, returned, api_name=name, **NETWORK)
 
 
 def _forget_session(request: gr.Request) -> None:
@@ -138,9 +137,7 @@ def method_endpoint(api: Api) -> None:
         return [*_files(api.engine, result, method), row.details | {"method": method, "peak": peak}]
 
     about = "Where in a photograph a network finds the evidence for what it says: as one picture of any method."
-    # Apart from the page, because a dear method takes minutes.
-    apart = {"concurrency_id": "explain_method", "concurrency_limit": 8}
-    endpoint(api, "explain_method", about, ask, reply, ["picture", "details"], **apart)
+    endpoint(api, "explain_method", about, ask, reply, ["picture", "details"])
 
 
 def _files(engine: Engine, result: Result, *methods: str) -> list[str]:

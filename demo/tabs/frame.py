@@ -15,15 +15,12 @@ EXAMPLES_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 FIRST_EXAMPLE = EXAMPLES_FOLDER / "zebra_elephant.jpg"
 EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"), key=lambda path: (path != FIRST_EXAMPLE, path))
 
-# Many at a time: they wait for the engine, which answers one after the other, or several together.
+# As many at a time as there are: they wait for the engine, which is fair.
 # Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
-NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 64, "preprocess": False}
+NETWORK: dict[str, Any] = {"concurrency_limit": None, "preprocess": False}
 
 # An event of the page that asks the engine.
 ASKING: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | NETWORK
-
-# One that waits for what was asked before.
-WAITING: dict[str, Any] = {"concurrency_id": "waiting", "concurrency_limit": 400}
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 

@@ -10,7 +10,7 @@ from typing import Any
 from demo.engine import Engine, Pending, UnwantedError
 from demo.errors import InputError
 from demo.query import SQUARES, Query, Row
-from demo.tabs.waiting import arrived, ask
+from demo.tabs.waiting import arrived, ask, visitor
 from demo.tasks.sentence import measured, price
 from demo.viewer import data
 from explainers import METHODS, Squares
@@ -53,6 +53,7 @@ class Late:
         self.number = round(1000 * time.monotonic())
         self.asked = 0
         self._engine = engine
+        self._visitor = visitor()
         self._columns = {key: Column([_alone(query, key, squares) for query in queries]) for key in methods}
         self._gone: asyncio.TimerHandle | None = None
 
@@ -97,7 +98,7 @@ class Late:
             return
         column.wanted = False
         for pending in column.pending:
-            self._engine.leave(pending)
+            self._engine.leave(pending, self._visitor)
         self._columns[key] = Column(column.queries)
 
     def leave(self) -> None:
@@ -137,13 +138,13 @@ class Late:
         try:
             pending = await ask(self._engine, lambda: query)
             if not column.wanted:
-                self._engine.leave(pending)
+                self._engine.leave(pending, self._visitor)
             column.pending.append(pending)
-            return (await arrived(pending.result)).rows[0], ""
-        except InputError as error:
-            return None, str(error)
+            return (await arrived(self._engine, pending.result)).rows[0], ""
         except UnwantedError:
             return None, ""
+        except InputError as error:
+            return None, str(error)
         except Exception:
             logging.exception("a column could not be computed")
             return None, "This could not be computed here: choose another method, or another model."

@@ -106,8 +106,10 @@ class LessonTab:
         lesson: Lesson = given[self.state]
         async with lesson.turn:
             query, layer = lesson.query, key_of(event)
-            # The buttons may still be those of a model before.
-            if query is None or layer not in (await arrived(self.engine.about(query.task, query.model))).layers:
+            if query is None:
+                return {self.layers: gr.skip()}
+            about = await arrived(self.engine, self.engine.about(query.task, query.model))
+            if layer not in about.layers:  # the buttons are still those of a model before
                 return {self.layers: gr.skip()}
             return await self._taught(lesson, replace(query, layers=(layer,)))
 
@@ -119,7 +121,7 @@ class LessonTab:
         except InputError as error:
             return self._nothing(str(error))
         lesson.query = result.query
-        known = await arrived(self.engine.about(query.task, result.query.model))
+        known = await arrived(self.engine, self.engine.about(query.task, result.query.model))
         items = [{"key": name, "label": name} for name in known.layers]
         drawn = await asyncio.to_thread(_drawn, self.engine, result)
         return {

@@ -16,7 +16,7 @@ from demo.files import archive, file_name, row_files
 from demo.query import AT_ONCE, PANELS, Query, Row
 from demo.rendering import COLOURS, OPACITY, scales
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
-from demo.tabs.frame import ASKING, QUIET, WAITING, Shared
+from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.late import Late, renewed
 from demo.tabs.links import link
 from demo.tabs.uploads import about, save
@@ -118,7 +118,7 @@ class Viewer:
         self.refresh(self.all_layers.input, trigger_mode="always_last")
         self.follow(self.panels.drop, dropped)
         self.panels.layers(self._all_layers, {self.visit}, self.layers, trigger_mode="always_last", **ASKING)
-        self.panels.late(self._late, {self.visit}, self.late, trigger_mode="multiple", **ASKING | QUIET | WAITING)
+        self.panels.late(self._late, {self.visit}, self.late, trigger_mode="multiple", **ASKING | QUIET)
         asked = {self.visit, self.rival, self.more}
         self.panels.zip(self._zip, asked, self.zipped, **ASKING | QUIET).success(
             None, self.zipped, None, js="(file) => file && viewer.download(file)"
@@ -184,7 +184,7 @@ class Viewer:
             return gr.skip()
         query = shown.queries[0]
         try:
-            names = (await arrived(self.engine.about(query.task, query.model))).layers
+            names = (await arrived(self.engine, self.engine.about(query.task, query.model))).layers
             asked = replace(query, layers=tuple(reversed(names)), methods=("gradcam",))
             result = await answer(self.engine, lambda: asked)
         except InputError:
