@@ -1,6 +1,10 @@
 """Start the demo: `python app.py`, or `python app.py --help` for the options."""
 
 import argparse
+import logging
+import signal
+import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,7 +14,10 @@ from demo.engine import Engine
 from demo.errors import InputError, first_line
 from demo.models import MAX_MODELS, Library
 from demo.models.own import hub_classifier, torchvision_classifier
+from demo.models.shipped import require_shipped
 from demo.page import LAUNCH, build
+from demo.records import LOG
+from demo.service import routes
 
 
 def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
@@ -54,7 +61,10 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
 
 def main() -> None:
     args, refuse = arguments()
+    LOG.addHandler(logging.StreamHandler())
+    LOG.setLevel(logging.INFO)
     try:
+        require_shipped()
         library = Library(args.device, args.max_models)
         own = None
         if args.arch:
@@ -78,6 +88,7 @@ def main() -> None:
             share=args.share,
             root_path=args.root_path,
             mcp_server=args.mcp,
+            app_kwargs={"routes": routes(engine)},
             prevent_thread_lock=True,
             **LAUNCH,
         )
@@ -85,7 +96,14 @@ def main() -> None:
         refuse(f"The demo cannot listen there: {first_line(error)}.")
     # While the first visitor's browser still opens the page.
     engine.about("classification", library.default("classification"))
-    page.block_thread()
+    # What has begun is finished; then the program ends well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        page.block_thread()
+    finally:
+        if engine.close():
+            time.sleep(1)  # in which the last answers are drawn and sent
+        page.close(verbose=False)
 
 
 if __name__ == "__main__":

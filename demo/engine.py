@@ -1,6 +1,7 @@
 """The only door to the networks: `Engine.answer` gives the result of a query."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,12 +19,14 @@ from demo.line import Line
 from demo.models import Library, Model
 from demo.models.altered import blocks
 from demo.query import Photo, Query, Result
+from demo.records import Records
 from demo.threads import in_a_thread
 from explainers import METHODS, Passes, finished
 
 CACHE_BYTES = 48 * 2**20
 MOST_CHARACTERS = 20_000  # of a text
 MOST_WAITING, MOST_OF_ONE = 512, 64  # queries, of all visitors and of one; each holds a photograph of 3 MB at most
+STOPPING = "The demo is being stopped: try again in a few minutes."
 
 T = TypeVar("T")
 
@@ -56,6 +59,7 @@ class Pending:
         said: `Result.said`, as soon as it is known.
         result: the answer.
         visitors: who asked, and has not left; each as often as that.
+        asked, begun: when it was, by `time.monotonic`; none as long as it waits.
         done: how many passes of a dear query, and of how many.
     """
 
@@ -66,6 +70,8 @@ class Pending:
     said: Future[dict[str, float]] = field(default_factory=Future)
     result: Future[Result] = field(default_factory=Future)
     visitors: list[str] = field(default_factory=list)
+    asked: float = field(default_factory=time.monotonic)
+    begun: float | None = None
     done: tuple[int, int] = (0, 0)
 
     def say(self, said: dict[str, float]) -> None:
@@ -103,7 +109,36 @@ class Engine:
         self._pending: dict[Query, Pending] = {}
         self._line: Line[Pending] = Line()
         self._changed = threading.Condition()
-        threading.Thread(target=self._run, name="networks", daemon=True).start()
+        self._closing = False
+        self.records = Records(lambda: len(self._pending), lambda: self._kept.currsize)
+        self._networks = threading.Thread(target=self._run, name="networks", daemon=True)
+        self._networks.start()
+
+    def is_well(self) -> bool:
+        """Whether queries are answered."""
+        return self._networks.is_alive() and not self._closing
+
+    def close(self, seconds: float = 8.0) -> bool:
+        """Take no more queries, drop those that wait, and wait for the passes that have begun, at most so long.
+
+        Returns:
+            Whether there was any query.
+        """
+        with self._changed:
+            asked = bool(self._pending)
+            self._closing = True
+            waiting = [pending for pending in self._pending.values() if pending.begun is None]
+            for pending in waiting:
+                self._line.remove(pending)
+                self._forget(pending)
+            for pending in self._pending.values():
+                if is_dear(pending.query):
+                    pending.visitors.clear()
+        for pending in waiting:
+            pending.fail(InputError(STOPPING))
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pending, seconds)
+        return asked
 
     def answer(self, query: Query) -> Result:
         """The result of a query, after its turn.
@@ -136,16 +171,25 @@ class Engine:
                 return pending
             pending = Pending(query, photo, keep, visitors=[visitor])
             if (known := self._known(query)) is not None:
+                self.records.add_known(query.task, query.model)
                 pending.said.set_result(known.said)
                 pending.result.set_result(known)
                 return pending
+            if self._closing:
+                raise InputError(STOPPING)
             own = sum(visitor in other.visitors for other in self._pending.values())
             if len(self._pending) >= MOST_WAITING or own >= MOST_OF_ONE:
                 raise InputError("Too much is being asked at once: try again in a moment.")
             self._pending[query] = pending
+        pending.result.add_done_callback(lambda result: self._record(pending, result))
         opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
         opening.add_done_callback(lambda opening: self._line_up(pending, opening))
         return pending
+
+    def _record(self, pending: Pending, result: Future[Result]) -> None:
+        now = time.monotonic()
+        waited = (pending.begun or now) - pending.asked
+        self.records.add(pending.query.task, pending.query.model, now - pending.asked, waited, result.exception())
 
     def _join(self, pending: Pending, visitor: str) -> None:
         """Let one more visitor wait for a query, in the line of whoever is served first."""
@@ -188,7 +232,7 @@ class Engine:
                 pending.model = opening.result()
                 for visitor in dict.fromkeys(pending.visitors):
                     self._line.add(visitor, pending)
-                self._changed.notify()
+                self._changed.notify_all()
             else:
                 self._forget(pending)
         if error is not None:
@@ -239,6 +283,8 @@ class Engine:
             with self._changed:
                 self._changed.wait_for(lambda: self._line or begun)
                 together = self._line.take(lambda first: first.model.batch, _alike) if self._line else []
+                for pending in together:
+                    pending.begun = time.monotonic()
             if together:
                 work = self._finish(together)
                 if is_dear(together[0].query):
@@ -276,6 +322,7 @@ class Engine:
     def _forget(self, pending: Pending) -> None:
         if self._pending.get(pending.query) is pending:  # and not one that was asked when this one was given up
             del self._pending[pending.query]
+            self._changed.notify_all()
 
     def _answer(self, together: list[Pending]) -> Passes[None]:
         model = together[0].model

@@ -65,8 +65,9 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
                 pytest.fail(f"The demo did not start:\n{log.read_text()}")
         finally:
             process.terminate()
-            process.wait()
+            ended = process.wait()
     assert "Traceback" not in log.read_text(), log.read_text()
+    assert ended == 0, log.read_text()
 
 
 @pytest.fixture(scope="session")

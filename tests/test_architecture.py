@@ -14,6 +14,8 @@ ALLOWED = {
     "demo/errors.py": (),
     "demo/threads.py": (),
     "demo/line.py": (),
+    "demo/records.py": ("demo.errors",),
+    "demo/service.py": ("demo.engine",),
     "demo/images.py": ("demo.errors",),
     "demo/rooms.py": ("demo.errors",),
     "demo/query.py": ("explainers",),
@@ -32,6 +34,7 @@ ALLOWED = {
     ),
     "demo/engine.py": (
         "demo.line",
+        "demo.records",
         "demo.answers",
         "demo.models",
         "demo.query",

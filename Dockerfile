@@ -1,0 +1,32 @@
+# A container for those who host the demo themselves; docs/hosting.md says how it is built and run.
+FROM python:3.11-slim
+
+# Of PyTorch's builds the one without CUDA is a tenth as large; where an index has it, it is preferred.
+ARG PIP_EXTRA_INDEX_URL=""
+ARG TORCH_BUILD=""
+
+WORKDIR /app
+COPY requirements.txt .
+RUN sed -E "s/^(torch|torchvision)(==.*)/\1\2${TORCH_BUILD}/" requirements.txt > /tmp/requirements.txt \
+    && pip install --no-cache-dir -r /tmp/requirements.txt \
+    && rm /tmp/requirements.txt \
+    && useradd --create-home demo \
+    && mkdir /models \
+    && chown demo /models
+
+COPY app.py ./
+COPY demo ./demo
+COPY explainers ./explainers
+COPY assets ./assets
+RUN python -m compileall -q demo explainers
+
+USER demo
+ENV PYTHONUNBUFFERED=1 \
+    GRADIO_TEMP_DIR=/tmp/gradio \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    HF_HOME=/models/huggingface \
+    TORCH_HOME=/models/torch
+VOLUME /models
+EXPOSE 7860
+HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/health')"]
+CMD ["python", "app.py", "--host", "0.0.0.0", "--port", "7860"]

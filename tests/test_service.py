@@ -1,0 +1,78 @@
+"""What the organiser of a demo asks it and tells it, beside the page."""
+
+import json
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import started
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from demo.errors import InputError
+from demo.models.shipped import FILES, require_shipped
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+
+
+def metrics(address: str) -> dict[str, float]:
+    """The numbers of `/metrics`, by their names with labels."""
+    lines = httpx.get(f"{address}/metrics").raise_for_status().text.splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+
+def test_health_numbers_and_a_line_for_each_request_without_what_was_asked(tmp_path):
+    with started(tmp_path) as address:
+        assert httpx.get(f"{address}/health").json() == {"healthy": True}
+        client = Client(address, verbose=False)
+        secret = "Is the cat named Schnurrli?"
+        for _ in range(2):
+            client.predict(handle_file(EXAMPLES / "cat.jpg"), secret, "", "", "", api_name="/explain_answer")
+        with pytest.raises(Exception, match="knows no word"):
+            client.predict(handle_file(EXAMPLES / "cat.jpg"), "Schnurrli?", "", "", "", api_name="/explain_answer")
+        found = metrics(address)
+        assert found['demo_requests_total{outcome="answered",task="vqa"}'] == 1
+        assert found['demo_requests_total{outcome="known",task="vqa"}'] == 1
+        assert found['demo_requests_total{outcome="refused",task="vqa"}'] == 1
+        assert found['demo_request_seconds_sum{task="vqa"}'] > 0
+        assert found["demo_waiting"] == 0
+        assert 0 < found["demo_cache_bytes"] < found["process_resident_memory_bytes"]
+    said = (tmp_path / "log").read_text()
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    assert [line["outcome"] for line in lines if line["task"] == "vqa"] == ["answered", "known", "refused"]
+    assert all(line.keys() == {"time", "task", "model", "milliseconds", "waited", "outcome"} for line in lines)
+    assert "Schnurrli" not in said
+
+
+def test_a_demo_that_is_stopped_finishes_what_has_begun(tmp_path):
+    """It exits with 0; see `started`."""
+    names = ("dog", "cat", "bison", "coffee", "fruit", "rocket", "palace", "kitten")
+    with started(tmp_path) as address:
+        client = Client(address, verbose=False)
+        client.predict(handle_file(EXAMPLES / "horses.jpg"), "", "", "", api_name="/explain_class")
+        photos = [handle_file(EXAMPLES / f"{name}.jpg") for name in names]
+        jobs = [client.submit(photo, "", "", "", api_name="/explain_class") for photo in photos]
+        while metrics(address)["demo_waiting"] == 0:
+            time.sleep(0.01)
+    refused = []
+    for job in jobs:
+        try:
+            assert job.result()[-1]["probability"] > 0
+        except AppError as error:
+            refused.append(str(error))
+    assert len(refused) < len(names)
+    assert set(refused) <= {"The demo is being stopped: try again in a few minutes."}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
+def test_a_shipped_file_that_is_broken_is_named_with_what_to_do(tmp_path, file):
+    broken = tmp_path / file.name
+    whole = file.read_bytes()
+    for content in (None, b"", whole[: len(whole) // 2], b"version https://git-lfs.github.com/spec/v1"):
+        if content is not None:
+            broken.write_bytes(content)
+        with pytest.raises(InputError, match=rf"{file.name} cannot be read .* get it again with `git checkout"):
+            require_shipped((broken,))
+    broken.write_bytes(whole)
+    require_shipped((broken,))
