@@ -10,9 +10,9 @@ COPY requirements.txt .
 RUN sed -E "s/^(torch|torchvision)(==.*)/\1\2${TORCH_BUILD}/" requirements.txt > /tmp/requirements.txt \
     && pip install --no-cache-dir -r /tmp/requirements.txt \
     && rm /tmp/requirements.txt \
-    && useradd --create-home demo \
+    && useradd --create-home --uid 1000 demo \
     && mkdir /models \
-    && chown demo /models
+    && chown 1000 /models
 
 COPY app.py ./
 COPY demo ./demo
@@ -20,7 +20,7 @@ COPY explainers ./explainers
 COPY assets ./assets
 RUN python -m compileall -q demo explainers
 
-USER demo
+USER 1000
 ENV PYTHONUNBUFFERED=1 \
     GRADIO_TEMP_DIR=/tmp/gradio \
     MPLCONFIGDIR=/tmp/matplotlib \
