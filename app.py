@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import time
@@ -10,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NoReturn
 
+import gradio as gr
+
 from demo.engine import Engine
 from demo.errors import InputError, first_line
 from demo.models import MAX_MODELS, Library
@@ -17,7 +20,7 @@ from demo.models.own import hub_classifier, torchvision_classifier
 from demo.models.shipped import require_shipped
 from demo.page import LAUNCH, build
 from demo.records import LOG
-from demo.service import routes
+from demo.service import surroundings
 
 
 def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
@@ -59,6 +62,26 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
     return args, parser.error
 
 
+def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> None:
+    """Serve the page until the program is stopped."""
+    try:
+        page.launch(
+            server_name=args.host,
+            server_port=args.port,
+            share=args.share,
+            root_path=args.root_path,
+            mcp_server=args.mcp,
+            app_kwargs=surroundings(engine),
+            prevent_thread_lock=True,
+            **LAUNCH,
+        )
+    except (OSError, OverflowError) as error:
+        refuse(f"The demo cannot listen there: {first_line(error)}.")
+    # While the first visitor's browser still opens the page.
+    engine.about("classification", engine.library.default("classification"))
+    page.block_thread()
+
+
 def main() -> None:
     args, refuse = arguments()
     LOG.addHandler(logging.StreamHandler())
@@ -81,29 +104,18 @@ def main() -> None:
         refuse(str(error))
     engine = Engine(library)
     page = build(engine)
-    try:
-        page.launch(
-            server_name=args.host,
-            server_port=args.port,
-            share=args.share,
-            root_path=args.root_path,
-            mcp_server=args.mcp,
-            app_kwargs={"routes": routes(engine)},
-            prevent_thread_lock=True,
-            **LAUNCH,
-        )
-    except (OSError, OverflowError) as error:
-        refuse(f"The demo cannot listen there: {first_line(error)}.")
-    # While the first visitor's browser still opens the page.
-    engine.about("classification", library.default("classification"))
-    # What has begun is finished; then the program ends well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    code = 0
     try:
-        page.block_thread()
-    finally:
-        if engine.close():
-            time.sleep(1)  # in which the last answers are drawn and sent
-        page.close(verbose=False)
+        serve(page, engine, args, refuse)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    # What has begun is finished.
+    if engine.close():
+        time.sleep(1)  # in which the last answers are drawn and sent
+    page.close(verbose=False)
+    sys.stdout.flush()
+    os._exit(code)  # because the ordinary end is an abort where a thread of PyTorch still computes
 
 
 if __name__ == "__main__":

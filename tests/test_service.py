@@ -22,6 +22,15 @@ def metrics(address: str) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
+def test_every_answer_bears_the_headers(server):
+    """That the page lives under its policy is seen by all tests with a browser."""
+    for path in ("/", "/health", "/gradio_api/info", "/config", "/nowhere"):
+        headers = httpx.get(server + path).headers
+        assert "object-src 'none'" in headers["content-security-policy"]
+        assert "frame-ancestors 'self' https://huggingface.co" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
 def test_health_numbers_and_a_line_for_each_request_without_what_was_asked(tmp_path):
     with started(tmp_path) as address:
         assert httpx.get(f"{address}/health").json() == {"healthy": True}
