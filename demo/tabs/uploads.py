@@ -45,9 +45,10 @@ def path_of(upload: Upload) -> str:
     if not isinstance(upload, dict) or not isinstance(upload.get("path"), str | None):
         raise InputError('The image is not an uploaded file: send {"path": ...} as the upload returned it.')
     # A request can name any file of this computer; only those that were uploaded may be opened.
-    with suppress(ValueError):  # a null character in the path
+    with suppress(ValueError, OSError):  # a null character in the path; deleted just now
         path = Path(upload.get("path") or "").resolve()
         if path.is_relative_to(Path(utils.get_upload_folder()).resolve()) and path.is_file():
+            path.touch()  # the age at which it is deleted counts from its last use
             return str(path)
     raise InputError("The photograph is not on the server any more: choose it again.")
 
