@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from demo.errors import InputError
 from demo.models import Model
 from demo.models.classification import Classifier
+from demo.models.coattention import AttentiveAnswerer
 from demo.query import Query
 from explainers import FILLS, METHODS, RULES, LayerMaps, Passes, Rule, Sight, explain_batch, layer_maps
 
@@ -136,7 +137,12 @@ def _sight(model: Model, image: Tensor, layer: nn.Module, found: LayerMaps, quer
             head = model.head(model.encode(image, [""])[0], found.features)
         return None if head is None else head[[model.classes.index(name) for name in query.targets]]
 
+    def attention() -> Tensor | None:
+        return model.attention(image, query.text) if isinstance(model, AttentiveAnswerer) else None
+
     mean, std = (torch.tensor(values)[:, None, None].to(image) for values in (model.geometry.mean, model.geometry.std))
     fill = FILLS[query.squares.fill]
     colour = torch.zeros_like(mean) if fill is None else (fill - mean) / std
-    return Sight(score, image, layer, model.reshape, found, weight, query.squares, colour, max(model.batch, 1))
+    return Sight(
+        score, image, layer, model.reshape, found, weight, attention, query.squares, colour, max(model.batch, 1)
+    )

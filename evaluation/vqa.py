@@ -1,19 +1,20 @@
-"""The shipped VQA model on questions about photographs that it was not trained on.
+"""A shipped VQA model on questions about photographs that it was not trained on.
 
-    python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE [WITHOUT_QUESTION]
+    python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE [--attention]
 
-QUESTIONS and CACHE as for `training.vqa`; the other two are folders that it wrote with `--without image` and
-`--without question`. "people" is all that people asked about COCO. A question has one right answer, the person's, the
-most common one of the people, or the most frequent in the captions (of several the first); where ten answers are known
-(vqa2), one that n people gave counts min(n / 3, 1). Answers that a model cannot give count as wrong. The gain is that
-over the model without the image, question by question. The standard errors are those of photographs, as questions
-about one photograph are not independent.
+QUESTIONS and CACHE as for `training.vqa`; the third is the JSON file that it wrote with `--without image`. "people" is
+all that people asked about COCO. A question has one right answer, the person's, the most common one of the people, or
+the most frequent in the captions (of several the first); where ten answers are known (vqa2), one that n people gave
+counts min(n / 3, 1). Answers that a model cannot give count as wrong. The gain is that over the model without the
+image, question by question. The standard errors are those of photographs, as questions about one photograph are not
+independent.
 
 Then: the expected calibration error; how many answers change when the photograph is grey, or another one of the same
 set; and of how many questions from captions, yes/no ones left out, the right answer is that of one caption alone.
 """
 
 import argparse
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +23,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from demo.models.resnet50 import GEOMETRY, encoder, pooled
-from demo.models.vqa import WEIGHTS, Fusion
+from demo.models import coattention, vqa
+from demo.models.coattention import CoAttention
+from demo.models.resnet50 import FEATURES, GEOMETRY, cells, encoder, pooled
+from demo.models.vqa import Fusion
 from training.vqa import (
     GROUPS,
     Example,
@@ -37,6 +40,7 @@ from training.vqa import (
     read_run,
     require_complete,
 )
+from training.vqa_data import Pair
 
 BINS = 15
 GREY = (124, 117, 104)  # the mean of the encoder's training pictures
@@ -53,7 +57,7 @@ def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) 
     return mean, spread**0.5 / len(values)
 
 
-def certainties(fusion: Fusion, features: Tensor, examples: list[Example]) -> np.ndarray:
+def certainties(fusion: Fusion | CoAttention, features: Tensor, examples: list[Example]) -> np.ndarray:
     """The probability of the best answer to each question; 0 for one without a known word."""
     found = np.zeros(len(examples))
     for places, given in all_logits(fusion, features, examples, ""):
@@ -68,56 +72,58 @@ def calibration_error(certain: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / len(certain))
 
 
+def _without_image(card: Path, pairs: list[Pair]) -> np.ndarray:
+    """How right the model is that sees no image."""
+    fusion, vocabulary, without = read_run(card)
+    if without != "image":
+        raise SystemExit(f"{card} was not trained without the image.")
+    blank = torch.ones(1, FEATURES)
+    examples = [e._replace(picture=0) for e in make_examples(pairs, defaultdict(int), vocabulary)]
+    said = answer(fusion, blank, examples, vocabulary.answers, without)
+    return np.array([credit(pair, given) for pair, given in zip(pairs, said, strict=True)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("questions", type=Path)
     parser.add_argument("cache", type=Path)
     parser.add_argument("without_image", type=Path)
-    parser.add_argument("without_question", type=Path, nargs="?")
+    parser.add_argument("--attention", action="store_true", help="the model with attention")
     args = parser.parse_args()
 
     pairs = read_pairs(args.questions)
-    features, starts = read_features(args.cache, pairs)
+    features, starts = read_features(args.cache, pairs, args.attention)
     pairs = [pair for pair in pairs if pair.split == "test"]
     pictures = [(pair.folder, pair.row) for pair in pairs]
 
-    runs = {"": WEIGHTS.parent, "image": args.without_image, "question": args.without_question}
-    runs = {blind: folder for blind, folder in runs.items() if folder}
-    said, credits = {}, {}
-    for blind, folder in runs.items():
-        fusion, vocabulary, without = read_run(folder)
-        if without != blind:
-            raise SystemExit(f"{folder} was trained without “{without}”, not without “{blind}”.")
-        examples = make_examples(pairs, starts, vocabulary)
-        require_complete(features, examples)
-        said[blind] = answer(fusion, features, examples, vocabulary.answers, without)
-        credits[blind] = np.array([credit(pair, given) for pair, given in zip(pairs, said[blind], strict=True)])
-    print("percent    kind          questions         model   without image          gain   without question")
+    shipped = coattention if args.attention else vqa
+    fusion, vocabulary, _ = read_run(shipped.CARD)
+    examples = make_examples(pairs, starts, vocabulary)
+    require_complete(features, examples)
+    said = answer(fusion, features, examples, vocabulary.answers, "")
+    right = np.array([credit(pair, given) for pair, given in zip(pairs, said, strict=True)])
+    without = _without_image(args.without_image, pairs)
+    print("percent    kind          questions         model   without image          gain")
     names = {(name, kind) for pair in pairs for name in (pair.set, group(pair)) for kind in (pair.kind, "all")}
     for name, kind in sorted(names):
         places = [i for i, pair in enumerate(pairs) if name in (pair.set, group(pair)) and kind in (pair.kind, "all")]
         groups = [pictures[i] for i in places]
         model, gain = (
             "{:5.1f} ± {:3.1f}".format(*(100 * number for number in clustered(values[places], groups)))
-            for values in (credits[""], credits[""] - credits["image"])
+            for values in (right, right - without)
         )
-        image, question = (
-            f"{100 * credits[blind][places].mean():.1f}" if blind in runs else "" for blind in ("image", "question")
-        )
-        print(f"{name:10} {kind:13} {len(places):9}   {model} {image:>15} {gain:>13} {question:>18}")
+        print(f"{name:10} {kind:13} {len(places):9}   {model} {100 * without[places].mean():15.1f} {gain:>13}")
 
-    fusion, vocabulary, without = read_run(WEIGHTS.parent)
-    examples = make_examples(pairs, starts, vocabulary)
     sure = certainties(fusion, features, examples)
     print("\nmean probability of the answer   accuracy   expected calibration error")
     for name in GROUPS:
         places = [i for i, pair in enumerate(pairs) if group(pair) == name]
-        certain, right = sure[places], credits[""][places]
-        print(f"{name:23} {certain.mean():8.3f} {right.mean():10.3f} {calibration_error(certain, right):28.3f}")
+        error = calibration_error(sure[places], right[places])
+        print(f"{name:23} {sure[places].mean():8.3f} {right[places].mean():10.3f} {error:28.3f}")
 
+    see = cells if args.attention else pooled
     with torch.inference_mode():
-        grey = pooled(encoder("cpu"), GEOMETRY.normalised(Image.new("RGB", (1, 1), GREY)))
-    with_grey = torch.cat([features, grey.half()])
+        grey = see(encoder("cpu"), GEOMETRY.normalised(Image.new("RGB", (1, 1), GREY)))
     generator = np.random.default_rng(0)
     print("\nanswers that change     with a grey image   with another photograph")
     for name in GROUPS:
@@ -127,12 +133,12 @@ def main() -> None:
         step = int(generator.integers(1, len(shown)))
         others = dict(zip(shown, np.roll(shown, step).tolist(), strict=True))
         shares = []
-        for changed in (
-            [example._replace(picture=len(features)) for example in own],
-            [example._replace(picture=others[example.picture]) for example in own],
+        for shown_instead, changed in (
+            (grey, [example._replace(picture=0) for example in own]),
+            (features, [example._replace(picture=others[example.picture]) for example in own]),
         ):
-            after = answer(fusion, with_grey, changed, vocabulary.answers, without)
-            shares.append(100 * np.mean([said[""][i] != other for i, other in zip(places, after, strict=True)]))
+            after = answer(fusion, shown_instead, changed, vocabulary.answers, "")
+            shares.append(100 * np.mean([said[i] != other for i, other in zip(places, after, strict=True)]))
         print(f"{name:23} {shares[0]:17.1f} {shares[1]:25.1f}")
 
     open_ended = [pair for pair in pairs if pair.set == "captions" and pair.kind != "yes/no"]

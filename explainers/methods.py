@@ -47,6 +47,7 @@ class Sight:
         layer: its output, reshaped by `reshape`, is the feature maps A^k.
         found: the maps of that layer.
         weight: gives (T, K), if the scores are one linear layer of the mean of the A^k: what multiplies that.
+        attention: gives (h, w), if the network weights the cells of the image itself: how.
         colour: (3, 1, 1), what the image has where it is of `squares.fill`.
         batch: how many images are looked at together.
     """
@@ -57,6 +58,7 @@ class Sight:
     reshape: Reshape
     found: LayerMaps
     weight: Callable[[], Tensor | None]
+    attention: Callable[[], Tensor | None]
     squares: Squares
     colour: Tensor
     batch: int
@@ -95,6 +97,12 @@ def _cam(sight: Sight) -> Tensor:
     if (weight := sight.weight()) is None:
         raise ValueError("it needs scores that are one linear layer of the mean of the layer's feature maps")
     return cam_maps(sight.found.features, weight)
+
+
+def _attention(sight: Sight) -> Tensor:
+    if (weights := sight.attention()) is None:
+        raise ValueError("it needs a network that attends to places of the photograph")
+    return weights.expand(len(sight.found.maps), *weights.shape)
 
 
 def _excitation(sight: Sight, *, contrastive: bool) -> Tensor:
@@ -215,6 +223,14 @@ METHODS = {
         "map",
         "own",
         _cam,
+    ),
+    "attention": Method(
+        "Attention",
+        "The weights that the network itself gives to places when it reads the question (Lu et al. 2016): where it "
+        "looked, the same whatever answer is explained, and not what moved the answer",
+        "map",
+        "own",
+        _attention,
     ),
     "excitation": Method(
         "Excitation backprop",

@@ -42,6 +42,8 @@ ASKED = {
     "captioning": Query(Photo("", b""), "captioning", text="a zebra on grass", targets=(1,)),
     "vqa": Query(Photo("", b""), "vqa", text="What animal is this?", targets=("zebra",)),
 }
+ATTENTIVE = "ResNet-50 + co-attention (questions)"
+ASKED["attention"] = replace(ASKED["vqa"], model=ATTENTIVE)
 
 
 def weighted() -> tuple[nn.Module, torch.Tensor]:
@@ -158,18 +160,18 @@ class Other:
 
 
 @cache
-def shipped(task: str, side: int = 96):
+def shipped(asked: str, side: int = 96):
     """The shipped model with photographs of few pixels, which take a fraction of the time."""
-    model = copy.copy(Library().load(task))
+    model = copy.copy(Library().load(ASKED[asked].task, ASKED[asked].model))
     model.geometry = model.geometry._replace(side=side)
     model.batch = 32
     return model
 
 
-def picture(model, task: str, key: str, photo: str = "zebra_elephant") -> np.ndarray:
+def picture(model, asked: str, key: str, photo: str = "zebra_elephant") -> np.ndarray:
     # The first layer has 256 feature maps, the last 2,048.
     layers = ("layer1",) if key == "score_cam" else ("",)
-    query = checked(model, replace(ASKED[task], methods=(key,), layers=layers))
+    query = checked(model, replace(ASKED[asked], methods=(key,), layers=layers))
 
     def encode(images):
         return model.encode(images, [query.text])
@@ -182,26 +184,27 @@ def picture(model, task: str, key: str, photo: str = "zebra_elephant") -> np.nda
     return seen.pictures[key][0]
 
 
-# Of a network whose scores are products of features and words there is no picture by these.
-IMPOSSIBLE = [(task, key) for task in ("captioning", "vqa") for key in ("cam", "excitation", "c_mwp")]
-POSSIBLE = [(task, key) for task in TASKS for key in METHODS if (task, key) not in IMPOSSIBLE]
+# Of a network whose scores are products of features and words there is no picture by these; one alone attends.
+IMPOSSIBLE = [(asked, key) for asked in ASKED if asked != "classification" for key in ("cam", "excitation", "c_mwp")]
+IMPOSSIBLE += [(asked, "attention") for asked in ASKED if asked != "attention"]
+POSSIBLE = [(asked, key) for asked in ASKED for key in METHODS if (asked, key) not in IMPOSSIBLE]
 
-# By definition: one adds squares and cubes of the gradient, one has a softmax, and one looks at the weights alone.
-WITH_A_UNIT = ("gradcam_plus_plus", "score_cam", "cam")
+# By definition: one adds squares and cubes of the gradient, one has a softmax, and two look at the weights alone.
+WITH_A_UNIT = ("gradcam_plus_plus", "score_cam", "cam", "attention")
 
 
-@pytest.mark.parametrize(("task", "key"), IMPOSSIBLE)
-def test_what_a_method_cannot_show_is_said(task, key):
+@pytest.mark.parametrize(("asked", "key"), IMPOSSIBLE)
+def test_what_a_method_cannot_show_is_said(asked, key):
     with pytest.raises(InputError, match=f"There is no {METHODS[key].title.split('(')[0]}"):
-        picture(shipped(task), task, key)
+        picture(shipped(asked), asked, key)
 
 
-@pytest.mark.parametrize(("task", "key"), POSSIBLE)
-def test_each_method_on_each_shipped_model(task, key):
+@pytest.mark.parametrize(("asked", "key"), POSSIBLE)
+def test_each_method_on_each_shipped_model(asked, key):
     # Score-CAM takes a forward pass for each feature map.
-    model, method = shipped(task, 32 if key == "score_cam" else 96), METHODS[key]
+    model, method = shipped(asked, 32 if key == "score_cam" else 96), METHODS[key]
     before = {name: value.clone() for name, value in model._network.state_dict().items()}
-    found = picture(model, task, key)
+    found = picture(model, asked, key)
     cells = (8, 8) if key in ("score_cam", "occlusion") else (3, 3)
     assert found.shape == ((3, 96, 96) if method.kind == "gradient" else cells)
     assert np.isfinite(found).all()
@@ -216,17 +219,17 @@ def test_each_method_on_each_shipped_model(task, key):
     # At the same time as others, on one network.
     photos = ["zebra_elephant", "horses"] * 2
     with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(lambda photo: picture(model, task, key, photo), photos))
+        together = list(threads.map(lambda photo: picture(model, asked, key, photo), photos))
     for photo, several in zip(photos, together, strict=True):
         alone = found if photo == photos[0] else together[1]
         np.testing.assert_allclose(several, alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max())
 
 
-@pytest.mark.parametrize(("task", "key"), [pair for pair in POSSIBLE if pair[1] not in WITH_A_UNIT])
-def test_what_is_shown_does_not_depend_on_the_unit_of_the_score(task, key):
-    model = shipped(task)
+@pytest.mark.parametrize(("asked", "key"), [pair for pair in POSSIBLE if pair[1] not in WITH_A_UNIT])
+def test_what_is_shown_does_not_depend_on_the_unit_of_the_score(asked, key):
+    model = shipped(asked)
     once, thrice = (
-        picture(Other(model, lambda *given, factor=factor: factor * model.scores(*given)), task, key)
+        picture(Other(model, lambda *given, factor=factor: factor * model.scores(*given)), asked, key)
         for factor in (1.0, 3.0)
     )
     np.testing.assert_allclose(thrice / np.abs(thrice).max(), once / np.abs(once).max(), atol=1e-4)

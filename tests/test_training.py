@@ -32,20 +32,27 @@ def test_features_are_what_the_demo_computes_and_are_computed_once(tmp_path):
     assert photos[0].height > photos[0].width
     (tmp_path / "some" / "records.jsonl").write_text("\n".join(map(json.dumps, records)))
 
-    for mirrored in (False, True):
-        encode(tmp_path, tmp_path / "cache", "some", mirrored, "captions", "cpu")
-        features = cached(tmp_path / "cache", "some", mirrored)
+    for view in ("pooled", "mirrored"):
+        encode(tmp_path, tmp_path / "cache", "some", view, "captions", "cpu")
+        features = cached(tmp_path / "cache", "some", view)
         assert features.shape == (3, 2048)
         assert np.isnan(features[1]).all()
-        photo = ImageOps.mirror(photos[2]) if mirrored else photos[2]
+        photo = ImageOps.mirror(photos[2]) if view == "mirrored" else photos[2]
         with torch.inference_mode():
             expected = pooled(encoder("cpu"), load("captioning").prepare(photo))[0]
         np.testing.assert_allclose(features[2], expected, rtol=2e-3, atol=1e-3)
 
+    encode(tmp_path, tmp_path / "cache", "some", "cells", "captions", "cpu")
+    found = cached(tmp_path / "cache", "some", "cells")
+    assert found.shape == (3, 64, 2048)
+    assert np.isnan(found[1]).all()
+    mean = found[2].astype(np.float32).mean(axis=0)
+    np.testing.assert_allclose(mean, cached(tmp_path / "cache", "some", "pooled")[2], rtol=2e-3, atol=1e-3)
+
     Image.new("RGB", (8, 8)).save(tmp_path / "some" / "images" / "0.png")
-    before = np.array(cached(tmp_path / "cache", "some", False))
-    encode(tmp_path, tmp_path / "cache", "some", False, None, "cpu")
-    after = cached(tmp_path / "cache", "some", False)
+    before = np.array(cached(tmp_path / "cache", "some", "pooled"))
+    encode(tmp_path, tmp_path / "cache", "some", "pooled", None, "cpu")
+    after = cached(tmp_path / "cache", "some", "pooled")
     np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
     assert not np.isnan(after[1]).any()
 

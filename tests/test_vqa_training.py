@@ -90,10 +90,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch, 
 @pytest.mark.parametrize("without", ["", "image", "question"])
 def test_what_a_baseline_does_not_see_does_not_matter_to_it(data, without):
     run(data, "run", without=without)
-    fusion, vocabulary, saved = read_run(data / "run")
+    fusion, vocabulary, saved = read_run(data / "run" / "vqa.json")
     assert saved == without
     pairs = read_pairs(data / "pairs.jsonl")
-    features, starts = read_features(data / "cache", pairs)
+    features, starts = read_features(data / "cache", pairs, False)
     examples = make_examples(pairs[:2], starts, vocabulary)
 
     def of(example):
@@ -112,9 +112,9 @@ def test_questions_with_pictures_are_learnt(data):
     run(data, "run", settings)
     scores = json.loads((data / "run" / "vqa.json").read_text())["validation"]
     assert scores["captions"] > 0.9  # the pictures are those of the training
-    fusion, vocabulary, _ = read_run(data / "run")
+    fusion, vocabulary, _ = read_run(data / "run" / "vqa.json")
     pairs = read_pairs(data / "pairs.jsonl")
-    features, starts = read_features(data / "cache", pairs)
+    features, starts = read_features(data / "cache", pairs, False)
     unreadable = make_examples([pair("qwertz", {"dog": 1})], starts, vocabulary)
     assert answer(fusion, features, unreadable, vocabulary.answers, "") == [""]
 

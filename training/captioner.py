@@ -36,10 +36,11 @@ from demo.models import available_device
 from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_search, content_words
 from demo.models.words import words
 from training.cider import cider_d, inverse_frequencies, weigh
-from training.features import cached, read_records
+from training.features import View, cached, read_records
 from training.loop import train_stage
 
 FEWEST_WORDS = 3
+VIEWS: tuple[View, ...] = ("pooled", "mirrored")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def read_split(data: Path, cache: Path, folders: dict[str, str]) -> Split:
             for record in records
         ]
         rows = [i for i, record in enumerate(records) if long[i] and record["split"] == split]
-        views = [cached(cache, folder, mirrored=view)[rows] for view in (False, True)]
+        views = [cached(cache, folder, view)[rows] for view in VIEWS]
         features.append(torch.from_numpy(np.stack(views, axis=1)))
         captions += [long[i] for i in rows]
     if not all(part.isfinite().all() for part in features):

@@ -1,8 +1,11 @@
-"""Train the VQA model on cached features of the shipped ResNet-50.
+"""Train the VQA models on cached features of the shipped ResNet-50.
 
     python -m training.vqa_data DATA QUESTIONS
-    python -m training.features DATA CACHE flickr8k coco daquar
-    python -m training.vqa QUESTIONS CACHE RUN [--without image | question] [--bfloat16]
+    python -m training.features DATA CACHE flickr8k coco daquar [--cells]
+    python -m training.vqa QUESTIONS CACHE RUN [--attention] [--without image | question] [--bfloat16]
+
+Without `--attention` the product of a question and the pooled features (`demo.models.vqa`), with it co-attention over
+the cells (`demo.models.coattention`), whose features take 4 GB of memory.
 
 Trained on the questions of the train split of `training.vqa_data`, chosen on those of the val split. First on all of
 them, chosen by the mean of the accuracies on people's questions about COCO, those from captions and DAQUAR; then
@@ -12,7 +15,7 @@ val split are most probable. `--without` trains a baseline that sees no image, o
 half the time on processors that have it.
 
 RUN keeps a checkpoint of each stage: a run that was stopped goes on after the last full epoch. At the end RUN holds
-`vqa.safetensors` and `vqa.json`.
+`vqa.safetensors` and `vqa.json`, or `coattention.safetensors` and `coattention.json`.
 """
 
 import argparse
@@ -21,7 +24,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,8 +35,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from demo.models import available_device
-from demo.models.vqa import CARD, WEIGHTS, Fusion
+from demo.models import available_device, coattention, vqa
+from demo.models.coattention import CoAttention
+from demo.models.vqa import Fusion
 from demo.models.words import words
 from training.features import cached
 from training.loop import train_stage
@@ -90,9 +94,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is made with; the values are those of the shipped model."""
+    """What a run is made with; the values are those of the shipped model without attention."""
 
     seed: int = 0
+    attention: bool = False
     least_count: int = 3  # training questions that must have a word
     least_answers: int = 3  # training questions that must have an answer
     answers: int = 2000
@@ -129,6 +134,16 @@ class Settings:
     )
 
 
+ATTENTION = Settings(
+    attention=True,
+    width=320,
+    hidden=160,
+    joint=768,
+    first=replace(Settings.first, captions=0.4, batch=256, rate=1.5e-3, average=0.995),
+    last=replace(Settings.last, dropout=0.5, feature_dropout=0.3),
+)
+
+
 class Vocabulary(NamedTuple):
     """Words of questions and answers, by their frequency."""
 
@@ -154,10 +169,10 @@ def read_pairs(path: Path) -> list[Pair]:
     return [Pair(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
-def read_features(cache: Path, pairs: list[Pair]) -> tuple[Tensor, dict[str, int]]:
-    """Features of all folders, (P, 2048) float16; and where each folder starts."""
+def read_features(cache: Path, pairs: list[Pair], attention: bool) -> tuple[Tensor, dict[str, int]]:
+    """Features of all folders, (P, 2048) or of the cells (P, 64, 2048), float16; and where each folder starts."""
     folders = list(dict.fromkeys(pair.folder for pair in pairs))
-    found = [cached(cache, folder, mirrored=False) for folder in folders]
+    found = [cached(cache, folder, "cells" if attention else "pooled") for folder in folders]
     starts = np.cumsum([0, *map(len, found)]).tolist()
     return torch.from_numpy(np.concatenate(found)), dict(zip(folders, starts, strict=False))
 
@@ -210,7 +225,8 @@ def make_examples(pairs: list[Pair], starts: dict[str, int], vocabulary: Vocabul
 
 def require_complete(features: Tensor, examples: list[Example]) -> None:
     """Ends the program if a picture of the examples has no features."""
-    if not features[[example.picture for example in examples]].isfinite().all():
+    first = features.flatten(1)[:, 0]
+    if not first[[example.picture for example in examples]].isfinite().all():
         raise SystemExit("The cache of features is not complete: run training.features to its end.")
 
 
@@ -225,7 +241,13 @@ def batches(examples: list[Example], order: list[int], size: int) -> list[list[E
     return found
 
 
-def logits(fusion: Fusion, features: Tensor, batch: list[Example], without: Without) -> Tensor:
+def network(words: int, answers: int, settings: Settings) -> Fusion | CoAttention:
+    """An untrained network for so many words and answers."""
+    kind = CoAttention if settings.attention else Fusion
+    return kind(words, answers, settings.width, settings.hidden, settings.joint)
+
+
+def logits(fusion: Fusion | CoAttention, features: Tensor, batch: list[Example], without: Without) -> Tensor:
     """Logits (N, answers) for a batch."""
     device = fusion.answer.weight.device
     seen = features[[example.picture for example in batch]].float().to(device)
@@ -241,7 +263,7 @@ def logits(fusion: Fusion, features: Tensor, batch: list[Example], without: With
 
 @torch.inference_mode()
 def all_logits(
-    fusion: Fusion, features: Tensor, examples: list[Example], without: Without
+    fusion: Fusion | CoAttention, features: Tensor, examples: list[Example], without: Without
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Of all examples with a known word: the places of a batch of N of them, and their logits (N, answers)."""
     places = {id(example): i for i, example in enumerate(examples)}
@@ -251,7 +273,7 @@ def all_logits(
 
 
 def answer(
-    fusion: Fusion, features: Tensor, examples: list[Example], answers: list[str], without: Without
+    fusion: Fusion | CoAttention, features: Tensor, examples: list[Example], answers: list[str], without: Without
 ) -> list[str]:
     """The best answer to each question; none, "", to one without a known word."""
     found = [""] * len(examples)
@@ -278,7 +300,7 @@ def accuracies(pairs: list[Pair], said: list[str]) -> dict[tuple[str, str], tupl
     return {key: (float(np.mean(values)), len(values)) for key, values in credits.items()}
 
 
-def calibrate(fusion: Fusion, features: Tensor, examples: list[Example], without: Without) -> float:
+def calibrate(fusion: Fusion | CoAttention, features: Tensor, examples: list[Example], without: Without) -> float:
     """Divide the logits by the temperature at which the examples' answers are most probable; returns it."""
     order, found = zip(*all_logits(fusion, features, examples, without), strict=True)
     given = torch.cat(found)
@@ -307,7 +329,7 @@ def train(
     """All stages; writes RUN/vqa.safetensors and RUN/vqa.json."""
     run.mkdir(parents=True, exist_ok=True)
     pairs = read_pairs(questions)
-    features, starts = read_features(cache, pairs)
+    features, starts = read_features(cache, pairs, settings.attention)
     training = [pair for pair in pairs if pair.split == "train"]
     validation = [pair for pair in pairs if pair.split == "val"]
     vocabulary = make_vocabulary(training, settings)
@@ -318,16 +340,14 @@ def train(
     print(f"{len(used)} questions, {len(vocabulary.words)} words, {len(vocabulary.answers)} answers", flush=True)
 
     torch.manual_seed(settings.seed)
-    fusion = Fusion(
-        len(vocabulary.words), len(vocabulary.answers), settings.width, settings.hidden, settings.joint
-    ).to(device)
+    fusion = network(len(vocabulary.words), len(vocabulary.answers), settings).to(device)
     made_with = {
         "without": without,
         "bfloat16": bfloat16,
         "questions": hashlib.sha256(questions.read_bytes()).hexdigest(),
     }
 
-    def validate(averaged: Fusion) -> dict[str, float]:
+    def validate(averaged: Fusion | CoAttention) -> dict[str, float]:
         said = answer(averaged, features, held_out, vocabulary.answers, without)
         found = accuracies(validation, said)
         scores = {name: found[name, "all"][0] for name in GROUPS}
@@ -370,8 +390,10 @@ def train(
     people = [e for e, pair in zip(held_out, validation, strict=True) if group(pair) == "people"]
     temperature = calibrate(fusion, features, [e for e in people if e.tokens and e.targets], without)
     # What is measured is what ships: rounded to float16.
-    save_file({name: tensor.half().cpu() for name, tensor in fusion.state_dict().items()}, run / WEIGHTS.name)
-    fusion.load_state_dict(load_file(run / WEIGHTS.name))
+    shipped = coattention if settings.attention else vqa
+    weights = run / shipped.WEIGHTS.name
+    save_file({name: tensor.half().cpu() for name, tensor in fusion.state_dict().items()}, weights)
+    fusion.load_state_dict(load_file(weights))
     scores = validate(fusion)
     print("validation:", scores)
     card = {
@@ -384,17 +406,17 @@ def train(
         "answers": vocabulary.answers,
         "questions": suggestions(training),
     }
-    (run / CARD.name).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    (run / shipped.CARD.name).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_run(folder: Path) -> tuple[Fusion, Vocabulary, Without]:
-    """A network that `train` wrote, in evaluation mode."""
-    card = json.loads((folder / CARD.name).read_text())
-    vocabulary, settings = Vocabulary(card["vocabulary"], card["answers"]), card["settings"]
-    sizes = (settings["width"], settings["hidden"], settings["joint"])
-    fusion = Fusion(len(vocabulary.words), len(vocabulary.answers), *sizes)
-    fusion.load_state_dict(load_file(folder / WEIGHTS.name))
-    return fusion.eval(), vocabulary, card["without"]
+def read_run(card: Path) -> tuple[Fusion | CoAttention, Vocabulary, Without]:
+    """A network that `train` wrote, by its JSON file, in evaluation mode."""
+    found = json.loads(card.read_text())
+    vocabulary = Vocabulary(found["vocabulary"], found["answers"])
+    settings = found["settings"] | {name: Stage(**found["settings"][name]) for name in ("first", "last")}
+    fusion = network(len(vocabulary.words), len(vocabulary.answers), Settings(**settings))
+    fusion.load_state_dict(load_file(card.with_suffix(".safetensors")))
+    return fusion.eval(), vocabulary, found["without"]
 
 
 def main() -> None:
@@ -402,11 +424,13 @@ def main() -> None:
     parser.add_argument("questions", type=Path)
     parser.add_argument("cache", type=Path)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--attention", action="store_true", help="train the model with attention")
     parser.add_argument("--without", choices=("image", "question"), default="", help="train a baseline")
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
     parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
     args = parser.parse_args()
-    train(args.questions, args.cache, args.run, Settings(), args.without, available_device(args.device), args.bfloat16)
+    settings = ATTENTION if args.attention else Settings()
+    train(args.questions, args.cache, args.run, settings, args.without, available_device(args.device), args.bfloat16)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from demo.models import imagenet
 from demo.models.captioning import Captioner, shipped_captioner
 from demo.models.classification import Classifier, shipped_resnet50
+from demo.models.coattention import shipped_attentive_answerer
 from demo.models.downloads import Repository, Source
 from demo.models.hub_captioning import HubCaptioner, blip_captioner, git_captioner, vit_gpt2_captioner
 from demo.models.hub_vqa import BlipAnswerer, Vilt, blip_answerer, vilt
@@ -66,6 +67,7 @@ ENTRIES: Mapping[str, Sequence[Entry]] = {
     ),
     "vqa": (
         Entry("ResNet-50 + LSTM (questions)", 14.4, shipped_answerer),
+        Entry("ResNet-50 + co-attention (questions)", 14.0, shipped_attentive_answerer),
         _hub("BLIP VQA", 1539, blip_answerer, "Salesforce/blip-vqa-base"),
         _hub("ViLT", 470, vilt, "dandelin/vilt-b32-finetuned-vqa"),
     ),

@@ -152,7 +152,7 @@ class Answerer(ListAnswerer):
         self,
         name: str,
         network: ResNet,
-        fusion: Fusion,
+        fusion: nn.Module,
         vocabulary: Sequence[str],
         answers: Sequence[str],
     ) -> None:
@@ -168,7 +168,11 @@ class Answerer(ListAnswerer):
             InputError: a question cannot be read; see `read_question`.
         """
         tokens = [self.read_question(question) for question in questions]
-        return list(map(self._fusion, pooled(self._network, images).split(1), tokens))
+        return list(map(self._fusion, self.see(images).split(1), tokens))
+
+    def see(self, images: Tensor) -> Tensor:
+        """Prepared images (B, 3, H, W) as the fusion takes them: pooled features (B, 2048)."""
+        return pooled(self._network, images)
 
     def say(self, logits: Tensor, _question: str) -> dict[str, float]:
         """The probability of each answer for logits (1, A), the most probable first; they sum to 1."""
@@ -186,7 +190,7 @@ class Answerer(ListAnswerer):
         """
         if not (tokens := [self._tokens[word] for word in read("question", question) if word in self._tokens]):
             raise InputError(f"{self.name} knows no word of this question: ask in plain English.")
-        return torch.tensor([tokens], device=self._fusion.answer.weight.device)
+        return torch.tensor([tokens], device=next(self._fusion.parameters()).device)
 
 
 def shipped_answerer(name: str, device: str) -> Answerer:

@@ -2,11 +2,11 @@
 
     python -m evaluation.figures.methods [--examples N]
 
-For each of what is explained, two classes of one photograph, a word of a caption and an answer, a figure in
-`assets/methods/`. The tables: what each method takes for one class, in passes, in seconds (the median of three, of
-the dear ones once) and as a multiple of Grad-CAM; the largest difference of CAM and Grad-CAM, for the five most
-probable classes of N example photographs; and the check of Adebayo et al. on these photographs: how alike the picture
-of the most probable class is to that of the same network with its blocks made random from the top down.
+For each of what is explained, two classes of one photograph, a word of a caption and an answer of both networks, a
+figure in `assets/methods/`. The tables: what each method takes for one class, in passes, in seconds (the median of
+three, of the dear ones once) and as a multiple of Grad-CAM; the largest difference of CAM and Grad-CAM, for the five
+most probable classes of N example photographs; and the check of Adebayo et al. on these photographs: how alike the
+picture of the most probable class is to that of the same network with its blocks made random from the top down.
 """
 
 import argparse
@@ -35,7 +35,10 @@ EXPLAINED = {
     "word": Query(Photo("", b""), "captioning", text="two zebras standing in a field", targets=(1,)),
     "answer": Query(Photo("", b""), "vqa", text="What animal is this?", targets=("zebra",)),
 }
-CHEAP = [key for key, method in METHODS.items() if not method.price]
+ATTENTIVE = "ResNet-50 + co-attention (questions)"
+EXPLAINED["attention"] = replace(EXPLAINED["answer"], model=ATTENTIVE)
+OF_A_CLASS = [key for key in METHODS if key != "attention"]
+CHEAP = [key for key in OF_A_CLASS if not METHODS[key].price]
 
 
 def example(name: str) -> Photo:
@@ -91,15 +94,15 @@ def print_prices(query: Query) -> None:
         for key in CHEAP:
             row = engine.answer(replace(query, methods=(key,))).rows[0]
             seconds[key].append(row.details["seconds"] + row.details.get("gradcam_seconds", 0))
-    for key in METHODS:
+    for key in OF_A_CLASS:
         if key not in CHEAP:
             details = engine.answer(replace(query, methods=(key,))).rows[0].details
             seconds[key] = [details["seconds"] + details["gradcam_seconds"]]
     took = {key: statistics.median(several) for key, several in seconds.items()}
     print("| method | passes besides Grad-CAM's | seconds | times Grad-CAM |\n|---|---|---|---|")
-    for key, method in METHODS.items():
+    for key in OF_A_CLASS:
         ratio = took[key] / took["gradcam"]
-        print(f"| {method.title} | {passes(key, details)} | {took[key]:.2f} | {ratio:.1f} |")
+        print(f"| {METHODS[key].title} | {passes(key, details)} | {took[key]:.2f} | {ratio:.1f} |")
 
 
 def print_equality(engine: Engine, photos: dict[str, Photo]) -> None:
