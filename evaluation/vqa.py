@@ -1,6 +1,6 @@
 """A shipped VQA model on questions about photographs that it was not trained on.
 
-    python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE [--attention]
+    python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE [--attention] [--diagram PICTURE]
 
 QUESTIONS and CACHE as for `training.vqa`; the third is the JSON file that it wrote with `--without image`. "people" is
 all that people asked about COCO. A question has one right answer, the person's, the most common one of the people, or
@@ -11,13 +11,16 @@ independent.
 
 Then: the expected calibration error; how many answers change when the photograph is grey, or another one of the same
 set; and of how many questions from captions, yes/no ones left out, the right answer is that of one caption alone.
+`--diagram` draws how often answers are right beside how probable they were said to be.
 """
 
 import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image
@@ -65,11 +68,40 @@ def certainties(fusion: Fusion | CoAttention, features: Tensor, examples: list[E
     return found
 
 
-def calibration_error(certain: np.ndarray, right: np.ndarray) -> float:
-    """The mean distance, over questions, of probability and accuracy in 15 bins of one width (Guo et al., 2017)."""
+class Reliability(NamedTuple):
+    """Of the questions whose answer has a probability in each of 15 bins of one width (Guo et al., 2017).
+
+    How many there are, the mean probability and the share that is right; both nan where there is none.
+    """
+
+    number: np.ndarray
+    probability: np.ndarray
+    accuracy: np.ndarray
+
+    def error(self) -> float:
+        """The expected calibration error: the mean distance of both over the questions."""
+        return float(np.nansum(self.number * np.abs(self.probability - self.accuracy)) / self.number.sum())
+
+
+def reliability(certain: np.ndarray, right: np.ndarray) -> Reliability:
+    """Of questions by the probability of the answer, and how right it is."""
     bins = np.minimum((certain * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bins, weights=certain - right, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(certain))
+    number = np.bincount(bins, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        means = [np.bincount(bins, weights=values, minlength=BINS) / number for values in (certain, right)]
+    return Reliability(number, *means)
+
+
+def draw_diagram(path: Path, found: dict[str, Reliability]) -> None:
+    """The accuracy in each bin over its mean probability; the larger a dot, the more questions."""
+    figure, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.5), sharey=True, layout="constrained")
+    for place, (name, one) in zip(axes, found.items(), strict=True):
+        place.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+        place.plot(one.probability, one.accuracy, color="tab:blue", linewidth=1)
+        place.scatter(one.probability, one.accuracy, s=4 + 400 * one.number / one.number.sum(), color="tab:blue")
+        place.set(title=name, xlabel="probability of the answer", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes[0].set_ylabel("accuracy")
+    figure.savefig(path, dpi=110)
 
 
 def _without_image(card: Path, pairs: list[Pair]) -> np.ndarray:
@@ -89,6 +121,7 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     parser.add_argument("without_image", type=Path)
     parser.add_argument("--attention", action="store_true", help="the model with attention")
+    parser.add_argument("--diagram", type=Path, help="where to draw the reliability diagram")
     args = parser.parse_args()
 
     pairs = read_pairs(args.questions)
@@ -116,10 +149,14 @@ def main() -> None:
 
     sure = certainties(fusion, features, examples)
     print("\nmean probability of the answer   accuracy   expected calibration error")
+    reliabilities = {}
     for name in GROUPS:
         places = [i for i, pair in enumerate(pairs) if group(pair) == name]
-        error = calibration_error(sure[places], right[places])
+        reliabilities[name] = reliability(sure[places], right[places])
+        error = reliabilities[name].error()
         print(f"{name:23} {sure[places].mean():8.3f} {right[places].mean():10.3f} {error:28.3f}")
+    if args.diagram:
+        draw_diagram(args.diagram, reliabilities)
 
     see = cells if args.attention else pooled
     with torch.inference_mode():

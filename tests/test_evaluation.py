@@ -14,7 +14,7 @@ from evaluation.benchmark_app import EXAMPLES, answered, percentile, photograph
 from evaluation.caption_localization import centred, inside, pointed, ratio
 from evaluation.captions import variety
 from evaluation.processes import cpu_seconds, resident_mebibytes
-from evaluation.vqa import calibration_error, clustered
+from evaluation.vqa import clustered, reliability
 from evaluation.vqa_faithfulness import PATCH, STRIDE, in_squares
 from explainers import occlusion_maps
 
@@ -110,5 +110,5 @@ def test_what_a_process_holds_and_has_used_is_read_from_the_kernel():
 
 def test_the_calibration_error_is_the_mean_gap_of_probability_and_accuracy():
     sure, right = np.array([0.9, 0.9, 0.5, 0.5]), np.array([1.0, 0.0, 1.0, 0.0])
-    assert calibration_error(sure, right) == pytest.approx(0.2)  # 0.4 in one bin, none in the other
-    assert calibration_error(np.ones(3), np.ones(3)) == 0
+    assert reliability(sure, right).error() == pytest.approx(0.2)  # 0.4 in one bin, none in the other
+    assert reliability(np.ones(3), np.ones(3)).error() == 0

@@ -74,7 +74,7 @@ class CoAttention(nn.Module):
         self.merge = nn.ModuleList([nn.Linear(width, width), nn.Linear(2 * width, width), nn.Linear(2 * width, joint)])
         self.answer = nn.Linear(joint, answers)
         self.dropout = nn.Dropout(0.0)
-        self.feature_dropout = nn.Dropout(0.0)
+        self.feature_dropout = nn.Dropout1d(0.0)  # of features, each at all places
 
     def forward(self, seen: Tensor, tokens: Tensor) -> Tensor:
         """Logits (N, answers) for the features (N, P, 2048) of places and questions of T words, int64 (N, T)."""
@@ -94,7 +94,7 @@ class CoAttention(nn.Module):
 
     def attend(self, seen: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
         """The logits, and the weights (N, P) of the places at the level of the question, which sum to 1."""
-        image = self.image(self.feature_dropout(seen))
+        image = self.image(self.feature_dropout(seen.mT).mT)
         found, weights = self.levels[0](read[:, 0], image)
         found = self.merge[0](self.dropout(found)).tanh()
         for level, merge, question in zip(self.levels[1:], self.merge[1:], read[:, 1:].unbind(dim=1), strict=True):
