@@ -6,9 +6,9 @@ from pathlib import Path
 from safetensors import safe_open
 
 from demo.errors import InputError, first_line
-from demo.models import captioning, resnet50, vqa
+from demo.models import captioning, coattention, resnet50, vqa
 
-FILES = (resnet50.WEIGHTS, captioning.WEIGHTS, captioning.CARD, vqa.WEIGHTS, vqa.CARD)
+FILES = (resnet50.WEIGHTS, *(path for model in (captioning, vqa, coattention) for path in (model.WEIGHTS, model.CARD)))
 
 
 def require_shipped(files: tuple[Path, ...] = FILES) -> None:
