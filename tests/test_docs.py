@@ -10,7 +10,7 @@ from explainers import METHODS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "assets/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "assets/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 SCRIPTS = [path for folder in ("evaluation", "training") for path in sorted((ROOT / folder).rglob("*.py"))]
