@@ -84,6 +84,8 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
 
 def main() -> None:
     args, refuse = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    LOG.propagate = False
     LOG.addHandler(logging.StreamHandler())
     LOG.setLevel(logging.INFO)
     try:
@@ -104,15 +106,14 @@ def main() -> None:
         refuse(str(error))
     engine = Engine(library)
     page = build(engine)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     code = 0
     try:
         serve(page, engine, args, refuse)
     except SystemExit as ended:
         code = int(ended.code or 0)
-    # What has begun is finished.
-    if engine.close():
-        time.sleep(1)  # in which the last answers are drawn and sent
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is being done
+    engine.close()
+    time.sleep(1)  # in which the last answers are drawn and sent
     page.close(verbose=False)
     sys.stdout.flush()
     os._exit(code)  # because the ordinary end is an abort where a thread of PyTorch still computes

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -23,6 +23,8 @@ from demo.records import Records
 from demo.threads import in_a_thread
 from explainers import METHODS, Passes, finished
 
+MOST_DEAR = 8  # queries that are answered pass by pass at the same time
+TOO_MUCH = "Too much is being asked at once: try again in a moment."
 CACHE_BYTES = 48 * 2**20
 MOST_CHARACTERS = 20_000  # of a text
 MOST_WAITING, MOST_OF_ONE = 512, 64  # queries, of all visitors and of one; each holds a photograph of 3 MB at most
@@ -75,14 +77,14 @@ class Pending:
     done: tuple[int, int] = (0, 0)
 
     def say(self, said: dict[str, float]) -> None:
-        if not self.said.done():
+        with suppress(InvalidStateError):
             self.said.set_result(said)
 
     def fail(self, error: BaseException) -> None:
         if isinstance(error, StopIteration):  # which asyncio cannot hand on, so that whoever waits would for ever
             error = RuntimeError(repr(error))
         for future in (self.said, self.result):
-            if not future.done():
+            with suppress(InvalidStateError):  # it has its value already
                 future.set_exception(error)
 
 
@@ -108,6 +110,7 @@ class Engine:
         self._kept: LRUCache[Any, Any] = LRUCache(cache_bytes, getsizeof=_nbytes)  # by content
         self._pending: dict[Query, Pending] = {}
         self._line: Line[Pending] = Line()
+        self._begun: deque[tuple[Pending, Passes[None]]] = deque()  # the dear queries that are being answered
         self._changed = threading.Condition()
         self._closing = False
         self.records = Records(lambda: len(self._pending), lambda: self._kept.currsize)
@@ -118,14 +121,9 @@ class Engine:
         """Whether queries are answered."""
         return self._networks.is_alive() and not self._closing
 
-    def close(self, seconds: float = 8.0) -> bool:
-        """Take no more queries, drop those that wait, and wait for the passes that have begun, at most so long.
-
-        Returns:
-            Whether there was any query.
-        """
+    def close(self, seconds: float = 4.0) -> None:
+        """Take no more queries, drop those that wait, and wait for the passes that have begun, at most so long."""
         with self._changed:
-            asked = bool(self._pending)
             self._closing = True
             waiting = [pending for pending in self._pending.values() if pending.begun is None]
             for pending in waiting:
@@ -138,7 +136,6 @@ class Engine:
             pending.fail(InputError(STOPPING))
         with self._changed:
             self._changed.wait_for(lambda: not self._pending, seconds)
-        return asked
 
     def answer(self, query: Query) -> Result:
         """The result of a query, after its turn.
@@ -171,15 +168,17 @@ class Engine:
                 return pending
             pending = Pending(query, photo, keep, visitors=[visitor])
             if (known := self._known(query)) is not None:
-                self.records.add_known(query.task, query.model)
+                self.records.add_outcome(query.task, query.model, "known")
                 pending.said.set_result(known.said)
                 pending.result.set_result(known)
                 return pending
             if self._closing:
+                self.records.add_outcome(query.task, query.model, "refused")
                 raise InputError(STOPPING)
             own = sum(visitor in other.visitors for other in self._pending.values())
             if len(self._pending) >= MOST_WAITING or own >= MOST_OF_ONE:
-                raise InputError("Too much is being asked at once: try again in a moment.")
+                self.records.add_outcome(query.task, query.model, "refused")
+                raise InputError(TOO_MUCH)
             self._pending[query] = pending
         pending.result.add_done_callback(lambda result: self._record(pending, result))
         opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
@@ -188,8 +187,13 @@ class Engine:
 
     def _record(self, pending: Pending, result: Future[Result]) -> None:
         now = time.monotonic()
+        error, query = result.exception(), pending.query
+        if isinstance(error, UnwantedError):
+            self.records.add_outcome(query.task, query.model, "left")
+            return
         waited = (pending.begun or now) - pending.asked
-        self.records.add(pending.query.task, pending.query.model, now - pending.asked, waited, result.exception())
+        outcome = "answered" if error is None else "refused" if isinstance(error, InputError) else "failed"
+        self.records.add_outcome(query.task, query.model, outcome, now - pending.asked, waited)
 
     def _join(self, pending: Pending, visitor: str) -> None:
         """Let one more visitor wait for a query, in the line of whoever is served first."""
@@ -205,19 +209,13 @@ class Engine:
         with self._changed:
             if visitor in pending.visitors:
                 pending.visitors.remove(visitor)
-            unwanted = not pending.visitors and pending in self._line
+            if visitor not in pending.visitors:
+                self._line.leave(visitor, pending)
+            unwanted = not pending.visitors and pending.begun is None
             if unwanted:
-                self._line.remove(pending)
                 self._forget(pending)
         if unwanted:
             pending.fail(UnwantedError())
-
-    def leave_all(self, visitor: str) -> None:
-        """A visitor has gone."""
-        with self._changed:
-            asked = [pending for pending in self._pending.values() for one in pending.visitors if one == visitor]
-        for pending in asked:
-            self.leave(pending, visitor)
 
     def place(self, visitor: str) -> int:
         """How many others are answered before a visitor, who waits."""
@@ -227,7 +225,8 @@ class Engine:
     def _line_up(self, pending: Pending, opening: Future[Model]) -> None:
         """Let a query wait for its turn, now that its model is open."""
         with self._changed:
-            error = opening.exception() or (None if pending.visitors else UnwantedError())
+            gone = not pending.visitors or pending.result.done()
+            error = opening.exception() or (UnwantedError() if gone else None)
             if error is None:
                 pending.model = opening.result()
                 for visitor in dict.fromkeys(pending.visitors):
@@ -278,11 +277,11 @@ class Engine:
 
     def _run(self) -> None:
         """Batch by batch; and of the dear queries that have begun, one after the other goes on by a pass."""
-        begun: deque[tuple[Pending, Passes[None]]] = deque()
+        begun = self._begun
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._line or begun)
-                together = self._line.take(lambda first: first.model.batch, _alike) if self._line else []
+                together = self._line.take(lambda first: first.model.batch, _alike, self._is_ready)
                 for pending in together:
                     pending.begun = time.monotonic()
             if together:
@@ -296,6 +295,13 @@ class Engine:
                 if self._goes_on(pending, work):
                     begun.append((pending, work))
 
+    def _is_ready(self, pending: Pending) -> bool:
+        """Whether a query's turn may come: of the dear ones, which hold much memory, few are begun and one of each."""
+        if not is_dear(pending.query):
+            return True
+        theirs = any(visitor in dear.visitors for dear, _ in self._begun for visitor in pending.visitors)
+        return len(self._begun) < MOST_DEAR and not theirs
+
     def _goes_on(self, dear: Pending, work: Passes[None]) -> bool:
         """Do one pass of a dear query's work; whether there is more, which somebody waits for."""
         try:
@@ -304,7 +310,7 @@ class Engine:
             return False
         if dear.visitors:
             return True
-        dear.fail(UnwantedError())
+        dear.fail(InputError(STOPPING) if self._closing else UnwantedError())
         work.close()
         return False
 
@@ -351,7 +357,8 @@ class Engine:
         for (pending, _), result in zip(asked, results, strict=True):
             if pending.keep:
                 self._keep(pending.query, result)
-            pending.result.set_result(result)
+            with suppress(InvalidStateError):  # the demo is being stopped
+                pending.result.set_result(result)
 
     def _keep(self, query: Query, result: Result) -> None:
         """Keep a result for its query; and what the model says for that query as it was asked, and without targets."""

@@ -28,29 +28,39 @@ class Line(Generic[T]):
 
     def remove(self, thing: T) -> None:
         """Take something out of all lines where it stands."""
-        for visitor, line in list(self._lines.items()):
-            if thing in line:
-                line.remove(thing)
+        for visitor in list(self._lines):
+            self.leave(visitor, thing)
+
+    def leave(self, visitor: str, thing: T) -> None:
+        """Take something out of the line of one visitor, if it stands there."""
+        line = self._lines.get(visitor, deque())
+        if thing in line:
+            line.remove(thing)
             if not line:
                 del self._lines[visitor]
 
-    def take(self, most: Callable[[T], int], alike: Callable[[T, T], bool]) -> list[T]:
+    def take(
+        self, most: Callable[[T], int], alike: Callable[[T, T], bool], ready: Callable[[T], bool] = lambda _: True
+    ) -> list[T]:
         """What is served next: the first thing in the line of the first visitor, and others that are like it.
 
         Args:
+            ready: whether a thing can be served now; those that cannot are passed over.
             most: how many things can be served together with one, itself counted.
             alike: whether a thing can be served with the first one.
 
         Returns:
             At most one thing of each visitor, or two where a single one waits: so whoever comes new never waits for
-            more than two things of somebody who asked much.
+            more than two things of somebody who asked much. Nothing, if nothing is ready.
         """
-        visitor = next(iter(self._lines))
-        first = self._lines[visitor][0]
+        waiting = ((visitor, thing) for visitor, line in self._lines.items() for thing in line)
+        visitor, first = next(((visitor, thing) for visitor, thing in waiting if ready(thing)), ("", None))
+        if first is None:
+            return []
         share = 1 if len(self._lines) > 1 else 2
         together = [first]
         for whose, line in self._lines.items():
-            fitting = [thing for thing in line if thing not in together and alike(first, thing)]
+            fitting = [thing for thing in line if thing not in together and ready(thing) and alike(first, thing)]
             together += fitting[: share - (whose == visitor)]
         together = together[: most(first)]
         for thing in together:

@@ -79,11 +79,6 @@ def build(engine: Engine) -> gr.Blocks:
         endpoints.method_endpoint(api)
         page.load(_open_link, None, [shared.photo, tabs], **frame.QUIET)
         page.load(None, None, shared.photo, js="viewer.restored")
-
-        def leave(request: gr.Request) -> None:
-            engine.leave_all(str(request.session_hash))
-
-        page.unload(leave)
     return page
 
 

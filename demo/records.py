@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from demo.errors import InputError
-
 LOG = logging.getLogger("demo.requests")
 SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
@@ -36,21 +34,20 @@ class Records:
         Gauge("demo_waiting", "Queries that wait or are being answered", registry=self._registry).set_function(waiting)
         Gauge("demo_cache_bytes", "What the cache holds", registry=self._registry).set_function(kept)
 
-    def add(self, task: str, model: str, seconds: float, waited: float, error: BaseException | None) -> None:
-        """Write down that a query has its answer, or none because of an error."""
-        outcome = "answered" if error is None else "refused" if isinstance(error, InputError) else "failed"
-        self._seconds.labels(task).observe(seconds)
-        self._waited.labels(task).observe(waited)
-        self._add(task, model, seconds, waited, outcome)
+    def add_outcome(
+        self, task: str, model: str, outcome: str, seconds: float | None = None, waited: float = 0.0
+    ) -> None:
+        """Write down what became of a query: "answered", "known" from the cache, "refused", "left" or "failed".
 
-    def add_known(self, task: str, model: str) -> None:
-        """Write down that the answer of a query was there already."""
-        self._add(task, model, 0, 0, "known")
-
-    def _add(self, task: str, model: str, seconds: float, waited: float, outcome: str) -> None:
+        Args:
+            seconds: how long it took, if it was to be computed; of these it `waited`.
+        """
         self._requests.labels(task, outcome).inc()
+        if seconds is not None:
+            self._seconds.labels(task).observe(seconds)
+            self._waited.labels(task).observe(waited)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        took, before = round(1000 * seconds), round(1000 * waited)
+        took, before = round(1000 * (seconds or 0)), round(1000 * waited)
         line = {"time": now, "task": task, "model": model, "milliseconds": took, "waited": before, "outcome": outcome}
         LOG.info(json.dumps(line, ensure_ascii=False))
 

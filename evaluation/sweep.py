@@ -3,8 +3,8 @@
     python -m evaluation.sweep DATA OUT
 
 The photographs are the examples of the page, and those of DATA's COCO and Flickr8k that `sweep.json` names, which no
-training saw. Each is asked two of the questions that the page suggests, three that were written for it, and for a caption.
-OUT gets a sheet for every four photographs, each answer with its Grad-CAM, and `said.json`.
+training saw. Each is asked two of the questions that the page suggests, three that were written for it, and for a
+caption. OUT gets a sheet for every four photographs, each answer with its Grad-CAM, and `said.json`.
 """
 
 import argparse

@@ -198,13 +198,15 @@ def test_an_upload_is_gone_an_hour_after_its_last_use(monkeypatch, tmp_path):
     frequency, age = page.delete_cache
     assert frequency + age <= 3600
 
+    time.sleep(0.1)
+    path_of({"path": str(kept)})
+    between = datetime.fromtimestamp((old.stat().st_ctime + kept.stat().st_ctime) / 2 + age)
+
     class Later(datetime):
         @classmethod
         def now(cls, _zone=None):
-            return datetime.fromtimestamp(time.time() + age - 0.5)
+            return between
 
     monkeypatch.setattr(route_utils, "datetime", Later)
-    time.sleep(1)
-    path_of({"path": str(kept)})
     route_utils.delete_files_created_by_app(page, age)
     assert (kept.exists(), old.exists()) == (True, False)

@@ -47,12 +47,13 @@ class Slow:
     layers: ClassVar[dict] = {"layer": None}
 
     def __init__(self) -> None:
-        self.go_on = threading.Event()
+        self.begun, self.go_on = threading.Event(), threading.Event()
 
     def known(self, target: str) -> str:
         return target
 
     def prepare(self, _photo: Image.Image) -> torch.Tensor:
+        self.begun.set()
         assert self.go_on.wait(30)
         return torch.zeros(1, 3, 8, 8)
 
@@ -75,7 +76,8 @@ class Held:
             self.engine.about(task, "").result(30)
 
     def __enter__(self) -> Engine:
-        self.engine.ask(Query(photo("rocket"), "classification", "Slow"))
+        self.running = self.engine.ask(Query(photo("rocket"), "classification", "Slow"))
+        assert self.slow.begun.wait(30)
         return self.engine
 
     def __exit__(self, *_: object) -> None:
@@ -319,9 +321,9 @@ DEAR = replace(ZEBRA, methods=("occlusion",))
 LONG = replace(DEAR, squares=Squares(stride=1 / 16))
 
 
-def begun(engine: Engine, query: Query) -> Pending:
+def begun(engine: Engine, query: Query, visitor: str = "") -> Pending:
     """A dear query of which the first passes are done."""
-    pending = engine.ask(query)
+    pending = engine.ask(query, visitor=visitor)
     while not (pending.done[0] or pending.result.done()):
         time.sleep(0.01)
     return pending
@@ -341,14 +343,14 @@ def test_others_are_answered_between_the_passes_of_a_dear_query(engine):
 
 
 def test_dear_queries_take_turns(engine):
-    first, second = (begun(engine, replace(LONG, photo=photo(name))) for name in ("horses", "palace"))
+    first, second = (begun(engine, replace(LONG, photo=photo(name)), visitor=name) for name in ("horses", "palace"))
     assert not first.result.done()
     little = engine.ask(replace(DEAR, photo=photo("dog"), squares=Squares(patch=1 / 4, stride=1 / 4)))
     assert little.result.result().rows
     assert not first.result.done()
     assert not second.result.done()
-    engine.leave(first)
-    engine.leave(second)
+    engine.leave(first, "horses")
+    engine.leave(second, "palace")
 
 
 def test_what_a_network_says_that_was_made_random_is_not_taken_for_what_the_trained_one_says():
@@ -421,34 +423,27 @@ def test_a_method_that_is_none_is_refused_and_the_engine_goes_on(engine):
     assert engine.answer(ZEBRA).rows
 
 
+def ended(pendings: list[Pending]) -> list[Pending]:
+    """The queries in the order in which their turns came, when all are answered."""
+    for pending in pendings:
+        pending.result.result(60)
+    return sorted(pendings, key=lambda pending: pending.begun)
+
+
 def test_somebody_who_asks_much_does_not_hold_up_the_others():
-    finished: list[str] = []
     with Held() as engine:
-        for name in classes(engine, 50):
-            flood = engine.ask(replace(ZEBRA, targets=(name,)), visitor="many")
-            flood.result.add_done_callback(lambda _: finished.append("many"))
-        late = engine.ask(Query(photo("dog"), "classification", targets=("",)), visitor="one")
-        late.result.add_done_callback(lambda _: finished.append("one"))
+        flood = [engine.ask(replace(ZEBRA, targets=(name,)), visitor="many") for name in classes(engine, 20)]
+        one = engine.ask(Query(photo("dog"), "classification", targets=("",)), visitor="one")
         assert engine.place("one") == 1
-    late.result.result(60)
-    assert finished.index("one") <= 2
-    engine.leave_all("many")
+    assert ended([*flood, one]).index(one) <= 2
 
 
 def test_who_joins_what_waits_far_back_gets_it_when_it_is_their_turn():
-    finished: list[str] = []
     with Held() as engine:
-        names = classes(engine, 20)
-        asked = [engine.ask(replace(ZEBRA, targets=(name,)), visitor="many") for name in names]
-        for pending, name in zip(asked, names, strict=True):
-            pending.result.add_done_callback(lambda _, name=name: finished.append(name))
+        asked = [engine.ask(replace(ZEBRA, targets=(name,)), visitor="many") for name in classes(engine, 20)]
         joined = engine.ask(asked[19].query, visitor="one")
         assert joined is asked[19]
-    joined.result.result(60)
-    assert finished.index(names[19]) <= 2
-    for pending in asked:
-        pending.result.result(60)
-    assert len(finished) == 20
+    assert ended(asked).index(joined) <= 2
 
 
 def test_what_whoever_left_waited_for_is_dropped_unless_others_wait_too():
@@ -457,10 +452,11 @@ def test_what_whoever_left_waited_for_is_dropped_unless_others_wait_too():
     with held as engine:
         gone = [engine.ask(replace(ZEBRA, targets=(name,)), visitor="gone") for name in classes(engine, 9)]
         stays = engine.ask(gone[4].query, visitor="stays")
-        engine.leave_all("gone")
+        for pending in gone:
+            engine.leave(pending, "gone")
     assert stays.result.result(30).rows
-    for number, pending in enumerate(gone):
-        if number != 4:
+    for pending in gone:
+        if pending is not stays:
             with pytest.raises(UnwantedError):
                 pending.result.result(0)
     assert len(seen) == 1
@@ -468,12 +464,51 @@ def test_what_whoever_left_waited_for_is_dropped_unless_others_wait_too():
     assert engine.answer(gone[0].query).rows
 
 
+def test_who_leaves_and_comes_again_waits_once():
+    held = Held()
+    seen, hook = runs(held.engine, "classification")
+    with held as engine:
+        shared = engine.ask(ZEBRA, visitor="ann")
+        assert engine.ask(ZEBRA, visitor="bob") is shared
+        engine.leave(shared, "ann")
+        assert engine.ask(ZEBRA, visitor="ann") is shared
+        other = engine.ask(Query(photo("dog"), "captioning", targets=("",)), visitor="ann")
+    assert shared.result.result(30).rows
+    assert other.result.result(30).rows
+    assert len(seen) == 1 + 1  # a photograph for each
+    hook.remove()
+
+
 def test_past_its_bound_the_engine_says_so_at_once():
     with Held() as engine:
-        for number in range(MOST_OF_ONE):
-            engine.ask(replace(ZEBRA, targets=(str(number),)), visitor="many")
+        asked = [engine.ask(replace(ZEBRA, targets=(str(number),)), visitor="many") for number in range(MOST_OF_ONE)]
         with pytest.raises(InputError, match="Too much is being asked at once: try again in a moment"):
             engine.ask(replace(ZEBRA, targets=("zebra",)), visitor="many")
         one = engine.ask(replace(ZEBRA, targets=("zebra",)), visitor="one")
-        engine.leave_all("many")
+        for pending in asked:
+            engine.leave(pending, "many")
     assert one.result.result(30).rows
+
+
+def test_of_one_visitor_a_single_dear_query_is_begun(engine):
+    mine = [engine.ask(replace(LONG, photo=photo(name)), visitor="many") for name in ("horses", "palace", "garden")]
+    theirs = engine.ask(replace(DEAR, photo=photo("fruit")), visitor="one")
+    assert theirs.result.result(60).rows
+    assert sum(pending.begun is not None for pending in mine) <= 1 + sum(pending.result.done() for pending in mine)
+    for pending in mine:
+        engine.leave(pending, "many")
+
+
+def test_a_stopped_engine_says_so_to_whoever_waits_and_finishes_what_has_begun():
+    held = Held()
+    with held as engine:
+        waits = engine.ask(ZEBRA)
+        closing = threading.Thread(target=engine.close)
+        closing.start()
+        with pytest.raises(InputError, match="is being stopped"):
+            waits.result.result(30)
+        with pytest.raises(InputError, match="is being stopped"):
+            engine.ask(QUERIES[4])
+        assert not engine.is_well()
+    closing.join(30)
+    assert held.running.result.result(30).said == {"nothing": 1.0}

@@ -118,7 +118,7 @@ class Late:
         if tasks:
             await asyncio.wait(tasks, timeout=NEWS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         # Not those that were stopped meanwhile.
-        wanted = {key: column for key, column in begun.items() if column.wanted}
+        wanted = {key: column for key, column in begun.items() if self._columns.get(key) is column}
         filled = {key: column.task.result() for key, column in wanted.items() if column.task and column.task.done()}
         running = {key: _progress(column) for key, column in wanted.items() if key not in filled}
         return {"time": self.number, "columns": filled, "running": running}
@@ -142,6 +142,10 @@ class Late:
             column.pending.append(pending)
             return (await arrived(self._engine, pending.result)).rows[0], ""
         except UnwantedError:
+            if column.wanted:  # by this page, which seemed to have gone
+                self._columns = {
+                    key: Column(one.queries) if one is column else one for key, one in self._columns.items()
+                }
             return None, ""
         except InputError as error:
             return None, str(error)

@@ -140,11 +140,8 @@ class Viewer:
             late = [key for key in methods if key not in AT_ONCE]
             visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
             drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
-            drawn["late"] = {
-                "number": visitor.late.number,
-                "prices": visitor.late.prices(rows),
-                "wanted": visitor.late.begun(),
-            }
+            drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
+            drawn["wanted"] = visitor.late.begun()
             visitor.strip = shown if given[self.all_layers] and shown.queries else None
             # The page asks for the strip of all layers when it has drawn this.
             drawn |= {"task": self.task, "all_layers": bool(visitor.strip), "time": round(1000 * time.monotonic())}

@@ -1,6 +1,7 @@
 """How event handlers wait for the engine, without holding up the event loop."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -9,7 +10,8 @@ from weakref import WeakValueDictionary
 import gradio as gr
 from gradio.context import LocalContext
 
-from demo.engine import Engine, Pending
+from demo.engine import MOST_OF_ONE, TOO_MUCH, Engine, Pending, UnwantedError
+from demo.errors import InputError
 from demo.query import Query, Result
 
 T = TypeVar("T")
@@ -17,6 +19,7 @@ T = TypeVar("T")
 AT_ONCE = 2  # photographs of one visitor that are opened at a time: whoever sends many holds up nobody
 NEWS_SECONDS = 1.0  # after which somebody who waits is told the place
 
+_asking: Counter[str] = Counter()
 _opening: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
 Making = Callable[[], Query]  # may take a while, and raise InputError
@@ -28,22 +31,49 @@ def visitor() -> str:
     if request is None:
         return ""
     by_plain_http = "/call/" in request.url.path  # each is a session of its own
-    return str(request.client.host if by_plain_http else request.session_hash)
+    if by_plain_http or not request.session_hash:
+        return f"address {request.client.host}"
+    return f"page {request.session_hash}"
+
+
+def has_left() -> bool:
+    """Whether nobody listens any more to the event whose handler this is."""
+    page, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    events = page._queue.event_ids_to_events if page is not None else {}
+    return event in events and not events[event].alive
 
 
 async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
     """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read."""
     who = visitor()
-    async with _opening.setdefault(who, asyncio.Semaphore(AT_ONCE)):
-        return await asyncio.to_thread(lambda: engine.ask(made(), keep=keep, visitor=who))
+    if _asking[who] >= MOST_OF_ONE:
+        raise InputError(TOO_MUCH)
+    _asking[who] += 1
+    try:
+        async with _opening.setdefault(who, asyncio.Semaphore(AT_ONCE)):
+            return await asyncio.to_thread(lambda: engine.ask(made(), keep=keep, visitor=who))
+    finally:
+        _asking[who] -= 1
+        if not _asking[who]:
+            del _asking[who]
 
 
 async def arrived(engine: Engine, future: Future[T]) -> T:
-    """The value of one of the engine's futures; meanwhile the page shows how many others are answered before."""
+    """The value of one of the engine's futures; meanwhile the page shows how many others are answered before.
+
+    Raises:
+        UnwantedError: nobody listens any more.
+    """
     value = asyncio.wrap_future(future)
+    value.add_done_callback(lambda value: value.cancelled() or value.exception())  # or asyncio complains
+    shown = 0
     while not (await asyncio.wait({value}, timeout=NEWS_SECONDS))[0]:
-        if place := engine.place(visitor()):
-            gr.Progress()((place, None), unit="before you")
+        if has_left():
+            raise UnwantedError
+        place = engine.place(visitor())
+        if place != shown:
+            gr.Progress()((place, None) if place else None, unit="before you")
+        shown = place
     return value.result()
 
 
@@ -52,6 +82,6 @@ async def answer(engine: Engine, made: Making, *, keep: bool = True) -> Result:
     pending = await ask(engine, made, keep=keep)
     try:
         return await arrived(engine, pending.result)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, UnwantedError):
         engine.leave(pending, visitor())
         raise

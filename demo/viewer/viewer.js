@@ -271,7 +271,7 @@ const viewer = (() => {
     let newest = 0; // Gradio may send what was drawn before after what was drawn last
     async function show() {
       if (isNoValue(props.value) || props.value?.time < newest) return;
-      const { time, ...value } = props.value?.rows ? props.value : { rows: [] };
+      const { time, wanted, ...value } = props.value?.rows ? props.value : { rows: [] };
       newest = time ?? newest;
       const mine = newest;
       const text = JSON.stringify(value);
@@ -282,9 +282,9 @@ const viewer = (() => {
         if (shown.photo !== scene.shown?.photo) scene.region.clear();
         scene.shown = shown;
         layOut(scene);
+        scene.late.begin(wanted);
       }
       address(scene);
-      scene.late.begin();
       if (scene.shown.all_layers) trigger("layers", {});
     }
 
@@ -518,12 +518,13 @@ const viewer = (() => {
 
     return {
       laid,
-      begin() {
+      /* Fills the columns that were just laid out; the server goes on with those that it had begun. */
+      begin(begun) {
         const { prices, ...now } = scene.shown.late ?? {};
-        if (!prices || now.number === number) return;
+        if (!prices) return;
+        if (now.number !== number) wanted = begun ?? [];
         number = now.number;
         known = [];
-        wanted = now.wanted;
         if (Object.keys(prices).length) ask();
       },
       async answered(answer) {
