@@ -393,6 +393,17 @@ def test_a_dear_column_says_its_price_can_be_stopped_and_holds_up_no_other(page)
     assert len(zipped(page)) == 12
 
 
+def test_a_column_is_there_again_when_the_tab_is_opened_again(page):
+    compare(page, "CAM")
+    expect(page.locator("[data-panel=cam] canvas[role=img]:visible")).to_have_count(2)
+    turn_to(page, "Captioning")
+    turn_to(page, "Classification")
+    expect(page.locator("[data-panel=cam] canvas[role=img]:visible")).to_have_count(2)
+    page.get_by_label("Show Grad-CAM at all layers of the network").locator("visible=true").check()
+    page.wait_for_timeout(1500)
+    expect(page.locator("[data-panel=cam] canvas[role=img]:visible")).to_have_count(2)
+
+
 def test_something_else_ends_what_is_computed(page):
     compare(page, "Score-CAM")
     column = page.locator("[data-panel=score_cam]:visible")
