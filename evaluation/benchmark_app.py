@@ -13,9 +13,9 @@ outside its timing. The client is this process, on the same cores and without Py
   for some milliseconds after their work, fall asleep. The CPU time that the waiting process used is printed;
   Gradio's own loops take 2 to 4% of a core at rest. So is how busy other programs kept the machine: the bare
   explanation suffers from them more than the server does, and the ratios hold on a machine that is otherwise idle.
-- Many clients at once, by plain HTTP as Gradio documents it, each request in a session of its own. As the speed of a
-  machine drifts, bare explanations are timed before and after each line; printed is how many of them could be had a
-  second one after another, 1 / median.
+- Many clients at once, each in a session of its own, as pages are: the demo takes all that comes by plain HTTP from
+  one address for one visitor. As the speed of a machine drifts, bare explanations are timed before and after each
+  line; printed is how many of them could be had a second one after another, 1 / median.
 - With `--long`, 1,500 requests to all six endpoints by 8 clients, and what the server, a fresh one, holds meanwhile.
 """
 
@@ -31,13 +31,15 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
+import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 from gradio_client import Client, handle_file
@@ -65,7 +67,7 @@ ENDPOINTS = ("classify", "caption", "answer", *TASKS)
 CLASSES = ("zebra", "African elephant", "tabby", "golden retriever", "hen", "lemon", "airliner")
 CAPTIONS = ("a dog runs on the grass", "two people stand near the water", "a man in a red shirt", "a white horse")
 QUESTIONS = (("What animal is this?", "dog"), ("What color is the ball?", "red"), ("Where is this?", "street"))
-CLIENTS = (1, 8, 32)
+CLIENTS = (1, 8, 32, 128)
 BARE_RUNS = 6  # a multiple of the tasks; before and after each line of many clients
 SETTLE = 0.1  # seconds
 PATIENCE = 600  # seconds after which a request counts as an error
@@ -116,8 +118,21 @@ def ask_gradio_client(client: Client, query: Query) -> None:
     job.result(timeout=PATIENCE)
 
 
-def ask_http(http: httpx.Client, query: Query) -> None:
-    """One request by plain HTTP: upload, call, wait for the answer, fetch its pictures.
+_of_thread = threading.local()
+
+
+def session() -> str:
+    """The session of this thread, which stands for a page that somebody has open."""
+    if not hasattr(_of_thread, "session"):
+        _of_thread.session = uuid.uuid4().hex
+    return str(_of_thread.session)
+
+
+def ask_http(http: httpx.Client, functions: Mapping[str, int], query: Query) -> None:
+    """One request as a page makes it: upload, join the queue, wait for the answer, fetch its pictures.
+
+    Args:
+        functions: the number of each endpoint.
 
     Raises:
         RuntimeError: the answer is an error.
@@ -125,15 +140,24 @@ def ask_http(http: httpx.Client, query: Query) -> None:
     """
     with query.photo.open("rb") as file:
         (path,) = http.post("upload", files={"files": file}).raise_for_status().json()
-    call = f"call/{query.endpoint}"
     data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, *query.inputs]
-    event = http.post(call, json={"data": data}).raise_for_status().json()["event_id"]
-    events = http.get(f"{call}/{event}").raise_for_status().text
-    if (answer := re.search(r"event: complete\ndata: (.*)", events)) is None:
-        raise RuntimeError(events[-300:])
-    for output in json.loads(answer[1]):
+    asked = {"data": data, "fn_index": functions[query.endpoint], "session_hash": session()}
+    http.post("queue/join", json=asked).raise_for_status()
+    for output in answer_of(http):
         if isinstance(output, dict) and "url" in output:
             http.get(output["url"]).raise_for_status()
+
+
+def answer_of(http: httpx.Client) -> list[Any]:
+    """The outputs of the only event of this thread's session."""
+    with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
+        for line in events.iter_lines():
+            message = json.loads(line.removeprefix("data: ")) if line else {}
+            if message.get("msg") == "process_completed":
+                if not message["success"]:
+                    raise RuntimeError(message["output"])
+                return list(message["output"]["data"])
+    raise RuntimeError("the answer ended before it was complete")
 
 
 def explain_bare(bare: Bare, query: Query) -> float:
@@ -160,7 +184,9 @@ def at_once(server: Server, clients: int, queries: list[Query]) -> list[float]:
         httpx.Client(base_url=base_url, timeout=PATIENCE, trust_env=False, limits=limits) as http,
         ThreadPoolExecutor(clients) as pool,
     ):
-        return list(pool.map(partial(seconds_of, partial(ask_http, http)), queries))
+        config = http.get(f"{server.address}/config").raise_for_status().json()
+        functions = {function["api_name"]: function["id"] for function in config["dependencies"]}
+        return list(pool.map(partial(seconds_of, partial(ask_http, http, functions)), queries))
 
 
 def answered(seconds: Iterable[float]) -> list[float]:

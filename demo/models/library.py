@@ -13,9 +13,11 @@ from demo.models.altered import altered
 from demo.models.classification import Classifier
 from demo.models.downloads import Download, Downloads, Source
 from demo.models.entries import ENTRIES, AnyAnswerer, AnyCaptioner, Entry, Model
+from demo.models.memory import available_megabytes
 from demo.threads import in_a_thread
 
 MAX_MODELS = 3
+ROOM = 2.0  # times the size of its files that a model takes while it is opened: what is read, and its tensors
 MAX_ALTERED = 2  # each may take as much memory as the model itself
 
 
@@ -119,6 +121,7 @@ class Library:
             self.fetch(task, entry.name)
             with self._opening:
                 if (model := self._used(key)) is None:
+                    self._require_memory(entry)
                     model = self._open(entry)
                     self._keep(key, model)
         if not weights:
@@ -214,6 +217,24 @@ class Library:
             downloaded = [key for key in self._loaded if not self.find(*key).shipped]
             for old in downloaded[: max(len(downloaded) - self._most, 0)]:
                 del self._loaded[old]
+
+    def _require_memory(self, entry: Entry) -> None:
+        """Make sure that a downloaded model fits into the memory that is free.
+
+        Raises:
+            InputError: it does not.
+        """
+        free = available_megabytes()
+        if entry.source is None or free is None:
+            return
+        path = entry.source.path
+        files = [path] if path.is_file() else path.rglob("*")
+        needed = ROOM * sum(file.lstat().st_size for file in files) / 1e6
+        if needed > free:
+            raise InputError(
+                f"{entry.name} needs about {needed:,.0f} MB of memory to be opened, and {free:,.0f} MB are free here: "
+                "pick a smaller model."
+            )
 
     def _open(self, entry: Entry) -> Model:
         # Tensors made under a caller's inference mode could never be explained.
