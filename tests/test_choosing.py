@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from demo.threads import in_a_thread
 class Held:
     """Ten bytes, of which six arrive when they may."""
 
-    path: str = "held"
+    path: Path = Path("held")
     go_on: threading.Event = field(default_factory=threading.Event)
     fails: bool = False
     arrived: bool = False
