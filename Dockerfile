@@ -1,7 +1,7 @@
 # A container for those who host the demo themselves; docs/hosting.md says how it is built and run.
 FROM python:3.11-slim
 
-# Of PyTorch's builds the one without CUDA is a tenth as large; where an index has it, it is preferred.
+# Which build of PyTorch: the one without CUDA, "+cpu", is much smaller, and stands in an index of its own.
 ARG PIP_EXTRA_INDEX_URL=""
 ARG TORCH_BUILD=""
 

@@ -172,13 +172,10 @@ class Engine:
                 pending.said.set_result(known.said)
                 pending.result.set_result(known)
                 return pending
-            if self._closing:
-                self.records.add_outcome(query.task, query.model, "refused")
-                raise InputError(STOPPING)
             own = sum(visitor in other.visitors for other in self._pending.values())
-            if len(self._pending) >= MOST_WAITING or own >= MOST_OF_ONE:
+            if self._closing or len(self._pending) >= MOST_WAITING or own >= MOST_OF_ONE:
                 self.records.add_outcome(query.task, query.model, "refused")
-                raise InputError(TOO_MUCH)
+                raise InputError(STOPPING if self._closing else TOO_MUCH)
             self._pending[query] = pending
         pending.result.add_done_callback(lambda result: self._record(pending, result))
         opening = self._when_open(query.task, query.model, lambda model: model, query.weights)

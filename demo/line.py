@@ -45,9 +45,9 @@ class Line(Generic[T]):
         """What is served next: the first thing in the line of the first visitor, and others that are like it.
 
         Args:
-            ready: whether a thing can be served now; those that cannot are passed over.
             most: how many things can be served together with one, itself counted.
             alike: whether a thing can be served with the first one.
+            ready: whether a thing can be served now; those that cannot are passed over.
 
         Returns:
             At most one thing of each visitor, or two where a single one waits: so whoever comes new never waits for

@@ -59,7 +59,8 @@ def routes(engine: Engine) -> list[Route]:
     """`/health`, which is 200 as long as queries are answered, and `/metrics`, for Prometheus."""
 
     async def health(_request: Request) -> Response:
-        return JSONResponse({"healthy": engine.is_well()}, 200 if engine.is_well() else 503)
+        healthy = engine.is_well()
+        return JSONResponse({"healthy": healthy}, 200 if healthy else 503)
 
     async def metrics(_request: Request) -> Response:
         return Response(engine.records.as_text(), media_type=CONTENT_TYPE_LATEST)

@@ -121,7 +121,7 @@ def main() -> None:
     sizes = {entry.name: (task, entry) for task in ("classification", "captioning", "vqa") for entry in catalog(task)}
     for name, (task, entry) in sizes.items():
         if entry.shipped:
-            model = load(task)
+            model = load(task, name)
             parts = {
                 parameter
                 for part in vars(model).values()

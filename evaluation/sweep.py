@@ -9,7 +9,6 @@ caption. OUT gets a sheet for every four photographs, each answer with its Grad-
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -21,7 +20,7 @@ from demo.models.captioning import WHOLE
 from demo.query import Photo, Query, photo_of
 from demo.rendering import draw, scales
 from demo.tasks.vqa import ANY, suggestions
-from evaluation.figures.rows import ASSETS, WIDTH, row
+from evaluation.figures.rows import ASSETS, below_each_other, row
 
 ASKED = Path(__file__).with_suffix(".json")
 SUGGESTED = 2  # questions a photograph
@@ -43,15 +42,6 @@ def looked(engine: Engine, photo: Photo, query: Query) -> tuple[str, Image.Image
     told = f"{said} ({probability:.0%})" if query.task == "vqa" else result.query.text
     limit = scales(result.rows, ["gradcam"])["gradcam"]
     return told, draw(engine.open(photo), result.rows[0], "gradcam", limit)
-
-
-def below_each_other(strips: Sequence[Image.Image]) -> Image.Image:
-    sheet = Image.new("RGB", (WIDTH, sum(strip.height for strip in strips)), "white")
-    top = 0
-    for strip in strips:
-        sheet.paste(strip, (0, top))
-        top += strip.height
-    return sheet
 
 
 def main() -> None:

@@ -4,17 +4,13 @@ The hierarchical question-image co-attention of Lu et al. (NeurIPS 2016), altern
 explains with a ResNet below it.
 """
 
-import json
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from demo.models.resnet50 import FEATURES, cells, encoder
-from demo.models.vqa import Answerer
+from demo.models.resnet50 import FEATURES, cells
+from demo.models.vqa import Answerer, open_shipped
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "coattention.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
@@ -125,16 +121,6 @@ class AttentiveAnswerer(Answerer):
         return weights.reshape(side, side)
 
 
-@cache
-def _card() -> dict[str, Any]:
-    return json.loads(CARD.read_text())
-
-
 def shipped_attentive_answerer(name: str, device: str) -> AttentiveAnswerer:
-    """The shipped encoder and what `training.vqa --attention` made on top of it."""
-    card = _card()
-    vocabulary, answers, settings = card["vocabulary"], card["answers"], card["settings"]
-    fusion = CoAttention(len(vocabulary), len(answers), settings["width"], settings["hidden"], settings["joint"])
-    fusion.load_state_dict(load_file(WEIGHTS), strict=True)
-    fusion.to(device).float().eval().requires_grad_(False)
-    return AttentiveAnswerer(name, encoder(device), fusion, vocabulary, answers)
+    """The shipped answerer that attends, made by `training.vqa --attention`."""
+    return open_shipped(AttentiveAnswerer, CoAttention, WEIGHTS, name, device)

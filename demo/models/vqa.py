@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -33,7 +33,7 @@ def suggest(*texts: str) -> list[str]:
 
     The shipped answerer understands them.
     """
-    questions = _card()["questions"]
+    questions = read_card(WEIGHTS)["questions"]
     about = [questions.get(word, []) for word in ["", *dict.fromkeys(words(" ".join(texts)))]]
     return [question for question in dict.fromkeys(chain.from_iterable(zip_longest(*about))) if question]
 
@@ -43,7 +43,7 @@ def premises(question: str) -> list[str]:
 
     "What color is the horse?" has "Is there a horse in the picture?". The shipped answerer understands them.
     """
-    asked, about = words(question), _card()["questions"]
+    asked, about = words(question), read_card(WEIGHTS)["questions"]
     things = [word for i, word in enumerate(asked) if asked[i - 1 : i] == ["the"] or asked[:i] == ["how", "many"]]
     whether = [
         premise
@@ -56,8 +56,9 @@ def premises(question: str) -> list[str]:
 
 
 @cache
-def _card() -> dict[str, Any]:
-    return json.loads(CARD.read_text())
+def read_card(weights: Path) -> dict[str, Any]:
+    """What stands beside the weights of a shipped answerer: its words, answers, settings, and questions to suggest."""
+    return json.loads(weights.with_suffix(".json").read_text())
 
 
 class Fusion(nn.Module):
@@ -193,11 +194,21 @@ class Answerer(ListAnswerer):
         return torch.tensor([tokens], device=next(self._fusion.parameters()).device)
 
 
-def shipped_answerer(name: str, device: str) -> Answerer:
-    """The shipped encoder and what `training.vqa` made on top of it."""
-    card = _card()
+ShippedAnswerer = TypeVar("ShippedAnswerer", bound=Answerer)
+
+
+def open_shipped(
+    kind: type[ShippedAnswerer], fusion_kind: Callable[..., nn.Module], weights: Path, name: str, device: str
+) -> ShippedAnswerer:
+    """The shipped encoder, and on top of it a fusion of that kind with the weights that `training.vqa` made."""
+    card = read_card(weights)
     vocabulary, answers, settings = card["vocabulary"], card["answers"], card["settings"]
-    fusion = Fusion(len(vocabulary), len(answers), settings["width"], settings["hidden"], settings["joint"])
-    fusion.load_state_dict(load_file(WEIGHTS), strict=True)
+    fusion = fusion_kind(len(vocabulary), len(answers), settings["width"], settings["hidden"], settings["joint"])
+    fusion.load_state_dict(load_file(weights), strict=True)
     fusion.to(device).float().eval().requires_grad_(False)
-    return Answerer(name, encoder(device), fusion, vocabulary, answers)
+    return kind(name, encoder(device), fusion, vocabulary, answers)
+
+
+def shipped_answerer(name: str, device: str) -> Answerer:
+    """The first shipped answerer."""
+    return open_shipped(Answerer, Fusion, WEIGHTS, name, device)

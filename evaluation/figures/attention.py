@@ -8,15 +8,13 @@ the network's own answer at layers 4, 3 and 2, as in the figure of the paper's s
 
 from dataclasses import replace
 
-from PIL import Image
-
 from demo.engine import Engine
 from demo.models import Library
 from demo.query import Query, photo_of
 from demo.rendering import draw, scales
-from evaluation.figures.rows import ASSETS, WIDTH, row
+from evaluation.figures.methods import ATTENTIVE
+from evaluation.figures.rows import ASSETS, below_each_other, row
 
-MODEL = "ResNet-50 + co-attention (questions)"
 LAYERS = ("layer4", "layer3", "layer2")
 ASKED = (
     ("zebra_elephant", "What animal is this?"),
@@ -30,7 +28,7 @@ def main() -> None:
     strips = []
     for name, question in ASKED:
         photo = photo_of((ASSETS / "examples" / f"{name}.jpg").read_bytes())
-        asked = Query(photo, "vqa", MODEL, question, ("",), LAYERS, ("gradcam",))
+        asked = Query(photo, "vqa", ATTENTIVE, question, ("",), LAYERS, ("gradcam",))
         result = engine.answer(asked)
         (attention,) = engine.answer(replace(asked, layers=("",), methods=("attention",))).rows
         answer, probability = next(iter(result.said.items()))
@@ -40,10 +38,7 @@ def main() -> None:
         labels = [question, f"{answer} ({probability:.0%}): attention", *(f"Grad-CAM, {layer}" for layer in LAYERS)]
         strips.append(row(labels, [picture, attended, *maps]))
         print(f"{name}: {question} {answer} ({probability:.0%})")
-    figure = Image.new("RGB", (WIDTH, sum(strip.height for strip in strips)), "white")
-    for place, strip in enumerate(strips):
-        figure.paste(strip, (0, sum(one.height for one in strips[:place])))
-    figure.save(ASSETS / "answers" / "attention.jpg", quality=85)
+    below_each_other(strips).save(ASSETS / "answers" / "attention.jpg", quality=85)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,13 @@ them the Grad-CAM of each word, on one scale for all words.
 
 from dataclasses import replace
 
-from PIL import Image
-
 from demo.engine import Engine
 from demo.models import Library
 from demo.models.captioning import WHOLE
 from demo.models.words import words
 from demo.query import Query, photo_of
 from demo.rendering import draw, scales
-from evaluation.figures.rows import ASSETS, WIDTH, panels, row
+from evaluation.figures.rows import ASSETS, below_each_other, panels, row
 
 PHOTOS = ("dog", "horses", "bison", "kitten", "astronaut", "coffee")
 
@@ -34,10 +32,7 @@ def main() -> None:
         scale = scales(each.rows, ["gradcam"])["gradcam"]
         small = [draw(picture, word, "gradcam", scale) for word in each.rows]
         rows = [panels("the photograph", picture, whole), row(spoken, small)]
-        figure = Image.new("RGB", (WIDTH, sum(part.height for part in rows)), "white")
-        figure.paste(rows[0], (0, 0))
-        figure.paste(rows[1], (0, rows[0].height))
-        figure.save(out / f"{name}.jpg", quality=85)
+        below_each_other(rows).save(out / f"{name}.jpg", quality=85)
         print(f"{name}: {caption}")
 
 

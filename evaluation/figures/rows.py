@@ -1,5 +1,6 @@
 """What the figures are made of: a photograph with its panels, and pictures in a row."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -17,6 +18,16 @@ def panels(label: str, photo: Image.Image, result: Result) -> Image.Image:
     limits = scales(result.rows, PANELS)
     pictures = [draw(photo, result.rows[0], method, limits[method]) for method in PANELS]
     return row([label, *(METHODS[method].title for method in PANELS)], [photo, *pictures])
+
+
+def below_each_other(parts: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of the whole width, one below the other."""
+    out = Image.new("RGB", (WIDTH, sum(part.height for part in parts)), "white")
+    top = 0
+    for part in parts:
+        out.paste(part, (0, top))
+        top += part.height
+    return out
 
 
 def row(labels: list[str], pictures: list[Image.Image]) -> Image.Image:
