@@ -2,136 +2,58 @@
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from cachetools import LRUCache
 from PIL import Image
 
-from demo.answers import answers, checked, is_dear, kind
 from demo.errors import InputError
 from demo.images import open_photo
-from demo.line import Line
-from demo.models import Library, Model
-from demo.models.altered import blocks
+from demo.models import Library
+from demo.networks import STOPPING, About, Networks, OwnNetworks, Pending, UnwantedError
 from demo.query import Photo, Query, Result
 from demo.records import Records
-from demo.threads import in_a_thread
-from explainers import METHODS, Passes, finished
+from explainers import METHODS
 
-MOST_DEAR = 8  # queries that are answered pass by pass at the same time
 TOO_MUCH = "Too much is being asked at once: try again in a moment."
 CACHE_BYTES = 48 * 2**20
 MOST_CHARACTERS = 20_000  # of a text
 MOST_WAITING, MOST_OF_ONE = 512, 64  # queries, of all visitors and of one; each holds a photograph of 3 MB at most
-STOPPING = "The demo is being stopped: try again in a few minutes."
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class About:
-    """What there is to choose of a model.
-
-    Attributes:
-        name: as in the catalogue.
-        layers: where Grad-CAM may look, the default one first.
-        targets: the classes or answers that it knows; none if any text can be one.
-        blocks: what "randomised" weights make random, from the top down; none if its weights are never altered.
-    """
-
-    name: str
-    layers: tuple[str, ...]
-    targets: tuple[str, ...]
-    blocks: tuple[str, ...]
-
-
-@dataclass(eq=False)
-class Pending:
-    """A query that waits for its turn.
-
-    Attributes:
-        photo: the photograph, opened.
-        keep: whether the answer is kept, for whoever asks the same.
-        model: its model, once that is open; the library may have dropped it when the query's turn comes.
-        said: `Result.said`, as soon as it is known.
-        result: the answer.
-        visitors: who asked, and has not left; each as often as that.
-        asked, begun: when it was, by `time.monotonic`; none as long as it waits.
-        done: how many passes of a dear query, and of how many.
-    """
-
-    query: Query
-    photo: Image.Image
-    keep: bool
-    model: Model = field(init=False)
-    said: Future[dict[str, float]] = field(default_factory=Future)
-    result: Future[Result] = field(default_factory=Future)
-    visitors: list[str] = field(default_factory=list)
-    asked: float = field(default_factory=time.monotonic)
-    begun: float | None = None
-    done: tuple[int, int] = (0, 0)
-
-    def say(self, said: dict[str, float]) -> None:
-        with suppress(InvalidStateError):
-            self.said.set_result(said)
-
-    def fail(self, error: BaseException) -> None:
-        if isinstance(error, StopIteration):  # which asyncio cannot hand on, so that whoever waits would for ever
-            error = RuntimeError(repr(error))
-        for future in (self.said, self.result):
-            with suppress(InvalidStateError):  # it has its value already
-                future.set_exception(error)
-
-
-class UnwantedError(InputError):
-    """Nobody waits for a query any more."""
-
-    def __init__(self) -> None:
-        super().__init__("Nobody waited for this any more: ask again.")
 
 
 class Engine:
-    """Answers queries in one thread, which runs all networks.
+    """Answers queries: those that are known at once, equal ones together, and the others by its networks in turn.
 
-    More than one would not be quicker, as each uses all cores; and each thread that computes gets a team of its own
-    from OpenMP, which makes every one of them 1.3 to 1.7 times slower while they live. A model is opened in a thread
-    that ends with that, so that nobody waits for it who does not use it. Visitors who wait are answered in turn, one
-    query of each; but photographs that wait for one model and layer are explained together, up to as many as the model
-    says, and between the passes of a dear query others are answered.
+    Args:
+        library: the models that can be asked.
+        cache_bytes: of the photographs and answers that are kept.
+        networks: what answers; if none are given, the models of the library in a thread of this process.
     """
 
-    def __init__(self, library: Library, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, library: Library, cache_bytes: int = CACHE_BYTES, networks: Networks | None = None) -> None:
         self.library = library
+        self._networks = networks or OwnNetworks(library)
         self._kept: LRUCache[Any, Any] = LRUCache(cache_bytes, getsizeof=_nbytes)  # by content
         self._pending: dict[Query, Pending] = {}
-        self._line: Line[Pending] = Line()
-        self._begun: deque[tuple[Pending, Passes[None]]] = deque()  # the dear queries that are being answered
         self._changed = threading.Condition()
         self._closing = False
         self.records = Records(lambda: len(self._pending), lambda: self._kept.currsize)
-        self._networks = threading.Thread(target=self._run, name="networks", daemon=True)
-        self._networks.start()
 
     def is_well(self) -> bool:
         """Whether queries are answered."""
-        return self._networks.is_alive() and not self._closing
+        return self._networks.is_well() and not self._closing
 
     def close(self, seconds: float = 4.0) -> None:
         """Take no more queries, drop those that wait, and wait for the passes that have begun, at most so long."""
         with self._changed:
             self._closing = True
+        self._networks.close()
+        with self._changed:
             waiting = [pending for pending in self._pending.values() if pending.begun is None]
-            for pending in waiting:
-                self._line.remove(pending)
-                self._forget(pending)
-            for pending in self._pending.values():
-                if is_dear(pending.query):
-                    pending.visitors.clear()
         for pending in waiting:
             pending.fail(InputError(STOPPING))
         with self._changed:
@@ -160,13 +82,14 @@ class Engine:
             raise InputError(f"No method “{str(min(unknown, key=str))[:80]}”. Methods: {', '.join(METHODS)}.")
         if any(len(str(text)) > MOST_CHARACTERS for text in (query.text, *query.targets, *query.layers)):
             raise InputError(f"The text is longer than {MOST_CHARACTERS} characters: shorten it.")
-        self.library.require(query.task, query.model)
+        self._networks.require(query.task, query.model)
         photo = self.open(query.photo) if keep else open_photo(query.photo.data)
         with self._changed:
             if (pending := self._pending.get(query)) is not None and pending.visitors:
-                self._join(pending, visitor)
+                pending.visitors.append(visitor)
+                self._networks.join(pending, visitor)
                 return pending
-            pending = Pending(query, photo, keep, visitors=[visitor])
+            pending = Pending(query, photo, partial(self._keep, query) if keep else _forgotten, visitors=[visitor])
             if (known := self._known(query)) is not None:
                 self.records.add_outcome(query.task, query.model, "known")
                 pending.said.set_result(known.said)
@@ -177,26 +100,23 @@ class Engine:
                 self.records.add_outcome(query.task, query.model, "refused")
                 raise InputError(STOPPING if self._closing else TOO_MUCH)
             self._pending[query] = pending
-        pending.result.add_done_callback(lambda result: self._record(pending, result))
-        opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
-        opening.add_done_callback(lambda opening: self._line_up(pending, opening))
+        pending.result.add_done_callback(lambda result: self._end(pending, result))
+        self._networks.answer(pending)
         return pending
 
-    def _record(self, pending: Pending, result: Future[Result]) -> None:
-        now = time.monotonic()
-        error, query = result.exception(), pending.query
+    def _end(self, pending: Pending, result: Future[Result]) -> None:
+        """Write down what became of a query."""
+        with self._changed:
+            if self._pending.get(pending.query) is pending:  # and not one that was asked when this one was given up
+                del self._pending[pending.query]
+                self._changed.notify_all()
+        query, now, error = pending.query, time.monotonic(), result.exception()
         if isinstance(error, UnwantedError):
             self.records.add_outcome(query.task, query.model, "left")
             return
         waited = (pending.begun or now) - pending.asked
         outcome = "answered" if error is None else "refused" if isinstance(error, InputError) else "failed"
         self.records.add_outcome(query.task, query.model, outcome, now - pending.asked, waited)
-
-    def _join(self, pending: Pending, visitor: str) -> None:
-        """Let one more visitor wait for a query, in the line of whoever is served first."""
-        if visitor not in pending.visitors and pending in self._line:
-            self._line.add(visitor, pending)
-        pending.visitors.append(visitor)
 
     def leave(self, pending: Pending, visitor: str = "") -> None:
         """Somebody does not wait for a query any more.
@@ -207,32 +127,14 @@ class Engine:
             if visitor in pending.visitors:
                 pending.visitors.remove(visitor)
             if visitor not in pending.visitors:
-                self._line.leave(visitor, pending)
+                self._networks.leave(pending, visitor)
             unwanted = not pending.visitors and pending.begun is None
-            if unwanted:
-                self._forget(pending)
         if unwanted:
             pending.fail(UnwantedError())
 
     def place(self, visitor: str) -> int:
         """How many others are answered before a visitor, who waits."""
-        with self._changed:
-            return self._line.before(visitor)
-
-    def _line_up(self, pending: Pending, opening: Future[Model]) -> None:
-        """Let a query wait for its turn, now that its model is open."""
-        with self._changed:
-            gone = not pending.visitors or pending.result.done()
-            error = opening.exception() or (UnwantedError() if gone else None)
-            if error is None:
-                pending.model = opening.result()
-                for visitor in dict.fromkeys(pending.visitors):
-                    self._line.add(visitor, pending)
-                self._changed.notify_all()
-            else:
-                self._forget(pending)
-        if error is not None:
-            pending.fail(error)
+        return self._networks.place(visitor)
 
     def open(self, photo: Photo) -> Image.Image:
         """The picture in an uploaded file.
@@ -248,6 +150,10 @@ class Engine:
                 self._kept[photo.digest] = picture
         return picture
 
+    def about(self, task: str, name: str) -> Future[About]:
+        """What there is to choose of a model whose files are here, as soon as it is open."""
+        return self._networks.about(task, name)
+
     def _known(self, query: Query) -> Result | None:
         known = self._kept.get(query)
         if known is None or known.rows:
@@ -256,106 +162,6 @@ class Engine:
             return replace(known, query=replace(known.query, photo=query.photo))
         whole = self._kept.get(known.query)
         return whole if whole is None or whole.said == known.said else replace(whole, said=known.said)
-
-    def about(self, task: str, name: str) -> Future[About]:
-        """What there is to choose of a model whose files are here, as soon as it is open."""
-        return self._when_open(task, name, _about)
-
-    def _when_open(self, task: str, name: str, use: Callable[[Model], T], weights: str = "") -> Future[T]:
-        """What `use` makes of a model, as soon as it is open."""
-        used: Future[T] = Future()
-        try:
-            if (model := self.library.opened(task, name, weights)) is None:
-                return in_a_thread("opener", lambda: use(self.library.load(task, name, weights)))
-            used.set_result(use(model))
-        except Exception as error:  # whoever waits is told
-            used.set_exception(error)
-        return used
-
-    def _run(self) -> None:
-        """Batch by batch; and of the dear queries that have begun, one after the other goes on by a pass."""
-        begun = self._begun
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._line or begun)
-                together = self._line.take(lambda first: first.model.batch, _alike, self._is_ready)
-                for pending in together:
-                    pending.begun = time.monotonic()
-            if together:
-                work = self._finish(together)
-                if is_dear(together[0].query):
-                    begun.append((together[0], work))
-                else:
-                    finished(work)
-            if begun:
-                pending, work = begun.popleft()
-                if self._goes_on(pending, work):
-                    begun.append((pending, work))
-
-    def _is_ready(self, pending: Pending) -> bool:
-        """Whether a query's turn may come: of the dear ones, which hold much memory, few are begun and one of each."""
-        if not is_dear(pending.query):
-            return True
-        theirs = any(visitor in dear.visitors for dear, _ in self._begun for visitor in pending.visitors)
-        return len(self._begun) < MOST_DEAR and not theirs
-
-    def _goes_on(self, dear: Pending, work: Passes[None]) -> bool:
-        """Do one pass of a dear query's work; whether there is more, which somebody waits for."""
-        try:
-            dear.done = next(work)
-        except StopIteration:
-            return False
-        if dear.visitors:
-            return True
-        dear.fail(InputError(STOPPING) if self._closing else UnwantedError())
-        work.close()
-        return False
-
-    def _finish(self, together: list[Pending]) -> Passes[None]:
-        try:
-            yield from self._answer(together)
-        except Exception as error:  # nobody is to wait for ever
-            for pending in together:
-                pending.fail(error)
-        finally:
-            with self._changed:
-                for pending in together:
-                    self._forget(pending)
-
-    def _forget(self, pending: Pending) -> None:
-        if self._pending.get(pending.query) is pending:  # and not one that was asked when this one was given up
-            del self._pending[pending.query]
-            self._changed.notify_all()
-
-    def _answer(self, together: list[Pending]) -> Passes[None]:
-        model = together[0].model
-        asked: list[tuple[Pending, Query]] = []
-        for pending in together:
-            try:
-                asked.append((pending, checked(model, pending.query)))
-            except Exception as error:  # each fails for itself alone
-                pending.fail(error)
-        if not asked:
-            return
-        try:
-            results = yield from answers(
-                model,
-                [query for _, query in asked],
-                [pending.photo for pending, _ in asked],
-                lambda place, said: asked[place][0].say(said),
-            )
-        except Exception as error:  # whoever waits is told
-            if len(asked) == 1:
-                asked[0][0].fail(error)
-            else:
-                for pending, _ in asked:
-                    yield from self._answer([pending])
-            return
-        for (pending, _), result in zip(asked, results, strict=True):
-            if pending.keep:
-                self._keep(pending.query, result)
-            with suppress(InvalidStateError):  # the demo is being stopped
-                pending.result.set_result(result)
 
     def _keep(self, query: Query, result: Result) -> None:
         """Keep a result for its query; and what the model says for that query as it was asked, and without targets."""
@@ -370,9 +176,8 @@ class Engine:
                     self._kept[asked] = said
 
 
-def _alike(first: Pending, other: Pending) -> bool:
-    """Whether a model can answer two queries in one pass."""
-    return kind(first.query) is not None and kind(first.query) == kind(other.query)
+def _forgotten(_result: Result) -> None:
+    """What becomes of an answer that nobody will ask for again."""
 
 
 def _nbytes(kept: Result | Image.Image) -> int:
@@ -384,8 +189,3 @@ def _nbytes(kept: Result | Image.Image) -> int:
     told = (tensor.nbytes for row in kept.rows if row.steps is not None for tensor in vars(row.steps).values())
     files = len(kept.query.photo.data) + (len(kept.noised.data) if kept.noised is not None else 0)
     return 1000 + texts + files + sum(picture.nbytes for picture in pictures) + sum(told)
-
-
-def _about(model: Model) -> About:
-    targets = tuple(getattr(model, "classes", getattr(model, "answers", ())))
-    return About(model.name, tuple(model.layers), targets, tuple(blocks(model)))

@@ -24,7 +24,9 @@ class Line(Generic[T]):
         return list(self._lines).index(visitor) if visitor in self._lines else 0
 
     def add(self, visitor: str, thing: T) -> None:
-        self._lines.setdefault(visitor, deque()).append(thing)
+        line = self._lines.setdefault(visitor, deque())
+        if thing not in line:
+            line.append(thing)
 
     def remove(self, thing: T) -> None:
         """Take something out of all lines where it stands."""

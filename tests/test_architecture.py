@@ -32,14 +32,21 @@ ALLOWED = {
         "demo.errors",
         "explainers",
     ),
-    "demo/engine.py": (
+    "demo/networks.py": (
         "demo.line",
-        "demo.records",
         "demo.answers",
         "demo.models",
         "demo.query",
-        "demo.images",
         "demo.threads",
+        "demo.errors",
+        "explainers",
+    ),
+    "demo/engine.py": (
+        "demo.networks",
+        "demo.records",
+        "demo.models",
+        "demo.query",
+        "demo.images",
         "demo.errors",
         "explainers",
     ),
@@ -50,6 +57,7 @@ ALLOWED = {
     "demo/tabs": (
         "demo.tabs",
         "demo.engine",
+        "demo.networks",
         "demo.tasks",
         "demo.models",
         "demo.files",

@@ -13,13 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.engine import MOST_OF_ONE, Engine, Pending, UnwantedError
+from demo.engine import MOST_OF_ONE, Engine
 from demo.errors import InputError
 from demo.models import Entry, Library
 from demo.models.downloads import File
 from demo.models.entries import ENTRIES
 from demo.models.network import squash
 from demo.models.resnet50 import BATCH
+from demo.networks import Pending, UnwantedError
 from demo.query import Photo, Query, photo_of
 from explainers import Squares
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from demo.engine import Engine, Pending, UnwantedError
+from demo.engine import Engine
 from demo.errors import InputError
+from demo.networks import Pending, UnwantedError
 from demo.query import SQUARES, Query, Row
 from demo.tabs.waiting import arrived, ask, visitor
 from demo.tasks.sentence import measured, price
