@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import gradio as gr
 
+from demo.cluster.networks import REMOTE_ENTRIES, Cluster
 from demo.engine import Engine
 from demo.errors import InputError, first_line
 from demo.models import MAX_MODELS, Library
@@ -42,6 +43,13 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
         metavar="N",
         help=f"downloaded models to keep in memory, beside the shipped ones (default: {MAX_MODELS})",
     )
+    parser.add_argument(
+        "--cluster",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="run the networks on the Ray cluster at this address, or without one in a new cluster on this computer",
+    )
     group = parser.add_argument_group(
         "your own classifier", "offered beside the others, and the one that the page opens with"
     )
@@ -59,6 +67,8 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
         parser.error("--arch, --labels and --layer describe a --classifier, and there is none.")
     if bool(args.arch) != bool(args.labels):
         parser.error("--arch and --labels go together: give both, or neither for a classifier of transformers.")
+    if args.cluster is not None and (args.classifier is not None or args.preload):
+        parser.error("--classifier and --preload are for networks of this process: leave them out, or --cluster.")
     return args, parser.error
 
 
@@ -90,7 +100,8 @@ def main() -> None:
     LOG.setLevel(logging.INFO)
     try:
         require_shipped()
-        library = Library(args.device, args.max_models)
+        networks = None if args.cluster is None else Cluster(args.cluster, args.device)
+        library = Library(args.device, args.max_models) if networks is None else Library(entries=REMOTE_ENTRIES)
         own = None
         if args.arch:
             own = partial(torchvision_classifier, args.classifier, args.arch, args.labels, args.layer)
@@ -104,7 +115,7 @@ def main() -> None:
             library.preload(name)
     except InputError as error:
         refuse(str(error))
-    engine = Engine(library)
+    engine = Engine(library, networks=networks)
     page = build(engine)
     code = 0
     try:

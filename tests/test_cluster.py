@@ -1,0 +1,200 @@
+"""The networks on a Ray cluster of two machines, which are processes of this one, and what becomes of it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, started
+from gradio_client import Client, handle_file
+from test_engine import QUERIES, photo
+
+from demo.cluster.networks import GONE, REMOTE_ENTRIES, Cluster
+from demo.engine import Engine
+from demo.errors import InputError
+from demo.models import Library
+from demo.networks import Pending
+from demo.query import Query, Result
+
+cluster_utils = pytest.importorskip("ray.cluster_utils")
+STORE = 80 * 2**20  # bytes that a machine keeps of what is sent
+DEAR = Query(photo("dog"), "classification", targets=("",), methods=("occlusion",))
+
+
+class Machines:
+    """A cluster of a head that answers nothing, and two machines with one core each."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE, "gcs_server_port": self.port}
+        self.ray = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
+        self.others = [self.ray.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+
+    def stop(self) -> None:
+        for machine in [*self.others, self.ray.head_node]:
+            self.ray.remove_node(machine, allow_graceful=False)
+        self.others = []
+
+    @property
+    def address(self) -> str:
+        return str(self.ray.address)
+
+    def lose(self, process: int) -> None:
+        """Lose the machine that runs a process, and get a new one."""
+        lost = next(
+            machine for machine in self.others if machine.all_processes["raylet"][0].process.pid == parent(process)
+        )
+        self.others.remove(lost)
+        self.ray.remove_node(lost, allow_graceful=False)
+        self.others.append(self.ray.add_node(num_cpus=1, object_store_memory=STORE))
+
+
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def replicas() -> list[int]:
+    """The processes that answer."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "cmdline").read_bytes().startswith(b"ray::ServeReplica:why"):
+                found.append(int(folder.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    machines = Machines()
+    yield machines
+    machines.stop()
+
+
+@pytest.fixture(scope="module")
+def remote(machines) -> Iterator[Engine]:
+    yield Engine(Library(entries=REMOTE_ENTRIES), networks=Cluster(machines.address, "cpu"))
+
+
+@pytest.fixture(scope="module")
+def alone() -> Engine:
+    return Engine(Library())
+
+
+def assert_equal(found: Result, expected: Result) -> None:
+    """One thread adds up in another order than two."""
+    assert found.query == expected.query
+    assert found.query.photo.data == expected.query.photo.data
+    assert list(found.said) == list(expected.said)
+    for row, other in zip(found.rows, expected.rows, strict=True):
+        timed = {"seconds", "score", "probability", "peak", "gradcam_seconds", "prediction"}
+        assert {k: v for k, v in row.details.items() if k not in timed} == {
+            k: v for k, v in other.details.items() if k not in timed
+        }
+        assert row.details["score"] == pytest.approx(other.details["score"], rel=1e-4, abs=1e-4)
+        assert row.pictures.keys() == other.pictures.keys()
+        for key, picture in row.pictures.items():
+            assert np.abs(picture - other.pictures[key]).mean() <= 1e-3 * np.abs(other.pictures[key]).max(), key
+
+
+def begun(pending: Pending) -> None:
+    """Wait until a dear query has done some of its passes."""
+    while pending.done[0] == 0:
+        assert not pending.result.done()
+        time.sleep(0.05)
+
+
+def test_every_answer_is_that_of_one_machine(remote, alone):
+    more = replace(QUERIES[0], layers=("layer3",), methods=("gradcam", "excitation"), steps=True)
+    for query in [*QUERIES, more, DEAR]:
+        assert_equal(remote.answer(query), alone.answer(query))
+    about = remote.about("classification", "").result()
+    assert about == alone.about("classification", "").result()
+
+
+def test_what_the_model_says_comes_before_the_explanation_and_passes_are_told(remote):
+    pending = remote.ask(replace(DEAR, photo=photo("rocket"), methods=("score_cam",)), visitor="one")
+    assert next(iter(pending.said.result(60))) == "missile" or pending.said.result()
+    begun(pending)
+    assert not pending.result.done()
+    remote.leave(pending, "one")
+    # Only one of a visitor's dear queries is answered at a time: the one that was left makes way.
+    remote.ask(replace(DEAR, photo=photo("rocket")), visitor="one").result.result(60)
+
+
+def test_what_cannot_be_answered_is_a_sentence(remote):
+    for query, message in (
+        (replace(QUERIES[0], targets=("zebr",)), "Did you mean zebra"),
+        (replace(QUERIES[0], layers=("layer9",)), "no layer “layer9”"),
+        (replace(QUERIES[2], text="Schnurrli?"), "knows no word"),
+        (replace(QUERIES[0], model="ResNet-18"), "is being downloaded"),
+    ):
+        with pytest.raises(InputError, match=message):
+            remote.answer(query)
+
+
+def test_whoever_is_answered_by_a_replica_that_dies_gets_the_answer(remote, alone):
+    query = replace(DEAR, photo=photo("cat"))
+    pending = remote.ask(query)
+    begun(pending)
+    for process in replicas():
+        os.kill(process, signal.SIGKILL)
+    assert_equal(pending.result.result(120), alone.answer(query))
+
+
+def test_whoever_is_answered_by_a_machine_that_dies_gets_the_answer(machines, remote, alone):
+    query = replace(DEAR, photo=photo("bison"))
+    pending = remote.ask(query)
+    begun(pending)
+    machines.lose(replicas()[0])
+    assert_equal(pending.result.result(120), alone.answer(query))
+
+
+def test_a_cluster_that_is_gone_is_a_sentence_until_it_is_back(machines, remote, alone):
+    query = replace(DEAR, photo=photo("coffee"))
+    pending = remote.ask(query)
+    begun(pending)
+    machines.stop()
+    with pytest.raises(InputError, match=GONE):
+        pending.result.result(60)
+    with pytest.raises(InputError, match=GONE):
+        remote.ask(query)
+    assert not remote.is_well()
+    machines.start()
+    while not remote.is_well():
+        time.sleep(0.1)
+    assert_equal(remote.answer(query), alone.answer(query))
+
+
+def test_a_page_whose_networks_are_elsewhere(machines, tmp_path):
+    with started(tmp_path, "--cluster", machines.address) as address:
+        client = Client(address, verbose=False)
+        zebra = handle_file(ROOT / "assets" / "examples" / "zebra_elephant.jpg")
+        *_, details = client.predict(zebra, "", "", "", api_name="/explain_class")
+        assert details["target"] == "zebra"
+
+
+def test_nothing_of_ray_is_imported_by_the_page():
+    code = "import app, sys; assert not [name for name in sys.modules if name.split('.')[0] == 'ray']"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_cluster_that_is_not_there_is_said_at_the_start(tmp_path):
+    command = [sys.executable, ROOT / "app.py", "--cluster", "127.0.0.1:9"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "No Ray cluster can be reached" in ended.stderr
+    assert "Traceback" not in ended.stderr
