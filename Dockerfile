@@ -4,12 +4,13 @@ FROM python:3.11-slim
 # Which build of PyTorch: the one without CUDA, "+cpu", is much smaller, and stands in an index of its own.
 ARG PIP_EXTRA_INDEX_URL=""
 ARG TORCH_BUILD=""
+# requirements-cluster.txt adds Ray.
+ARG REQUIREMENTS=requirements.txt
 
 WORKDIR /app
-COPY requirements.txt .
-RUN sed -E "s/^(torch|torchvision)(==.*)/\1\2${TORCH_BUILD}/" requirements.txt > /tmp/requirements.txt \
-    && pip install --no-cache-dir -r /tmp/requirements.txt \
-    && rm /tmp/requirements.txt \
+COPY requirements.txt requirements-cluster.txt ./
+RUN sed -i -E "s/^(torch|torchvision)(==.*)/\1\2${TORCH_BUILD}/" requirements.txt \
+    && pip install --no-cache-dir -r ${REQUIREMENTS} \
     && useradd --create-home --uid 1000 demo \
     && mkdir /models \
     && chown 1000 /models

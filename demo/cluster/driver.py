@@ -39,7 +39,8 @@ Tell = Callable[[str, Any], None]
 def connected(device: str, address: str) -> DeploymentHandle:
     """The deployment of a cluster, made if there is none; without an address in a new cluster on this computer."""
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    own: dict[str, Any] = {} if address else {"include_dashboard": False}
+    # A cluster of this computer is for nobody outside it: whoever reaches Ray's ports may run anything.
+    own: dict[str, Any] = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     try:
         return serve.get_app_handle(NAME)

@@ -164,7 +164,10 @@ class Cluster:
         except (EOFError, OSError):
             kind, value = "refused", "the process that was to connect has ended"
         if kind == "refused":
-            raise InputError(f"No Ray cluster can be reached ({value}): start one with `ray start --head`.")
+            raise InputError(
+                f"No Ray cluster can be reached ({value}): `ray start --head` starts one, and `ray start --address` "
+                "lets this computer join one."
+            )
         return ours
 
     def _run(self, pipe: Connection) -> None:
