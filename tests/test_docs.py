@@ -1,10 +1,12 @@
 """What the documents point at is there, and the header of the Space fits what is installed."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import SpaceCard
 
 from explainers import METHODS
 
@@ -70,8 +72,21 @@ def test_the_readme_names_every_method():
 
 
 def test_the_header_of_the_space_fits_what_is_installed():
-    header = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
-    assert header["sdk"] == "gradio"
-    assert f"gradio[mcp]=={header['sdk_version']}" in (ROOT / "requirements.txt").read_text().split()
-    assert (ROOT / header["app_file"]).is_file()
-    assert len(header["short_description"]) <= 60  # the hub takes no more
+    header = SpaceCard.load(ROOT / "README.md", ignore_metadata_errors=False).data
+    assert header.sdk == "gradio"
+    assert f"gradio[mcp]=={header.sdk_version}" in (ROOT / "requirements.txt").read_text().split()
+    assert (ROOT / header.app_file).is_file()
+    assert len(header.short_description) <= 60  # the hub takes no more
+    assert {header.colorFrom, header.colorTo} <= {
+        "red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"
+    }  # fmt: skip
+
+
+def test_the_configurations_of_a_cluster_are_what_serve_reads():
+    schema = pytest.importorskip("ray.serve.schema").ServeDeploySchema
+    service, *_ = yaml.safe_load_all((ROOT / "docs" / "cluster" / "kuberay.yaml").read_text())
+    for text in (service["spec"]["serveConfigV2"], (ROOT / "docs" / "cluster" / "serve.yaml").read_text()):
+        (application,) = schema.model_validate(yaml.safe_load(text)).applications
+        module, function = application.import_path.split(":")
+        made = getattr(importlib.import_module(module), function)(application.args)
+        assert [deployment.name for deployment in application.deployments] == [made._bound_deployment.name]
