@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from PIL import Image
 
 from demo.answers import answers, checked, is_dear, kind
-from demo.errors import InputError
+from demo.errors import TOO_MUCH, InputError
 from demo.images import open_photo
 from demo.line import Line
 from demo.models import Library, Model
@@ -24,7 +24,6 @@ from demo.threads import in_a_thread
 from explainers import METHODS, Passes, finished
 
 MOST_DEAR = 8  # queries that are answered pass by pass at the same time
-TOO_MUCH = "Too much is being asked at once: try again in a moment."
 CACHE_BYTES = 48 * 2**20
 MOST_CHARACTERS = 20_000  # of a text
 MOST_WAITING, MOST_OF_ONE = 512, 64  # queries, of all visitors and of one; each holds a photograph of 3 MB at most

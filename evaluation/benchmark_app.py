@@ -21,7 +21,6 @@ outside its timing. The client is this process, on the same cores and without Py
 
 import argparse
 import itertools
-import json
 import math
 import os
 import platform
@@ -31,19 +30,16 @@ import signal
 import statistics
 import sys
 import tempfile
-import threading
 import time
-import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 from gradio_client import Client, handle_file
-from PIL import Image
 
 from evaluation.processes import (
     Bare,
@@ -58,106 +54,20 @@ from evaluation.processes import (
     served,
     threads,
 )
+from evaluation.visitors import ENDPOINTS, HERE, PATIENCE, SIZES, TASKS, Query, ask_http, functions_of, make_query
 
-HERE = Path(__file__).parents[1]
-EXAMPLES = sorted((HERE / "assets" / "examples").glob("*.jpg"))
-SIZES = ((500, 380), (1500, 1200))
-TASKS = {"explain_class": "classification", "explain_caption": "captioning", "explain_answer": "vqa"}
-ENDPOINTS = ("classify", "caption", "answer", *TASKS)
-CLASSES = ("zebra", "African elephant", "tabby", "golden retriever", "hen", "lemon", "airliner")
-CAPTIONS = ("a dog runs on the grass", "two people stand near the water", "a man in a red shirt", "a white horse")
-QUESTIONS = (("What animal is this?", "dog"), ("What color is the ball?", "red"), ("Where is this?", "street"))
 CLIENTS = (1, 8, 32, 128)
 BARE_RUNS = 6  # a multiple of the tasks; before and after each line of many clients
 SETTLE = 0.1  # seconds
-PATIENCE = 600  # seconds after which a request counts as an error
 
-Ask = Callable[["Query"], None]
-Make = Callable[[str, tuple[int, int]], "Query"]  # endpoint and size, of a photograph that is new
-
-
-class Query(NamedTuple):
-    """A request: the photograph's file, and the texts that follow it, without model and layer."""
-
-    endpoint: str
-    photo: Path
-    texts: list[str | int]
-
-    @property
-    def inputs(self) -> list[str | int]:
-        """All that follows the photograph: empty names mean the default model and layer."""
-        return [*self.texts, *([""] * (2 if self.endpoint in TASKS else 1))]
-
-
-def photograph(folder: Path, number: int, size: tuple[int, int]) -> Path:
-    """An example photograph as a JPEG of that size, with `number` (under 65,536) in its corner, as 16 squares."""
-    path = folder / f"{number}_{size[0]}.jpg"
-    if not path.exists():
-        photo = Image.open(EXAMPLES[number % len(EXAMPLES)]).convert("RGB").resize(size)
-        for bit in range(16):
-            photo.paste("white" if number >> bit & 1 else "black", (8 * bit, 0, 8 * bit + 8, 8))
-        photo.save(path, quality=90)
-    return path
-
-
-def make_query(folder: Path, endpoint: str, number: int, size: tuple[int, int]) -> Query:
-    """A request about photograph `number`, which also picks the class, caption or question."""
-    question, answer = QUESTIONS[number % len(QUESTIONS)]
-    texts: dict[str, list[str | int]] = {
-        "explain_class": [CLASSES[number % len(CLASSES)]],
-        "explain_caption": [CAPTIONS[number % len(CAPTIONS)], -1],
-        "answer": [question],
-        "explain_answer": [question, answer],
-    }
-    return Query(endpoint, photograph(folder, number, size), texts.get(endpoint, []))
+Ask = Callable[[Query], Any]
+Make = Callable[[str, tuple[int, int]], Query]  # endpoint and size, of a photograph that is new
 
 
 def ask_gradio_client(client: Client, query: Query) -> None:
     """One request as the README has it; the client fetches the pictures."""
     job = client.submit(handle_file(query.photo), *query.inputs, api_name=f"/{query.endpoint}")
     job.result(timeout=PATIENCE)
-
-
-_of_thread = threading.local()
-
-
-def session() -> str:
-    """The session of this thread, which stands for a page that somebody has open."""
-    if not hasattr(_of_thread, "session"):
-        _of_thread.session = uuid.uuid4().hex
-    return str(_of_thread.session)
-
-
-def ask_http(http: httpx.Client, functions: Mapping[str, int], query: Query) -> None:
-    """One request as a page makes it: upload, join the queue, wait for the answer, fetch its pictures.
-
-    Args:
-        functions: the number of each endpoint.
-
-    Raises:
-        RuntimeError: the answer is an error.
-        httpx.HTTPError: there is none.
-    """
-    with query.photo.open("rb") as file:
-        (path,) = http.post("upload", files={"files": file}).raise_for_status().json()
-    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, *query.inputs]
-    asked = {"data": data, "fn_index": functions[query.endpoint], "session_hash": session()}
-    http.post("queue/join", json=asked).raise_for_status()
-    for output in answer_of(http):
-        if isinstance(output, dict) and "url" in output:
-            http.get(output["url"]).raise_for_status()
-
-
-def answer_of(http: httpx.Client) -> list[Any]:
-    """The outputs of the only event of this thread's session."""
-    with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
-        for line in events.iter_lines():
-            message = json.loads(line.removeprefix("data: ")) if line else {}
-            if message.get("msg") == "process_completed":
-                if not message["success"]:
-                    raise RuntimeError(message["output"])
-                return list(message["output"]["data"])
-    raise RuntimeError("the answer ended before it was complete")
 
 
 def explain_bare(bare: Bare, query: Query) -> float:
@@ -184,8 +94,7 @@ def at_once(server: Server, clients: int, queries: list[Query]) -> list[float]:
         httpx.Client(base_url=base_url, timeout=PATIENCE, trust_env=False, limits=limits) as http,
         ThreadPoolExecutor(clients) as pool,
     ):
-        config = http.get(f"{server.address}/config").raise_for_status().json()
-        functions = {function["api_name"]: function["id"] for function in config["dependencies"]}
+        functions = functions_of(http.get(f"{server.address}/config").raise_for_status().json())
         return list(pool.map(partial(seconds_of, partial(ask_http, http, functions)), queries))
 
 
