@@ -16,7 +16,8 @@ outside its timing. The client is this process, on the same cores and without Py
 - Many clients at once, each in a session of its own, as pages are: the demo takes all that comes by plain HTTP from
   one address for one visitor. As the speed of a machine drifts, bare explanations are timed before and after each
   line; printed is how many of them could be had a second one after another, 1 / median.
-- With `--long`, 1,500 requests to all six endpoints by 8 clients, and what the server, a fresh one, holds meanwhile.
+- With `--long`, 1,500 requests to all six endpoints by 8 clients, and what the server, a fresh one, holds after each
+  500: memory is compared with that after the first 500.
 """
 
 import argparse
@@ -34,6 +35,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ from evaluation.visitors import ENDPOINTS, HERE, PATIENCE, SIZES, TASKS, Query, 
 CLIENTS = (1, 8, 32, 128)
 BARE_RUNS = 6  # a multiple of the tasks; before and after each line of many clients
 SETTLE = 0.1  # seconds
+STEP = 500  # requests, after the first of which a server holds what it needs
 
 Ask = Callable[[Query], Any]
 Make = Callable[[str, tuple[int, int]], Query]  # endpoint and size, of a photograph that is new
@@ -207,26 +210,45 @@ def measure_load(server: Server, bare: Bare, make: Make, requests: int) -> None:
 
 
 def measure_memory(server: Server, folder: Path, requests: int) -> None:
-    """Print what the server holds, at the start and after each fifteenth of many requests of all kinds."""
+    """Print what the server holds, at the start and after each STEP of many requests of all kinds."""
     chance = random.Random(0)
 
     def any_query(number: int) -> Query:
         number = number if chance.random() < 0.5 else chance.randrange(20)  # a new one, or one of 20 that come again
         return make_query(folder, chance.choice(ENDPOINTS), number, SIZES[number % 2])
 
-    print_heading("requests", "errors", "resident, MiB", "open files", "threads", "uploads and answers, MiB")
-    resident, errors, step = [], 0, max(requests // 15, 1)
-    for made in range(0, 15 * step + 1, step):
+    of_the_page = files_of(server).keys()
+    print_heading(
+        "requests", "errors", "resident, MiB", "open files", "threads", "uploads and answers, MiB", "oldest, min"
+    )
+    held, errors = [], 0
+    for made in range(0, requests + 1, STEP):
         if made > 0:
-            seconds = at_once(server, 8, [any_query(number) for number in range(made - step, made)])
-            errors += step - len(answered(seconds))
-        resident.append(resident_mebibytes(server.pid))
-        files = sum(path.stat().st_size for path in server.uploads.rglob("*") if path.is_file()) / 2**20
-        counts = open_files(server.pid), threads(server.pid)
-        print_row(made, errors, f"{resident[-1]:.0f}", *counts, f"{files:.0f}")
-    growth = resident[-1] / resident[3] - 1
+            seconds = at_once(server, 8, [any_query(number) for number in range(made - STEP, made)])
+            errors += STEP - len(answered(seconds))
+        held.append((resident_mebibytes(server.pid), open_files(server.pid), threads(server.pid)))
+        files = [stat for path, stat in files_of(server).items() if path not in of_the_page]
+        size = sum(stat.st_size for stat in files) / 2**20
+        now = time.time()
+        age = (now - min((stat.st_mtime for stat in files), default=now)) / 60
+        print_row(made, errors, f"{held[-1][0]:.0f}", *held[-1][1:], f"{size:.0f}", f"{age:.0f}")
+    resident, descriptors, running = zip(*held[1:], strict=True)
+    growth = resident[-1] / resident[0] - 1
     within = "within" if abs(growth) <= 0.05 else "not within"
-    print(f"\nResident memory after {made} requests is {growth:+.1%} of that after {3 * step}: {within} 5%.")
+    print(
+        f"\nResident memory after {made} requests is {growth:+.1%} of that after {STEP}: {within} 5%. Open files were "
+        f"{min(descriptors)} to {max(descriptors)} meanwhile, threads {min(running)} to {max(running)}."
+    )
+
+
+def files_of(server: Server) -> dict[Path, os.stat_result]:
+    """The uploads and answers that a server keeps."""
+    found = {}
+    for path in server.uploads.rglob("*"):
+        with suppress(FileNotFoundError):  # deleted just now
+            if path.is_file():
+                found[path] = path.stat()
+    return found
 
 
 def main() -> None:
@@ -234,10 +256,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="of single requests (default: 9)")
     parser.add_argument("--requests", type=int, default=96, help="for each line of many clients (default: 96)")
     parser.add_argument(
-        "--long", type=int, nargs="?", const=1500, metavar="N", help="also measure memory, over N requests (1500)"
+        "--long",
+        type=int,
+        nargs="?",
+        const=1500,
+        metavar="N",
+        help=f"also measure memory, over N requests (1500), {2 * STEP} at least",
     )
     parser.add_argument("--root", type=Path, default=HERE, metavar="DIR", help="the checkout to measure")
     args = parser.parse_args()
+    if args.long is not None and args.long < 2 * STEP:
+        parser.error(f"--long takes {2 * STEP} requests at least.")
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the other processes are stopped too

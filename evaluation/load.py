@@ -5,8 +5,7 @@
 Starts `app.py` of DIR (default: this checkout) in a process of its own and lets so many visitors of
 `evaluation/locustfile.py` ask it for so many seconds, each until the last answer is there. Then every query is asked
 alone, one after another, of an app that is started afresh, and the answers are compared: all but the seconds that they
-took. A picture is different if a value of a pixel is by more than LEVELS, a number if it is by more than SHARE of what
-it is, or of 1 if it is less than that.
+took. What is counted as different: see `Difference` in `evaluation/visitors.py`.
 """
 
 import argparse
@@ -24,10 +23,7 @@ from locust.env import Environment
 from evaluation.benchmark_app import CLIENTS, percentile, print_heading, print_row
 from evaluation.locustfile import Visitor
 from evaluation.processes import Server, served
-from evaluation.visitors import HERE, PATIENCE, Difference, Query, ask_http, difference, functions_of
-
-LEVELS = 8  # of 256
-SHARE = 1e-3
+from evaluation.visitors import HERE, PATIENCE, Query, ask_http, difference, functions_of
 
 
 class Answer(NamedTuple):
@@ -81,17 +77,12 @@ def alone(server: Server, queries: list[Query]) -> dict[Query, list[Any]]:
         return {query: ask_http(http, functions, query) for query in dict.fromkeys(queries)}
 
 
-def is_different(found: Difference) -> bool:
-    """Whether two answers are not the same."""
-    return found.levels > LEVELS or found.share > SHARE
-
-
 def print_load(load: Load, alone: Mapping[Query, list[Any]]) -> None:
     """A row of the table."""
     seconds = [answer.seconds for answer in load.answers]
     found = [difference(answer.outputs, alone[answer.query]) for answer in load.answers]
     for answer, one in zip(load.answers, found, strict=True):
-        if is_different(one):
+        if not one.is_small:
             print(f"{answer.query.endpoint} {answer.query.texts}: {one}", file=sys.stderr)
     print_row(
         load.clients,
@@ -103,7 +94,7 @@ def print_load(load: Load, alone: Mapping[Query, list[Any]]) -> None:
         load.counts["busy"],
         load.counts["left on purpose"],
         len(found),
-        sum(map(is_different, found)),
+        sum(not one.is_small for one in found),
         f"{max((one.levels for one in found), default=0):.0f} levels, "
         f"{max((one.share for one in found), default=0):.1e}",
     )

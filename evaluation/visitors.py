@@ -9,7 +9,6 @@ import math
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ CLASSES = ("zebra", "African elephant", "tabby", "golden retriever", "hen", "lem
 CAPTIONS = ("a dog runs on the grass", "two people stand near the water", "a man in a red shirt", "a white horse")
 QUESTIONS = (("What animal is this?", "dog"), ("What color is the ball?", "red"), ("Where is this?", "street"))
 PATIENCE = 600  # seconds after which a request counts as an error
+LEVELS, SHARE = 2, 1e-4  # see Difference
 
 
 class Query(NamedTuple):
@@ -149,27 +149,36 @@ def is_picture(output: Any) -> bool:
 
 
 class Difference(NamedTuple):
-    """How far apart two answers are at most, in levels of 256 and as a share; infinity if they are unlike in kind."""
+    """How far apart two answers are at most.
+
+    Attributes:
+        levels: of 256, by which a colour of a pixel differs.
+        share: of the larger of two numbers, or of 1, by which they differ; infinity for what is unlike in kind.
+    """
 
     levels: float = 0.0
     share: float = 0.0
 
+    @property
+    def is_small(self) -> bool:
+        """Whether the answers are the same but for sums in another order, as in a batch."""
+        return self.levels <= LEVELS and self.share <= SHARE
+
 
 def difference(some: Any, others: Any) -> Difference:
     """How far apart outputs are, but for the seconds that they took."""
-    found = list(_differences(some, others))
+    found = [Difference(), *_differences(some, others)]
     return Difference(max(one.levels for one in found), max(one.share for one in found))
 
 
 def _differences(some: Any, others: Any) -> Iterator[Difference]:
     match some, others:
-        case dict(), dict():
-            for key in some.keys() | others.keys():
-                if key not in ("seconds", "gradcam_seconds"):
-                    yield from _differences(some.get(key), others.get(key))
-        case list(), list():
-            for pair in zip_longest(some, others):
-                yield from _differences(*pair)
+        case dict(), dict() if some.keys() == others.keys():
+            for key in some.keys() - {"seconds", "gradcam_seconds"}:
+                yield from _differences(some[key], others[key])
+        case list(), list() if len(some) == len(others):
+            for one, other in zip(some, others, strict=True):
+                yield from _differences(one, other)
         case bytes(), bytes():
             yield Difference(levels=_levels(some, others))
         case float(), float():
