@@ -53,10 +53,10 @@ def test_eight_at_once_of_whom_two_leave_get_what_each_gets_alone(server, tmp_pa
     before = outcomes(server)
 
     def stay(number: int, http: httpx.Client, functions: dict[str, int]) -> dict[Query, list]:
-        own = [make_query(tmp_path, ENDPOINTS[(number + more) % 6], number, SIZES[0]) for more in range(2)]
-        dear = [make_query(tmp_path, "explain_method", number, SIZES[0])] if number == 0 else []
+        endpoints = [ENDPOINTS[number], *(["explain_method"] if number == 0 else [])]
         begin.wait()
-        return {query: ask_http(http, functions, query) for query in (example, *own, *dear)}
+        queries = [example, *(make_query(tmp_path, endpoint, number, SIZES[0]) for endpoint in endpoints)]
+        return {query: ask_http(http, functions, query) for query in queries}
 
     def leave(number: int, http: httpx.Client, functions: dict[str, int]) -> dict[Query, list]:
         dear = Query("explain_method", EXAMPLES[number], ("vqa", "Where is this?", "street", "score_cam"))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import started
+from conftest import metrics, started
+from gradio import utils
 from gradio_client import Client, handle_file
 
 from demo.engine import Engine
@@ -17,7 +18,7 @@ from demo.models import Library
 from demo.page import build
 from demo.tabs import uploads
 from demo.tabs.uploads import FORGET, TIDY_SECONDS, path_of, save, tidy
-from evaluation.visitors import photograph
+from evaluation.visitors import functions_of, join_http, make_query, outputs_in, photograph, session
 
 
 @pytest.fixture
@@ -87,6 +88,18 @@ def test_a_server_leaves_nothing_of_its_visitors_behind_but_a_film_that_gradio_f
         assert len(files() - of_the_page) == 1 + 3
         httpx.post(f"{address}/gradio_api/process_recording", files={"video": b"a film"}).raise_for_status()
     assert [path.read_bytes() for path in files() - of_the_page] == [b"a film"]  # where the next server deletes it
+
+
+def test_a_query_that_waits_is_answered_without_its_file(server, tmp_path):
+    query = make_query(tmp_path, "explain_method", 8000, (500, 380))
+    with httpx.Client(base_url=f"{server}/gradio_api/", timeout=120) as http:
+        join_http(http, functions_of(http.get(f"{server}/config").json()), query)
+        while metrics(server)["demo_waiting"] == 0:
+            time.sleep(0.01)
+        (file,) = Path(utils.get_upload_folder()).rglob(query.photo.name)
+        file.unlink()
+        with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
+            assert outputs_in(events.iter_lines())[1]["method"] == "occlusion"
 
 
 def test_a_request_of_many_files_is_refused(server):
