@@ -22,6 +22,7 @@ from demo.models.shipped import require_shipped
 from demo.page import LAUNCH, build
 from demo.records import LOG
 from demo.service import surroundings
+from demo.tabs.uploads import tidied
 
 
 def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
@@ -81,7 +82,7 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
             share=args.share,
             root_path=args.root_path,
             mcp_server=args.mcp,
-            app_kwargs=surroundings(engine),
+            app_kwargs=surroundings(engine) | {"lifespan": tidied},
             prevent_thread_lock=True,
             **LAUNCH,
         )

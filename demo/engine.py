@@ -11,7 +11,7 @@ from typing import Any
 from cachetools import LRUCache
 from PIL import Image
 
-from demo.errors import InputError
+from demo.errors import TOO_MUCH, InputError
 from demo.images import open_photo
 from demo.models import Library
 from demo.networks import STOPPING, About, Networks, OwnNetworks, Pending, UnwantedError
@@ -19,7 +19,6 @@ from demo.query import Photo, Query, Result
 from demo.records import Records
 from explainers import METHODS
 
-TOO_MUCH = "Too much is being asked at once: try again in a moment."
 CACHE_BYTES = 48 * 2**20
 MOST_CHARACTERS = 20_000  # of a text
 MOST_WAITING, MOST_OF_ONE = 512, 64  # queries, of all visitors and of one; each holds a photograph of 3 MB at most

@@ -4,6 +4,8 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+TOO_MUCH = "Too much is being asked at once: try again in a moment."
+
 
 class InputError(ValueError):
     """What somebody gave cannot be used. The message is one sentence for them: what is wrong and what to do."""

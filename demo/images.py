@@ -18,6 +18,10 @@ MAX_SIDE = 640  # of what is shown; the networks take less
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "BMP", "TIFF")
 Image.init()
 
+TOO_LARGE = (
+    f"The file is larger than {MAX_BYTES // 2**20} MB: make the picture smaller, or save it as JPEG, and upload it "
+    "again."
+)
 _TOO_MANY_PIXELS = (
     f"The picture has more than {MAX_PIXELS // 1_000_000} million pixels: make it smaller and upload it again."
 )
@@ -59,10 +63,7 @@ def read_upload(path: str | Path) -> bytes:
     if not data:
         raise InputError("The file is empty: choose the picture and upload it again.")
     if len(data) > MAX_BYTES:
-        raise InputError(
-            f"The file is larger than {MAX_BYTES // 2**20} MB: make the picture smaller, or save it as JPEG, and "
-            "upload it again."
-        )
+        raise InputError(TOO_LARGE)
     return data
 
 

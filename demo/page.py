@@ -37,9 +37,6 @@ HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip 
 # Gradio's default weight for bold, 600, is a font file that holds little but Cyrillic letters.
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
-# Uploads and results are gone within an hour of their last use: every so many seconds those that are so old.
-FORGET = (300, 3000)
-
 LAUNCH = {
     "head": DROPDOWNS + data.script(),
     "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
@@ -60,7 +57,7 @@ LAUNCH = {
 
 def build(engine: Engine) -> gr.Blocks:
     """The page with all its tabs and endpoints; no model is loaded."""
-    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=FORGET) as page:
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
         gr.HTML(HEADER, elem_id="title")
         api = endpoints.api(engine)
         with gr.Row():

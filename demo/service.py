@@ -1,9 +1,10 @@
-"""What surrounds the page: headers that hold off strangers, whether all is well, and numbers."""
+"""What surrounds the page: what holds off strangers, whether all is well, and numbers."""
 
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,6 +12,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.engine import Engine
+from demo.images import MAX_BYTES, TOO_LARGE
+
+MOST_BODY = MAX_BYTES + 2**20  # bytes of a request: a photograph, and what surrounds it
 
 # Gradio's page has scripts and styles in its text, and makes functions of what its components bring along.
 POLICY = {
@@ -50,9 +54,29 @@ class _Headers:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
+class _Bodies:
+    """Refuses requests that are too large: Gradio takes a thousand files in one, and writes all to disk."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MOST_BODY:
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        await self._app(scope, receive_bounded if scope["type"] == "http" else receive, send)
+
+
 def surroundings(engine: Engine) -> dict[str, Any]:
-    """What the server of the page is made with: the headers, and `routes`."""
-    return {"routes": routes(engine), "middleware": [Middleware(_Headers)]}
+    """What the server of the page is made with: `routes`, and what is done to all requests."""
+    return {"routes": routes(engine), "middleware": [Middleware(_Headers), Middleware(_Bodies)]}
 
 
 def routes(engine: Engine) -> list[Route]:

@@ -16,12 +16,12 @@ outside its timing. The client is this process, on the same cores and without Py
 - Many clients at once, each in a session of its own, as pages are: the demo takes all that comes by plain HTTP from
   one address for one visitor. As the speed of a machine drifts, bare explanations are timed before and after each
   line; printed is how many of them could be had a second one after another, 1 / median.
-- With `--long`, 1,500 requests to all six endpoints by 8 clients, and what the server, a fresh one, holds meanwhile.
+- With `--long`, 1,500 requests to all six endpoints by 8 clients, and what the server, a fresh one, holds after each
+  500: memory is compared with that after the first 500.
 """
 
 import argparse
 import itertools
-import json
 import math
 import os
 import platform
@@ -31,19 +31,17 @@ import signal
 import statistics
 import sys
 import tempfile
-import threading
 import time
-import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 from gradio_client import Client, handle_file
-from PIL import Image
 
 from evaluation.processes import (
     Bare,
@@ -58,106 +56,21 @@ from evaluation.processes import (
     served,
     threads,
 )
+from evaluation.visitors import ENDPOINTS, HERE, PATIENCE, SIZES, TASKS, Query, ask_http, functions_of, make_query
 
-HERE = Path(__file__).parents[1]
-EXAMPLES = sorted((HERE / "assets" / "examples").glob("*.jpg"))
-SIZES = ((500, 380), (1500, 1200))
-TASKS = {"explain_class": "classification", "explain_caption": "captioning", "explain_answer": "vqa"}
-ENDPOINTS = ("classify", "caption", "answer", *TASKS)
-CLASSES = ("zebra", "African elephant", "tabby", "golden retriever", "hen", "lemon", "airliner")
-CAPTIONS = ("a dog runs on the grass", "two people stand near the water", "a man in a red shirt", "a white horse")
-QUESTIONS = (("What animal is this?", "dog"), ("What color is the ball?", "red"), ("Where is this?", "street"))
 CLIENTS = (1, 8, 32, 128)
 BARE_RUNS = 6  # a multiple of the tasks; before and after each line of many clients
 SETTLE = 0.1  # seconds
-PATIENCE = 600  # seconds after which a request counts as an error
+STEP = 500  # requests, after the first of which a server holds what it needs
 
-Ask = Callable[["Query"], None]
-Make = Callable[[str, tuple[int, int]], "Query"]  # endpoint and size, of a photograph that is new
-
-
-class Query(NamedTuple):
-    """A request: the photograph's file, and the texts that follow it, without model and layer."""
-
-    endpoint: str
-    photo: Path
-    texts: list[str | int]
-
-    @property
-    def inputs(self) -> list[str | int]:
-        """All that follows the photograph: empty names mean the default model and layer."""
-        return [*self.texts, *([""] * (2 if self.endpoint in TASKS else 1))]
-
-
-def photograph(folder: Path, number: int, size: tuple[int, int]) -> Path:
-    """An example photograph as a JPEG of that size, with `number` (under 65,536) in its corner, as 16 squares."""
-    path = folder / f"{number}_{size[0]}.jpg"
-    if not path.exists():
-        photo = Image.open(EXAMPLES[number % len(EXAMPLES)]).convert("RGB").resize(size)
-        for bit in range(16):
-            photo.paste("white" if number >> bit & 1 else "black", (8 * bit, 0, 8 * bit + 8, 8))
-        photo.save(path, quality=90)
-    return path
-
-
-def make_query(folder: Path, endpoint: str, number: int, size: tuple[int, int]) -> Query:
-    """A request about photograph `number`, which also picks the class, caption or question."""
-    question, answer = QUESTIONS[number % len(QUESTIONS)]
-    texts: dict[str, list[str | int]] = {
-        "explain_class": [CLASSES[number % len(CLASSES)]],
-        "explain_caption": [CAPTIONS[number % len(CAPTIONS)], -1],
-        "answer": [question],
-        "explain_answer": [question, answer],
-    }
-    return Query(endpoint, photograph(folder, number, size), texts.get(endpoint, []))
+Ask = Callable[[Query], Any]
+Make = Callable[[str, tuple[int, int]], Query]  # endpoint and size, of a photograph that is new
 
 
 def ask_gradio_client(client: Client, query: Query) -> None:
     """One request as the README has it; the client fetches the pictures."""
     job = client.submit(handle_file(query.photo), *query.inputs, api_name=f"/{query.endpoint}")
     job.result(timeout=PATIENCE)
-
-
-_of_thread = threading.local()
-
-
-def session() -> str:
-    """The session of this thread, which stands for a page that somebody has open."""
-    if not hasattr(_of_thread, "session"):
-        _of_thread.session = uuid.uuid4().hex
-    return str(_of_thread.session)
-
-
-def ask_http(http: httpx.Client, functions: Mapping[str, int], query: Query) -> None:
-    """One request as a page makes it: upload, join the queue, wait for the answer, fetch its pictures.
-
-    Args:
-        functions: the number of each endpoint.
-
-    Raises:
-        RuntimeError: the answer is an error.
-        httpx.HTTPError: there is none.
-    """
-    with query.photo.open("rb") as file:
-        (path,) = http.post("upload", files={"files": file}).raise_for_status().json()
-    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, *query.inputs]
-    asked = {"data": data, "fn_index": functions[query.endpoint], "session_hash": session()}
-    http.post("queue/join", json=asked).raise_for_status()
-    for output in answer_of(http):
-        if isinstance(output, dict) and "url" in output:
-            http.get(output["url"]).raise_for_status()
-
-
-def answer_of(http: httpx.Client) -> list[Any]:
-    """The outputs of the only event of this thread's session."""
-    with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
-        for line in events.iter_lines():
-            message = json.loads(line.removeprefix("data: ")) if line else {}
-            if message.get("msg") == "process_completed":
-                if not message["success"]:
-                    raise RuntimeError(message["output"])
-                return list(message["output"]["data"])
-    raise RuntimeError("the answer ended before it was complete")
 
 
 def explain_bare(bare: Bare, query: Query) -> float:
@@ -184,8 +97,7 @@ def at_once(server: Server, clients: int, queries: list[Query]) -> list[float]:
         httpx.Client(base_url=base_url, timeout=PATIENCE, trust_env=False, limits=limits) as http,
         ThreadPoolExecutor(clients) as pool,
     ):
-        config = http.get(f"{server.address}/config").raise_for_status().json()
-        functions = {function["api_name"]: function["id"] for function in config["dependencies"]}
+        functions = functions_of(http.get(f"{server.address}/config").raise_for_status().json())
         return list(pool.map(partial(seconds_of, partial(ask_http, http, functions)), queries))
 
 
@@ -298,26 +210,45 @@ def measure_load(server: Server, bare: Bare, make: Make, requests: int) -> None:
 
 
 def measure_memory(server: Server, folder: Path, requests: int) -> None:
-    """Print what the server holds, at the start and after each fifteenth of many requests of all kinds."""
+    """Print what the server holds, at the start and after each STEP of many requests of all kinds."""
     chance = random.Random(0)
 
     def any_query(number: int) -> Query:
         number = number if chance.random() < 0.5 else chance.randrange(20)  # a new one, or one of 20 that come again
         return make_query(folder, chance.choice(ENDPOINTS), number, SIZES[number % 2])
 
-    print_heading("requests", "errors", "resident, MiB", "open files", "threads", "uploads and answers, MiB")
-    resident, errors, step = [], 0, max(requests // 15, 1)
-    for made in range(0, 15 * step + 1, step):
+    of_the_page = files_of(server).keys()
+    print_heading(
+        "requests", "errors", "resident, MiB", "open files", "threads", "uploads and answers, MiB", "oldest, min"
+    )
+    held, errors = [], 0
+    for made in range(0, requests + 1, STEP):
         if made > 0:
-            seconds = at_once(server, 8, [any_query(number) for number in range(made - step, made)])
-            errors += step - len(answered(seconds))
-        resident.append(resident_mebibytes(server.pid))
-        files = sum(path.stat().st_size for path in server.uploads.rglob("*") if path.is_file()) / 2**20
-        counts = open_files(server.pid), threads(server.pid)
-        print_row(made, errors, f"{resident[-1]:.0f}", *counts, f"{files:.0f}")
-    growth = resident[-1] / resident[3] - 1
+            seconds = at_once(server, 8, [any_query(number) for number in range(made - STEP, made)])
+            errors += STEP - len(answered(seconds))
+        held.append((resident_mebibytes(server.pid), open_files(server.pid), threads(server.pid)))
+        files = [stat for path, stat in files_of(server).items() if path not in of_the_page]
+        size = sum(stat.st_size for stat in files) / 2**20
+        now = time.time()
+        age = (now - min((stat.st_mtime for stat in files), default=now)) / 60
+        print_row(made, errors, f"{held[-1][0]:.0f}", *held[-1][1:], f"{size:.0f}", f"{age:.0f}")
+    resident, descriptors, running = zip(*held[1:], strict=True)
+    growth = resident[-1] / resident[0] - 1
     within = "within" if abs(growth) <= 0.05 else "not within"
-    print(f"\nResident memory after {made} requests is {growth:+.1%} of that after {3 * step}: {within} 5%.")
+    print(
+        f"\nResident memory after {made} requests is {growth:+.1%} of that after {STEP}: {within} 5%. Open files were "
+        f"{min(descriptors)} to {max(descriptors)} meanwhile, threads {min(running)} to {max(running)}."
+    )
+
+
+def files_of(server: Server) -> dict[Path, os.stat_result]:
+    """The uploads and answers that a server keeps."""
+    found = {}
+    for path in server.uploads.rglob("*"):
+        with suppress(FileNotFoundError):  # deleted just now
+            if path.is_file():
+                found[path] = path.stat()
+    return found
 
 
 def main() -> None:
@@ -325,10 +256,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="of single requests (default: 9)")
     parser.add_argument("--requests", type=int, default=96, help="for each line of many clients (default: 96)")
     parser.add_argument(
-        "--long", type=int, nargs="?", const=1500, metavar="N", help="also measure memory, over N requests (1500)"
+        "--long",
+        type=int,
+        nargs="?",
+        const=1500,
+        metavar="N",
+        help=f"also measure memory, over N requests (1500), {2 * STEP} at least",
     )
     parser.add_argument("--root", type=Path, default=HERE, metavar="DIR", help="the checkout to measure")
     args = parser.parse_args()
+    if args.long is not None and args.long < 2 * STEP:
+        parser.error(f"--long takes {2 * STEP} requests at least.")
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the other processes are stopped too

@@ -27,9 +27,10 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-from evaluation.benchmark_app import HERE, photograph, print_heading, print_machine, print_row
+from evaluation.benchmark_app import print_heading, print_machine, print_row
 from evaluation.film import camera, film
 from evaluation.processes import Bare, bare_process, bare_seconds, served
+from evaluation.visitors import HERE, photograph
 
 TABS = ["Classification", "Captioning", "Question answering"]
 SCREENS = [(1280, 800), (390, 844)]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -81,7 +81,7 @@ def bare_process(root: Path) -> Iterator[Bare]:
         yield process
 
 
-def bare_seconds(bare: Bare, task: str, photo: Path, texts: list[str | int]) -> float:
+def bare_seconds(bare: Bare, task: str, photo: Path, texts: Sequence[str | int]) -> float:
     """How long the bare process explains `score(*texts)` of the task's model; what is before that is not counted."""
     assert bare.stdin is not None
     bare.stdin.write(json.dumps([task, str(photo), texts]) + "\n")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -75,6 +76,12 @@ def server(tmp_path_factory) -> Iterator[str]:
     """The address of a demo with the shipped models alone; DEMO_ARGUMENTS can be "--cluster ADDRESS"."""
     with started(tmp_path_factory.mktemp("server"), *os.environ.get("DEMO_ARGUMENTS", "").split()) as address:
         yield address
+
+
+def metrics(address: str) -> dict[str, float]:
+    """The numbers of `/metrics`, by their names with labels."""
+    lines = httpx.get(f"{address}/metrics").raise_for_status().text.splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
 def camera(film: Path) -> list[str]:

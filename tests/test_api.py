@@ -3,15 +3,12 @@
 import io
 import json
 import re
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gradio import route_utils
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -19,10 +16,8 @@ from PIL import Image
 from demo.engine import Engine
 from demo.files import row_files
 from demo.models import Library
-from demo.page import build
 from demo.query import PANELS, Query, photo_of
 from demo.rendering import scales
-from demo.tabs.uploads import path_of, save
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 ZEBRA = handle_file(EXAMPLES / "zebra_elephant.jpg")
@@ -188,25 +183,3 @@ def test_what_no_method_can_show_gets_a_sentence(client, arguments, message):
 @pytest.mark.parametrize("image", [5, "cat.jpg", ["cat.jpg"], {"path": 5}, {"url": None}, True])
 def test_an_image_of_the_wrong_kind_gets_a_sentence(server, image):
     assert re.search("not an uploaded file|choose it again|choose one first", post(server, "classify", [image, ""]))
-
-
-def test_an_upload_is_gone_an_hour_after_its_last_use(monkeypatch, tmp_path):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    page = build(Engine(Library()))
-    kept, old = (Path(save(f"{name}".encode(), f"{name}.jpg")) for name in ("kept", "old"))
-    page.temp_file_sets.append({str(kept), str(old)})
-    frequency, age = page.delete_cache
-    assert frequency + age <= 3600
-
-    time.sleep(0.1)
-    path_of({"path": str(kept)})
-    between = datetime.fromtimestamp((old.stat().st_ctime + kept.stat().st_ctime) / 2 + age)
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, _zone=None):
-            return between
-
-    monkeypatch.setattr(route_utils, "datetime", Later)
-    route_utils.delete_files_created_by_app(page, age)
-    assert (kept.exists(), old.exists()) == (True, False)

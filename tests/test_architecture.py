@@ -15,7 +15,7 @@ ALLOWED = {
     "demo/threads.py": (),
     "demo/line.py": (),
     "demo/records.py": (),
-    "demo/service.py": ("demo.engine",),
+    "demo/service.py": ("demo.engine", "demo.images"),
     "demo/images.py": ("demo.errors",),
     "demo/rooms.py": ("demo.errors",),
     "demo/query.py": ("explainers",),

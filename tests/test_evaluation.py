@@ -1,5 +1,6 @@
 """The measures of `evaluation/`, on numbers small enough to be worked out by hand."""
 
+import io
 import math
 import mmap
 import os
@@ -10,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.benchmark_app import EXAMPLES, answered, percentile, photograph
+from evaluation.benchmark_app import answered, percentile
 from evaluation.caption_localization import centred, inside, pointed, ratio
 from evaluation.captions import variety
 from evaluation.processes import cpu_seconds, resident_mebibytes
+from evaluation.visitors import EXAMPLES, difference, photograph
 from evaluation.vqa import clustered, reliability
 from evaluation.vqa_faithfulness import PATCH, STRIDE, in_squares
 from explainers import occlusion_maps
@@ -98,6 +100,22 @@ def test_the_benchmark_never_sends_the_same_photograph_twice(tmp_path):
     for i in range(len(sent)):
         assert sent[i].shape == (380, 500, 3)
         assert all(np.abs(sent[i] - other).max() > 100 for other in sent[:i])
+
+
+def test_answers_are_compared_in_all_but_their_seconds():
+    def picture(level: int, width: int = 3) -> bytes:
+        Image.new("L", (width, 2), level).save(file := io.BytesIO(), "PNG")
+        return file.getvalue()
+
+    def answer(level: int, **details: object) -> list[object]:
+        return [picture(level), {"target": "zebra", "score": 20.0, "box": [1, 2], "seconds": 0.5} | details]
+
+    assert difference(answer(7), answer(7, seconds=9.0)) == (0, 0)
+    assert difference(answer(7), answer(9, score=20.02)) == (2, pytest.approx(0.001, rel=0.01))
+    assert difference([0.001], [0.002]) == (0, pytest.approx(0.001))
+    for other in (answer(7, target="hen"), answer(7, box=[1, 3]), answer(7, box=[1]), answer(7, word=None), ["no"]):
+        assert difference(answer(7), other).share == math.inf
+    assert difference([picture(7)], [picture(7, width=4)]).levels == math.inf
 
 
 def test_what_a_process_holds_and_has_used_is_read_from_the_kernel():

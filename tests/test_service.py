@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import started
+from conftest import metrics, started
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
@@ -15,12 +15,6 @@ from demo.errors import InputError
 from demo.models.shipped import FILES, require_shipped
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
-
-
-def metrics(address: str) -> dict[str, float]:
-    """The numbers of `/metrics`, by their names with labels."""
-    lines = httpx.get(f"{address}/metrics").raise_for_status().text.splitlines()
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
 def test_every_answer_bears_the_headers(server):

@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 import gradio as gr
 from gradio.context import LocalContext
 
-from demo.engine import MOST_OF_ONE, TOO_MUCH, Engine
-from demo.errors import InputError
+from demo.engine import MOST_OF_ONE, Engine
+from demo.errors import TOO_MUCH, InputError
 from demo.networks import Pending, UnwantedError
 from demo.query import Query, Result
 
