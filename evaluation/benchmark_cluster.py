@@ -30,22 +30,22 @@ from demo.cluster.networks import REMOTE_ENTRIES, Cluster
 from demo.engine import Engine
 from demo.models import Library
 from demo.query import Query, photo_of
-from evaluation.benchmark_app import photograph, print_heading, print_row
+from evaluation.benchmark_app import print_heading, print_row
 from evaluation.processes import resident_mebibytes
+from evaluation.visitors import SIZES, photograph
 
 HERE = Path(__file__).parents[1]
 CONFIGURATION = HERE / "docs" / "cluster" / "serve.yaml"
 VISITORS = 16
 SINGLE = 15  # queries one after another
 STORE = 80 * 2**20  # bytes
-SIZE = (500, 380)
 
 _numbers = itertools.count(1)
 
 
 def queries(folder: Path, count: int) -> list[Query]:
     """Queries about photographs that nobody has asked about."""
-    photos = [photo_of(photograph(folder, next(_numbers), SIZE).read_bytes()) for _ in range(count)]
+    photos = [photo_of(photograph(folder, next(_numbers), SIZES[0]).read_bytes()) for _ in range(count)]
     return [Query(photo, "classification", targets=("",)) for photo in photos]
 
 
