@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 
+UNFIT = "The request does not fit what is asked for here: see “Use via API” at the foot of the page."
+
+
 class InputError(ValueError):
     """What somebody gave cannot be used. The message is one sentence for them: what is wrong and what to do."""
 
