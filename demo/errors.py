@@ -4,7 +4,6 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
-
 UNFIT = "The request does not fit what is asked for here: see “Use via API” at the foot of the page."
 
 

@@ -60,6 +60,8 @@ LAUNCH = {
     "allowed_paths": [str(frame.EXAMPLES_FOLDER)],
     "ssr_mode": False,
     "enable_monitoring": False,
+    # It would keep visitors' photographs, in their browsers, and ask the hub with the token of whoever hosts the demo.
+    "run_history": False,
 }
 
 
@@ -71,9 +73,7 @@ class _Page(gr.Blocks):
             if _names_an_address(inputs):
                 raise ValueError
             return await super().preprocess_data(block_fn, inputs, *given, **named)
-        except gr.Error:
-            raise
-        except Exception:  # an input too few, a file that nobody uploaded
+        except Exception:  # an input too few, a choice that there is not, a file that nobody uploaded
             raise gr.Error(UNFIT, print_exception=False) from None
 
     async def process_api(self, *given: Any, **named: Any) -> Any:

@@ -41,7 +41,9 @@ HEADERS = {
 }
 
 MOST_BYTES = MAX_BYTES + 2**20  # of what is sent in one request: a file, or a query of the page
-TOO_LARGE = f"The request is larger than {MOST_BYTES // 2**20} MB: send one picture of at most {MAX_BYTES // 2**20} MB."
+TOO_LARGE = (
+    f"The request is larger than {MOST_BYTES // 2**20} MB: send one picture of at most {MAX_BYTES // 2**20} MB."
+)
 NO_ROOM = "The server cannot keep files at the moment: try again later."
 
 # Of Gradio, and not used here: what keeps for ever what strangers send, has another program read it, or fetches it.
@@ -54,7 +56,7 @@ CLOSED = (
 
 
 class _Guard:
-    """Gives all answers the headers, takes no large body, and answers with a sentence where a route of Gradio fails."""
+    """Gives all answers the headers, takes no large body, and answers with a sentence where a route fails."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
