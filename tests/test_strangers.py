@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,12 +56,12 @@ def upload(address: str, name: str, content: bytes) -> httpx.Response:
 
 def test_whatever_is_sent_gets_an_answer_or_a_sentence(house, capsys):
     """The long form is `evaluation.fuzz`; of the log `started` sees that nothing has failed."""
-    found = dict(hammered(house.address, 10, 1))
+    found = dict(hammered(house.address, 6, 1))
     assert len(found) == 2 * 7 + 4
     assert "fault" not in capsys.readouterr().out
     total = sum(found.values(), start=type(found["`/upload`"])())
     assert not total[FAULT]
-    assert min(total[ANSWERED], total[REFUSED], total[UNREAD]) > 20
+    assert min(total[ANSWERED], total[REFUSED], total[UNREAD]) > 10
     assert len(list(table(found.items()))) == 2 + len(found)
 
 
@@ -96,7 +95,7 @@ def test_a_stream_of_nobody_ends(house):
     "path", ["process_recording", "deep_link", "runs", "run-history/buckets", "file=https://example.org/a.png"]
 )
 def test_what_the_page_does_not_use_is_closed(house, path):
-    """With the token of whoever hosts the demo Gradio would list and fill their buckets, to callers on the computer."""
+    """Gradio's run history would use the token of whoever hosts the demo, for callers on the same computer."""
     assert httpx.get(f"{house.address}/gradio_api/{path}").status_code == 404
     assert httpx.post(f"{house.address}/gradio_api/process_recording", files={"video": b"x"}).status_code == 404
 
@@ -153,7 +152,7 @@ def test_a_slow_upload_holds_up_nobody_and_one_that_is_broken_off_leaves_nothing
     while unfinished := [file for file in house.files() if file.parent == house.uploads]:
         assert len(unfinished) == 1
         time.sleep(0.05)
-    assert house.files() >= before
+    assert house.files() == {file for file in before if file.parent != house.uploads}
 
 
 class Seen(http.server.BaseHTTPRequestHandler):
@@ -205,33 +204,33 @@ def test_what_is_not_handed_out(house):
 
 def test_of_many_requests_of_one_address_most_are_refused_at_once_and_another_visitor_is_answered(house):
     (path,) = upload(house.address, "cat.jpg", PHOTO.read_bytes() + b"another").json()
-    photo = {"path": path}
+    photo, classify = {"path": path}, fn_index(house.address, "classify")
 
-    async def crowd() -> list[str]:
-        limits = httpx.Limits(max_connections=200)
-        async with httpx.AsyncClient(
-            base_url=f"{house.address}/gradio_api/call/", timeout=300, limits=limits
-        ) as client:
+    async def crowd() -> tuple[list[str], str]:
+        api = f"{house.address}/gradio_api/"
+        async with httpx.AsyncClient(base_url=api, timeout=120, limits=httpx.Limits(max_connections=120)) as client:
 
             async def ask(number: int) -> str:
                 data = [photo, f"a {WORDS[number % 10]} and a {WORDS[number // 10]}", -1, "", "layer3"]
-                event = (await client.post("explain_caption", json={"data": data})).json()["event_id"]
-                return (await client.get(f"explain_caption/{event}")).text
+                event = (await client.post("call/explain_caption", json={"data": data})).json()["event_id"]
+                return (await client.get(f"call/explain_caption/{event}")).text
 
-            return await asyncio.gather(*map(ask, range(100)))
+            asked, told = [asyncio.create_task(ask(number)) for number in range(100)], []
+            for said in asyncio.as_completed(asked):
+                told.append(await said)
+                if sum(TOO_MUCH in text for text in told) == 25:
+                    break
+            page = {"data": [photo, ""], "fn_index": classify, "session_hash": "a-page"}
+            await client.post("queue/join", json=page)
+            answered = (await client.get("queue/data?session_hash=a-page")).text
+            assert not all(task.done() for task in asked)
+            for task in asked:
+                task.cancel()
+            return told, answered
 
-    with ThreadPoolExecutor(1) as stranger:
-        crowded = stranger.submit(lambda: asyncio.run(crowd()))
-        with httpx.Client(base_url=f"{house.address}/gradio_api/", timeout=300) as page:
-            asked = {"data": [photo, ""], "fn_index": fn_index(house.address, "classify"), "session_hash": "a-page"}
-            page.post("queue/join", json=asked).raise_for_status()
-            told = page.get("queue/data?session_hash=a-page").text
-            assert '"success":true' in told
-            assert not crowded.done()
-        said = crowded.result()
-    assert sum(TOO_MUCH in text for text in said) >= 36
-    assert sum("event: complete" in text for text in said) >= 30
-    assert all("event: complete" in text or TOO_MUCH in text for text in said)
+    told, answered = asyncio.run(crowd())
+    assert '"success":true' in answered
+    assert all(TOO_MUCH in text or "event: complete" in text for text in told)
 
 
 def fn_index(address: str, name: str) -> int:
