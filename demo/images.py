@@ -22,6 +22,10 @@ Image.init()
 _TOO_MANY_PIXELS = (
     f"The picture has more than {MAX_PIXELS // 1_000_000} million pixels: make it smaller and upload it again."
 )
+_DAMAGED = (
+    "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew as JPEG or "
+    "PNG."
+)
 
 
 def open_photo(source: str | Path | bytes) -> Image.Image:
@@ -40,10 +44,7 @@ def open_photo(source: str | Path | bytes) -> Image.Image:
     except InputError:
         raise
     except Exception:  # on damaged data Pillow raises almost anything
-        raise InputError(
-            "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew "
-            "as JPEG or PNG."
-        ) from None
+        raise InputError(_DAMAGED) from None
 
 
 def read_upload(path: str | Path) -> bytes:
@@ -78,12 +79,12 @@ def _identify(data: bytes) -> Image.Image:
         ) from None
     if picture.width * picture.height > MAX_PIXELS:
         raise InputError(_TOO_MANY_PIXELS)
+    if len(picture.tile) > MAX_PIECES:
+        raise InputError(_DAMAGED)
     return picture
 
 
 def _photograph(picture: Image.Image) -> Image.Image:
-    if len(picture.tile) > MAX_PIECES:
-        raise ValueError
     mode = picture.mode
     if mode == "F" or mode.startswith("I"):
         picture = picture.convert("F")
