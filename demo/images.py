@@ -23,8 +23,8 @@ _TOO_MANY_PIXELS = (
     f"The picture has more than {MAX_PIXELS // 1_000_000} million pixels: make it smaller and upload it again."
 )
 _DAMAGED = (
-    "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew as JPEG or "
-    "PNG."
+    "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew as "
+    "JPEG or PNG."
 )
 
 
