@@ -71,7 +71,7 @@ def test_in_the_names_of_a_model_its_classes_and_an_upload(blank, own, tmp_path)
     for markup in MARKUP:
         expect(blank.locator("#classification-top")).to_contain_text(markup)
     blank.get_by_text("Model and layer").locator("visible=true").click()
-    expect(blank.get_by_role("combobox", name="Model").locator("visible=true")).to_have_value(
+    expect(blank.get_by_role("combobox", name="Model", exact=True).locator("visible=true")).to_have_value(
         "<img src=x onerror=alert(1)>"
     )
     file = tmp_path / "<img src=x onerror=alert(1)>.png"
