@@ -12,6 +12,7 @@ from demo.errors import InputError
 
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 50_000_000  # a 50-megapixel telephone still fits; Pillow's own limits start at 89 million
+MAX_PIECES = 50_000  # that a picture is stored in: a TIFF may name a million strips, which take 20 seconds
 MAX_SIDE = 640  # of what is shown; the networks take less
 
 # Pillow opens much more, some of it (EPS) by running other programs. HEIF is there only where a plugin adds it.
@@ -25,6 +26,10 @@ TOO_LARGE = (
 _TOO_MANY_PIXELS = (
     f"The picture has more than {MAX_PIXELS // 1_000_000} million pixels: make it smaller and upload it again."
 )
+_DAMAGED = (
+    "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew as "
+    "JPEG or PNG."
+)
 
 
 def open_photo(source: str | Path | bytes) -> Image.Image:
@@ -37,16 +42,13 @@ def open_photo(source: str | Path | bytes) -> Image.Image:
     Raises InputError for anything else: a file that is missing, empty, over MAX_BYTES or MAX_PIXELS, damaged,
     or of another kind.
     """
-    picture = _identify(source if isinstance(source, bytes) else read_upload(source))
-    if picture.width * picture.height > MAX_PIXELS:
-        raise InputError(_TOO_MANY_PIXELS)
+    data = source if isinstance(source, bytes) else read_upload(source)
     try:
-        return _photograph(picture)
+        return _photograph(_identify(data))  # which is not kept here: what it is converted to is as large
+    except InputError:
+        raise
     except Exception:  # on damaged data Pillow raises almost anything
-        raise InputError(
-            "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew "
-            "as JPEG or PNG."
-        ) from None
+        raise InputError(_DAMAGED) from None
 
 
 def read_upload(path: str | Path) -> bytes:
@@ -69,20 +71,25 @@ def read_upload(path: str | Path) -> bytes:
 
 def _identify(data: bytes) -> Image.Image:
     try:
-        return Image.open(BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
+        picture = Image.open(BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError:
         raise InputError(_TOO_MANY_PIXELS) from None
     except Exception:  # on a damaged header Pillow raises almost anything
         raise InputError(
             "The file is not a picture that can be opened here: save it as JPEG or PNG and upload that."
         ) from None
+    if picture.width * picture.height > MAX_PIXELS:
+        raise InputError(_TOO_MANY_PIXELS)
+    if len(picture.tile) > MAX_PIECES:
+        raise InputError(_DAMAGED)
+    return picture
 
 
 def _photograph(picture: Image.Image) -> Image.Image:
     mode = picture.mode
     if mode == "F" or mode.startswith("I"):
         picture = picture.convert("F")
-    elif picture.has_transparency_data:
+    elif picture.has_transparency_data and mode != "RGBA":
         picture = picture.convert("RGBA")
     elif mode in ("1", "P"):  # these cannot be scaled smoothly
         picture = picture.convert("RGB")

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio_client.utils import is_http_url_like
 
 from demo.engine import MOST_WAITING, Engine
+from demo.errors import UNFIT
 from demo.images import MAX_BYTES
 from demo.tabs import captioning, classification, endpoints, frame, lesson, links, quiz, vqa
 from demo.viewer import data
@@ -37,6 +39,8 @@ HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip 
 # Gradio's default weight for bold, 600, is a font file that holds little but Cyrillic letters.
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
+FAILED = "Something went wrong here: try again, or ask something else."
+
 LAUNCH = {
     "head": DROPDOWNS + data.script(),
     "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
@@ -52,12 +56,42 @@ LAUNCH = {
     "max_threads": MOST_WAITING + 100,
     "allowed_paths": [str(frame.EXAMPLES_FOLDER)],
     "ssr_mode": False,
+    "enable_monitoring": False,
+    # It would keep visitors' photographs, in their browsers, and ask the hub with the token of whoever hosts the demo.
+    "run_history": False,
 }
+
+
+class _Page(gr.Blocks):
+    """Whatever goes wrong in one of its events is told in a sentence, where Gradio would tell nothing."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
+        try:
+            if _names_an_address(inputs):
+                raise ValueError
+            return await super().preprocess_data(block_fn, inputs, *given, **named)
+        except Exception:  # an input too few, a choice that there is not, a file that nobody uploaded
+            raise gr.Error(UNFIT, print_exception=False) from None
+
+    async def process_api(self, *given: Any, **named: Any) -> Any:
+        try:
+            return await super().process_api(*given, **named)
+        except gr.Error:
+            raise
+        except Exception as error:  # Gradio prints it
+            raise gr.Error(FAILED) from error
+
+
+def _names_an_address(inputs: Any) -> bool:
+    """Whether a file among the inputs is one of another server, which Gradio would fetch."""
+    if isinstance(inputs, dict):
+        return is_http_url_like(inputs.get("path")) or any(map(_names_an_address, inputs.values()))
+    return isinstance(inputs, list) and any(map(_names_an_address, inputs))
 
 
 def build(engine: Engine) -> gr.Blocks:
     """The page with all its tabs and endpoints; no model is loaded."""
-    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
+    with _Page(title=TITLE, fill_width=True, analytics_enabled=False) as page:
         gr.HTML(HEADER, elem_id="title")
         api = endpoints.api(engine)
         with gr.Row():

@@ -1,10 +1,13 @@
-"""What surrounds the page: what holds off strangers, whether all is well, and numbers."""
+"""What surrounds the page: a guard that holds off strangers, whether all is well, and numbers."""
 
+import logging
+import traceback
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,9 +15,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.engine import Engine
+from demo.errors import UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
-
-MOST_BODY = MAX_BYTES + 2**20  # bytes of a request: a photograph, and what surrounds it
 
 # Gradio's page has scripts and styles in its text, and makes functions of what its components bring along.
 POLICY = {
@@ -38,49 +40,77 @@ HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
 
+MOST_BODY = MAX_BYTES + 2**20  # bytes of a request: a photograph and what surrounds it, or a query of the page
+NO_ROOM = "The server cannot keep files at the moment: try again later."
 
-class _Headers:
-    """Gives all answers the headers."""
+# Of Gradio, and not used here: what keeps for ever what strangers send, has another program read it, or fetches it.
+CLOSED = (
+    "/gradio_api/process_recording",
+    "/gradio_api/deep_link",
+    "/gradio_api/file=http{address:path}",
+    "/gradio_api/file/http{address:path}",
+)
+
+
+class _Guard:
+    """Gives all answers the headers, takes no large body, and answers with a sentence where a route fails."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        taken, more, begun = 0, True, False
+
+        async def receive_at_most() -> Message:
+            nonlocal taken, more
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MOST_BODY:
+                raise MultiPartException(TOO_LARGE)
+            if message["type"] == "http.disconnect" and taken and more:
+                raise MultiPartException("The upload was broken off.")
+            more = message.get("more_body", False)
+            return message
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        try:
+            if int(Headers(scope=scope).get("content-length", 0)) > MOST_BODY:
+                await JSONResponse({"detail": TOO_LARGE}, 413)(scope, receive, send_with_headers)
+            else:
+                await self._app(scope, receive_at_most, send_with_headers)
+        except Exception as error:
+            if begun and isinstance(error.__cause__, HTTPException):  # a stream of events has said what it is
+                await send({"type": "http.response.body"})
+            elif begun:
+                raise
+            else:
+                await _failed(error)(scope, receive, send_with_headers)
 
 
-class _Bodies:
-    """Refuses requests that are too large: Gradio takes a thousand files in one, and writes all to disk."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > MOST_BODY:
-                raise HTTPException(413, TOO_LARGE)
-            return message
-
-        await self._app(scope, receive_bounded if scope["type"] == "http" else receive, send)
+def _failed(error: Exception) -> Response:
+    """What is answered where a route fails, which in Gradio's is what does not fit; it is logged without its text."""
+    ours = isinstance(error, OSError | MemoryError)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    logging.getLogger(__name__).warning("%s in %s:%s", type(error).__name__, where.filename, where.lineno)
+    return JSONResponse({"detail": NO_ROOM if ours else UNFIT}, 503 if ours else 400)
 
 
 def surroundings(engine: Engine) -> dict[str, Any]:
-    """What the server of the page is made with: `routes`, and what is done to all requests."""
-    return {"routes": routes(engine), "middleware": [Middleware(_Headers), Middleware(_Bodies)]}
+    """What the server of the page is made with: what guards it, and `routes`."""
+    return {"routes": routes(engine), "middleware": [Middleware(_Guard)]}
 
 
 def routes(engine: Engine) -> list[Route]:
-    """`/health`, which is 200 as long as queries are answered, and `/metrics`, for Prometheus."""
+    """`/health`, which is 200 as long as queries are answered, `/metrics`, for Prometheus, and what is `CLOSED`."""
 
     async def health(_request: Request) -> Response:
         healthy = engine.is_well()
@@ -89,4 +119,8 @@ def routes(engine: Engine) -> list[Route]:
     async def metrics(_request: Request) -> Response:
         return Response(engine.records.as_text(), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/health", health), Route("/metrics", metrics)]
+    async def nowhere(_request: Request) -> Response:
+        return JSONResponse({"detail": "Not Found"}, 404)
+
+    closed = [Route(path, nowhere, methods=["GET", "POST"]) for path in CLOSED]
+    return [Route("/health", health), Route("/metrics", metrics), *closed]

@@ -15,7 +15,7 @@ ALLOWED = {
     "demo/threads.py": (),
     "demo/line.py": (),
     "demo/records.py": (),
-    "demo/service.py": ("demo.engine", "demo.images"),
+    "demo/service.py": ("demo.engine", "demo.images", "demo.errors"),
     "demo/images.py": ("demo.errors",),
     "demo/rooms.py": ("demo.errors",),
     "demo/query.py": ("explainers",),
@@ -71,7 +71,7 @@ ALLOWED = {
         "demo.errors",
         "explainers",
     ),
-    "demo/page.py": ("demo.tabs", "demo.viewer", "demo.engine", "demo.images"),
+    "demo/page.py": ("demo.tabs", "demo.viewer", "demo.engine", "demo.images", "demo.errors"),
     "app.py": ("demo",),
 }
 OURS = ("app", "assets", "demo", "evaluation", "explainers", "tests", "training")

@@ -1,0 +1,140 @@
+"""Small files that would become large: each is refused or opened, in little memory, by the real endpoint."""
+
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from test_images import BOMB, OTHER, encoded
+
+ROOT = Path(__file__).parents[1]
+MEBIBYTES = 800  # more than opening may add to what the process holds: a WebP of 49 million pixels takes 767
+DAMAGED = "damaged or incomplete"
+
+MEASURE = """
+import json, sys
+from pathlib import Path
+from demo.errors import InputError
+from demo.images import open_photo
+
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
+
+data, before = Path(sys.argv[1]).read_bytes(), peak()
+try:
+    said = list(open_photo(data).size)
+except InputError as error:
+    said = str(error)
+print(json.dumps([said, peak() - before]))
+"""
+
+
+def zeros(count: int) -> bytes:
+    """So many of them, deflated."""
+    packer = zlib.compressobj(9)
+    return b"".join([*(packer.compress(bytes(2**20)) for _ in range(count // 2**20)), packer.flush()])
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(side: int, depth: int, colour: int, between: bytes = b"", pixels: int = 2**20) -> bytes:
+    header = struct.pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + between + chunk(b"IDAT", zeros(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def tiff(width: int, height: int, compression: int, data: bytes, strips: int = 1, samples: int = 1) -> bytes:
+    """Grey, all strips of one row where there are several."""
+    start = 8 + 2 + 9 * 12 + 4
+    entries = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1),
+        (273, 4, strips, start), (277, 3, 1, samples), (278, 4, 1, height if strips == 1 else 1),
+        (279, 4, strips, len(data)),
+    ]  # fmt: skip
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0\x08\0\0\0" + directory + bytes(4) + data
+
+
+def tiff_of_many_pages(pages: int) -> bytes:
+    one = encoded(Image.new("L", (8, 8)), "TIFF")
+    start = struct.unpack_from("<I", one, 4)[0]
+    directory = one[start : start + 2 + 12 * struct.unpack_from("<H", one, start)[0]]
+    places = [len(one) + page * (len(directory) + 4) for page in range(pages)]
+    rest = b"".join(directory + struct.pack("<I", following) for following in [*places[1:], 0])
+    return one[:4] + struct.pack("<I", places[0]) + one[8:] + rest
+
+
+def gif_of_many_frames(frames: int) -> bytes:
+    shades = [Image.new("RGB", (8, 8), (shade % 256, shade // 256, 0)) for shade in range(frames)]
+    return encoded(shades[0], "GIF", save_all=True, append_images=shades[1:])
+
+
+def avif(side: int) -> bytes:
+    """A small picture whose header gives another size."""
+    small = encoded(Image.new("RGB", (64, 48)), "AVIF")
+    place = small.index(b"ispe") + 8
+    return small[:place] + struct.pack(">II", side, side) + small[place + 8 :]
+
+
+def webp(side: int) -> bytes:
+    return b"RIFF\x1e\0\0\0WEBPVP8L\x12\0\0\0\x2f" + struct.pack("<I", side - 1 | side - 1 << 14) + bytes(13)
+
+
+LARGE = [640, 640]
+BOMBS: dict[str, tuple[str | list[int], Callable[[], bytes]]] = {
+    "png of one bit": (BOMB, lambda: png(60_000, 1, 0, pixels=60_000 * 7_501)),
+    "png as large as may be": (LARGE, lambda: png(7000, 8, 6, pixels=200 * 2**20)),
+    "png with one large text": (OTHER, lambda: png(8, 8, 2, chunk(b"zTXt", b"k\0\0" + zeros(100 * 2**20)))),
+    "png with many texts": (OTHER, lambda: png(8, 8, 2, chunk(b"zTXt", b"k\0\0" + zeros(2**20)) * 200)),
+    "png with international text": (OTHER, lambda: png(8, 8, 2, chunk(b"iTXt", b"k\0\1\0\0\0" + zeros(100 * 2**20)))),
+    "png with a profile": (OTHER, lambda: png(8, 8, 2, chunk(b"iCCP", b"k\0\0" + zeros(100 * 2**20)))),
+    "png with more pixels than it says": ([8, 8], lambda: png(8, 8, 2, pixels=100 * 2**20)),
+    "webp": (BOMB, lambda: webp(16_383)),
+    "webp as large as may be": (
+        LARGE,
+        lambda: encoded(Image.new("RGBA", (7000, 7000)), "WEBP", lossless=True, quality=0, method=0),
+    ),
+    "gif of many frames": ([8, 8], lambda: gif_of_many_frames(3000)),
+    "avif": (OTHER, lambda: avif(60_000)),
+    "tiff as large as may be": (LARGE, lambda: tiff(7000, 7000, 8, zeros(47 * 2**20))),
+    "tiff with more pixels than it says": ([64, 64], lambda: tiff(64, 64, 8, zeros(100 * 2**20))),
+    "tiff wider than any": (BOMB, lambda: tiff(2**31, 1, 1, bytes(4096))),
+    "tiff of many strips that are not there": (OTHER, lambda: tiff(64, 64, 1, bytes(4096), strips=2**31)),
+    "tiff of many strips": (DAMAGED, lambda: tiff(64, 64, 1, bytes(800_000), strips=100_000)),
+    "tiff of many samples": (OTHER, lambda: tiff(6000, 6000, 8, zeros(36 * 2**20), samples=65_535)),
+    "tiff of many pages": ([8, 8], lambda: tiff_of_many_pages(40_000)),
+}
+
+
+@pytest.fixture(scope="module")
+def client(server) -> Client:
+    return Client(server, verbose=False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of the memory is told by Linux")
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_or_opened_in_little_memory(client, tmp_path, name):
+    expected, made = BOMBS[name]
+    file = tmp_path / "upload"
+    file.write_bytes(made())
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MEASURE, file], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    said, grown = json.loads(run.stdout)
+    assert grown < MEBIBYTES
+    if isinstance(expected, str):
+        assert expected in said
+        with pytest.raises(AppError, match=expected):
+            client.predict(handle_file(file), "", api_name="/classify")
+    else:
+        assert said == expected
+        assert len(client.predict(handle_file(file), "", api_name="/classify")["confidences"]) == 5

@@ -1,0 +1,246 @@
+"""What strangers try: input that nobody would send by mistake, and what is not theirs."""
+
+import asyncio
+import http.server
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from conftest import started
+
+from demo.engine import TOO_MUCH
+from demo.errors import UNFIT
+from demo.images import MAX_BYTES
+from demo.service import MOST_BODY, TOO_LARGE
+from evaluation.fuzz import ANSWERED, FAULT, REFUSED, SECRET, UNREAD, hammered, table
+
+ROOT = Path(__file__).parents[1]
+PHOTO = ROOT / "assets" / "examples" / "cat.jpg"
+WORDS = ("dog", "man", "woman", "ball", "boy", "girl", "horse", "car", "beach", "street")
+FORM = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+
+
+class House(NamedTuple):
+    """A demo of one's own, and the folder of its uploads."""
+
+    address: str
+    uploads: Path
+
+    def files(self) -> set[Path]:
+        return {path for path in self.uploads.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    with started(folder, GRADIO_TEMP_DIR=str(folder / "uploads"), HF_TOKEN=SECRET) as address:
+        yield House(address, folder / "uploads")
+
+
+def send(address: str, name: str, *data: object) -> str:
+    """What a script is told, as the stream of events says it."""
+    with httpx.Client(base_url=f"{address}/gradio_api/call/{name}", timeout=120) as client:
+        joined = client.post("", json={"data": data}).raise_for_status()
+        return client.get(f"/{joined.json()['event_id']}").text
+
+
+def upload(address: str, name: str, content: bytes) -> httpx.Response:
+    return httpx.post(f"{address}/gradio_api/upload", files={"files": (name, content)}, timeout=120)
+
+
+def test_whatever_is_sent_gets_an_answer_or_a_sentence(house, capsys):
+    """The long form is `evaluation.fuzz`; of the log `started` sees that nothing has failed."""
+    found = dict(hammered(house.address, 6, 1))
+    assert len(found) == 2 * 7 + 4
+    assert "fault" not in capsys.readouterr().out
+    total = sum(found.values(), start=type(found["`/upload`"])())
+    assert not total[FAULT]
+    assert min(total[ANSWERED], total[REFUSED], total[UNREAD]) > 10
+    assert len(list(table(found.items()))) == 2 + len(found)
+
+
+@pytest.mark.parametrize("data", [[], [None], [{"path": "/etc/hosts", "meta": {"_type": "gradio.FileData"}}, ""]])
+def test_what_gradio_itself_refuses_gets_a_sentence(house, data):
+    assert json.loads(send(house.address, "classify", *data).partition("data: ")[2])["error"] == UNFIT
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("call/nonsense", {"data": []}),
+        ("call/v2/nonsense", {}),
+        ("run/nonsense", {"data": []}),
+        ("queue/join", {"data": [], "fn_index": 9999, "session_hash": "x"}),
+        ("component_server", {"data": 1, "component_id": 9999, "session_hash": "x", "fn_name": "y"}),
+    ],
+)
+def test_a_route_that_fails_says_a_sentence_under_the_headers(house, path, asked):
+    response = httpx.post(f"{house.address}/gradio_api/{path}", json=asked)
+    assert (response.status_code, response.json()) == (400, {"detail": UNFIT})
+    assert "object-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_a_stream_of_nobody_ends(house):
+    for path in ("queue/data?session_hash=nobody", "call/classify/nobody"):
+        assert "404: Not Found" in httpx.get(f"{house.address}/gradio_api/{path}").text
+
+
+@pytest.mark.parametrize(
+    "path", ["process_recording", "deep_link", "runs", "run-history/buckets", "file=https://example.org/a.png"]
+)
+def test_what_the_page_does_not_use_is_closed(house, path):
+    """Gradio's run history would use the token of whoever hosts the demo, for callers on the same computer."""
+    assert httpx.get(f"{house.address}/gradio_api/{path}").status_code == 404
+    assert httpx.post(f"{house.address}/gradio_api/process_recording", files={"video": b"x"}).status_code == 404
+
+
+def test_a_file_over_the_cap_is_refused_and_leaves_nothing(house):
+    before = house.files()
+    assert upload(house.address, "a.png", bytes(MAX_BYTES + 1)).status_code == 413
+    too_large = httpx.post(f"{house.address}/gradio_api/call/classify", content=b" " * (MOST_BODY + 1))
+    assert (too_large.status_code, too_large.json()) == (413, {"detail": TOO_LARGE})
+    assert house.files() == before
+
+
+def test_a_file_over_the_cap_that_does_not_say_so_is_refused_and_leaves_nothing(house):
+    """In files that are each small enough."""
+    before = house.files()
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(100):
+            yield FORM + bytes(2**20) + b"\r\n"
+
+    try:
+        refused = httpx.post(
+            f"{house.address}/gradio_api/upload",
+            content=chunks(),
+            headers={"Content-Type": "multipart/form-data; boundary=x"},
+            timeout=60,
+        )
+        assert refused.status_code == 400
+        assert refused.text == TOO_LARGE
+    except httpx.WriteError:  # it was hung up on
+        pass
+    assert house.files() == before
+
+
+@pytest.fixture
+def slow(house) -> Iterator[socket.socket]:
+    """Half an upload, whose client does not go on."""
+    host, port = house.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + FORM + bytes(1000)
+        )
+        yield client
+
+
+def test_a_slow_upload_holds_up_nobody_and_one_that_is_broken_off_leaves_nothing(house, slow):
+    path = upload(house.address, "cat.jpg", PHOTO.read_bytes()).json()[0]
+    before = house.files()
+    assert "tabby" in send(house.address, "classify", {"path": path}, "")
+    assert [file for file in house.files() if file.parent == house.uploads]
+    slow.sendall(bytes(1000))
+    slow.close()
+    while unfinished := [file for file in house.files() if file.parent == house.uploads]:
+        assert len(unfinished) == 1
+        time.sleep(0.05)
+    assert house.files() == {file for file in before if file.parent != house.uploads}
+
+
+class Seen(http.server.BaseHTTPRequestHandler):
+    """Notes that it was asked."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_no_address_is_fetched(house):
+    handler = type("Handler", (Seen,), {"asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        mine = f"http://127.0.0.1:{listener.server_port}/a.png"
+        meta = {"meta": {"_type": "gradio.FileData"}}
+        for address in (mine, mine.replace("127.0.0.1", "localhost"), "http://169.254.169.254/latest/meta-data/"):
+            for image in ({"url": address}, {"path": None, "url": address}, {"path": address}):
+                assert "event: error" in send(house.address, "classify", image | meta, "")
+                send(house.address, "take", image | meta)
+            for route in ("file=", "file/", "proxy="):
+                assert httpx.get(f"{house.address}/gradio_api/{route}{address}").status_code in (400, 403, 404)
+        httpx.get(mine)
+        listener.shutdown()
+    assert handler.asked == ["/a.png"]  # by this test
+
+
+def test_what_is_not_handed_out(house):
+    (path,) = upload(house.address, "mine.txt", b"a stranger's own").json()
+    assert httpx.get(f"{house.address}/gradio_api/file={path}").text == "a stranger's own"
+    upload_folder = house.uploads
+    for guess in (
+        "/etc/passwd", "/proc/self/environ", "../../../../etc/passwd", "app.py", str(ROOT / "app.py"),
+        str(ROOT / "assets/resnet50.safetensors"), f"{ROOT}/assets/examples/../resnet50.safetensors",
+        str(upload_folder), str(upload_folder / "mine.txt"), f"{upload_folder}/{'0' * 64}/mine.txt",
+        f"{upload_folder}/*/mine.txt", f"{Path(path).parent}/../../log", str(upload_folder.parent / "log"),
+    ):  # fmt: skip
+        for spelled in (guess, guess.replace("/", "%2f").replace(".", "%2e")):
+            answer = httpx.get(f"{house.address}/gradio_api/file={spelled}")
+            assert answer.status_code in (403, 404), guess
+            assert SECRET not in answer.text
+    for own in ("static", "assets", "svelte"):
+        assert httpx.get(f"{house.address}/{own}/..%2f..%2froutes.py").status_code in (403, 404)
+
+
+def test_of_many_requests_of_one_address_most_are_refused_at_once_and_another_visitor_is_answered(house):
+    (path,) = upload(house.address, "cat.jpg", PHOTO.read_bytes() + b"another").json()
+    photo, classify = {"path": path}, fn_index(house.address, "classify")
+
+    async def crowd() -> tuple[list[str], str]:
+        api = f"{house.address}/gradio_api/"
+        async with httpx.AsyncClient(base_url=api, timeout=120, limits=httpx.Limits(max_connections=120)) as client:
+
+            async def ask(number: int) -> str:
+                data = [photo, f"a {WORDS[number % 10]} and a {WORDS[number // 10]}", -1, "", "layer3"]
+                event = (await client.post("call/explain_caption", json={"data": data})).json()["event_id"]
+                return (await client.get(f"call/explain_caption/{event}")).text
+
+            asked, told = [asyncio.create_task(ask(number)) for number in range(100)], []
+            for said in asyncio.as_completed(asked):
+                told.append(await said)
+                if sum(TOO_MUCH in text for text in told) == 25:
+                    break
+            page = {"data": [photo, ""], "fn_index": classify, "session_hash": "a-page"}
+            await client.post("queue/join", json=page)
+            answered = (await client.get("queue/data?session_hash=a-page")).text
+            assert not all(task.done() for task in asked)
+            for task in asked:
+                task.cancel()
+            return told, answered
+
+    told, answered = asyncio.run(crowd())
+    assert '"success":true' in answered
+    assert all(TOO_MUCH in text or "event: complete" in text for text in told)
+
+
+def fn_index(address: str, name: str) -> int:
+    events = httpx.get(f"{address}/config").json()["dependencies"]
+    return next(event["id"] for event in events if event["api_name"] == name)
+
+
+def test_the_clock_of_the_wall_counts_nothing():
+    """So it may be set back; Gradio alone uses it, for the age of uploads, which then live so much longer."""
+    users = [path for path in (ROOT / "demo").rglob("*.py") if "time.time(" in path.read_text()]
+    assert not users
+    dated = [path.name for path in (ROOT / "demo").rglob("*.py") if "datetime" in path.read_text()]
+    assert dated == ["records.py"]  # which writes it into the log
