@@ -50,6 +50,7 @@ ALLOWED = {
         "demo.errors",
         "explainers",
     ),
+    "demo/cluster": ("demo.cluster", "demo.engine", "demo.networks", "demo.models", "demo.query", "demo.errors"),
     "demo/rendering.py": ("demo.query", "explainers"),
     "demo/likeness.py": ("demo.query", "explainers"),
     "demo/files.py": ("demo.rendering", "demo.images", "demo.query"),

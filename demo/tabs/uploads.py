@@ -1,7 +1,6 @@
 """The files that visitors upload, and those that the page hands out."""
 
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -85,12 +84,11 @@ async def tidied(app: App) -> AsyncIterator[None]:
     """As long as the server runs, uploads and results are bounded; at its end they are deleted."""
     page, folder = app.get_blocks(), utils.get_upload_folder()
     Path(folder).mkdir(parents=True, exist_ok=True)
-    # Gradio writes recordings of the screen where temporary files are, and forgets them: here they are bounded, too.
-    os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = folder
 
     async def again_and_again() -> None:
         while True:
-            await asyncio.to_thread(tidy, page)
+            with suppress(OSError):  # somebody else is at the folder, too
+                await asyncio.to_thread(tidy, page)
             await asyncio.sleep(TIDY_SECONDS)
 
     task = asyncio.create_task(again_and_again())
