@@ -1,10 +1,11 @@
-"""The shipped captioner on Flickr8k's test split, by the field's scorer. Needs Java.
+"""The shipped captioner on photographs that it was not trained on, by the field's scorer. Needs Java.
 
     python -m evaluation.captions DATA
 
-DATA holds `flickr8k/images/` and `flickr8k/records.jsonl`, one `{"image": name, "captions": [...], "split": "test"}`
-a line. The best caption of the beam is scored. Beside the scores: how many different captions there are per picture,
-and the shares of captions that repeat a content word at once or anywhere.
+Of Flickr8k the test split, of COCO the captioned photographs of the val and test splits. DATA holds `flickr8k/images/`
+and `flickr8k/records.jsonl`, one `{"image": name, "captions": [...], "split": "test"}` a line, and `coco/` likewise;
+one of the two is enough. The best caption of the beam is scored. Beside the scores: how many different captions there
+are per picture, and the shares of captions that repeat a content word at once or anywhere.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from demo.models import available_device
 from demo.models.captioning import shipped_captioner
 from demo.models.words import FUNCTION_WORDS, words
 from training.features import read_records
+
+PARTS = {"flickr8k": ("test",), "coco": ("val", "test")}
 
 
 def scores(captions: list[str], references: list[list[str]]) -> dict[str, float]:
@@ -56,15 +59,22 @@ def main() -> None:
     args = parser.parse_args()
 
     model = shipped_captioner("", available_device(args.device))
-    records = [record for record in read_records(args.data, "flickr8k") if record["split"] == "test"]
-    captions = []
-    for record in tqdm(records, unit="pictures"):
-        photo = open_photo(args.data / "flickr8k" / "images" / record["image"])
-        captions.append(next(iter(model.predict(model.prepare(photo)))))
-    references = [record["captions"] for record in records]
-    print(f"{len(records)} pictures")
-    for name, value in (scores(captions, references) | variety(captions)).items():
-        print(f"{name:24} {100 * value:6.1f}")
+    for folder, splits in PARTS.items():
+        if not (args.data / folder).is_dir():
+            continue
+        records = [
+            record
+            for record in read_records(args.data, folder)
+            if record["split"] in splits and record.get("captions")
+        ]
+        captions = []
+        for record in tqdm(records, unit="pictures"):
+            photo = open_photo(args.data / folder / "images" / record["image"])
+            captions.append(next(iter(model.predict(model.prepare(photo)))))
+        references = [record["captions"] for record in records]
+        print(f"{folder}, {' and '.join(splits)}: {len(records)} pictures")
+        for name, value in (scores(captions, references) | variety(captions)).items():
+            print(f"{name:24} {100 * value:6.1f}")
 
 
 if __name__ == "__main__":
