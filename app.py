@@ -3,8 +3,10 @@
 import argparse
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,8 +70,10 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
         parser.error("--arch, --labels and --layer describe a --classifier, and there is none.")
     if bool(args.arch) != bool(args.labels):
         parser.error("--arch and --labels go together: give both, or neither for a classifier of transformers.")
-    if args.cluster is not None and (args.classifier is not None or args.preload):
-        parser.error("--classifier and --preload are for networks of this process: leave them out, or --cluster.")
+    if args.cluster is not None and (args.classifier is not None or args.preload or args.max_models != MAX_MODELS):
+        parser.error(
+            "--classifier, --preload and --max-models are for networks of this process, and not of a --cluster."
+        )
     return args, parser.error
 
 
@@ -116,6 +120,9 @@ def main() -> None:
             library.preload(name)
     except InputError as error:
         refuse(str(error))
+    folder = None
+    if "GRADIO_TEMP_DIR" not in os.environ:  # for this demo alone, as what others put there would be deleted, too
+        os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix="why-")
     engine = Engine(library, networks=networks)
     page = build(engine)
     code = 0
@@ -127,6 +134,8 @@ def main() -> None:
     engine.close()
     time.sleep(1)  # in which the last answers are drawn and sent
     page.close(verbose=False)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.flush()
     os._exit(code)  # because the ordinary end is an abort where a thread of PyTorch still computes
 

@@ -88,7 +88,7 @@ class Engine:
                 pending.visitors.append(visitor)
                 self._networks.join(pending, visitor)
                 return pending
-            pending = Pending(query, photo, partial(self._keep, query) if keep else _forgotten, visitors=[visitor])
+            pending = Pending(query, photo, partial(self._keep, query) if keep else None, visitors=[visitor])
             if (known := self._known(query)) is not None:
                 self.records.add_outcome(query.task, query.model, "known")
                 pending.said.set_result(known.said)
@@ -173,10 +173,6 @@ class Engine:
             for asked in {given, alone} if result.said and not (query.region or query.noise) else {given}:
                 if asked != result.query:
                     self._kept[asked] = said
-
-
-def _forgotten(_result: Result) -> None:
-    """What becomes of an answer that nobody will ask for again."""
 
 
 def _nbytes(kept: Result | Image.Image) -> int:

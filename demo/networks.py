@@ -49,7 +49,7 @@ class Pending:
 
     Attributes:
         photo: the photograph, opened.
-        keep: keeps the answer for whoever asks the same, before it is told.
+        keep: keeps the answer for whoever asks the same, before it is told; none if nothing of this is to be kept.
         said: `Result.said`, as soon as it is known.
         result: the answer.
         visitors: who asked, and has not left; each as often as that.
@@ -59,7 +59,7 @@ class Pending:
 
     query: Query
     photo: Image.Image
-    keep: Callable[[Result], None]
+    keep: Callable[[Result], None] | None
     said: Future[dict[str, float]] = field(default_factory=Future)
     result: Future[Result] = field(default_factory=Future)
     visitors: list[str] = field(default_factory=list)
@@ -72,7 +72,9 @@ class Pending:
             self.said.set_result(said)
 
     def succeed(self, result: Result) -> None:
-        self.keep(result)
+        self.say(result.said)
+        if self.keep is not None:
+            self.keep(result)
         with suppress(InvalidStateError):  # the demo is being stopped
             self.result.set_result(result)
 
@@ -104,7 +106,7 @@ class Networks(Protocol):
         """Begin to answer a query: its futures are set, in another thread."""
 
     def join(self, pending: Pending, visitor: str) -> None:
-        """One more visitor waits for a query, which is answered when the first of them is served."""
+        """One more visitor waits for a query."""
 
     def leave(self, pending: Pending, visitor: str) -> None:
         """A visitor does not wait for a query any more; one that nobody waits for is not begun, or goes no further."""
@@ -245,9 +247,9 @@ class OwnNetworks:
         return False
 
     def _finish(self, together: list[Pending]) -> Passes[None]:
-        with self._changed:
-            models = [self._models.pop(pending) for pending in together]
         try:
+            with self._changed:
+                models = [self._models.pop(pending) for pending in together]
             yield from _answer(models[0], together)
         except Exception as error:  # nobody is to wait for ever
             for pending in together:

@@ -39,6 +39,7 @@ HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip 
 # Gradio's default weight for bold, 600, is a font file that holds little but Cyrillic letters.
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
+ADDRESS = "An address is not fetched: send the picture itself."
 FAILED = "Something went wrong here: try again, or ask something else."
 
 LAUNCH = {
@@ -68,8 +69,10 @@ class _Page(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
         try:
             if _names_an_address(inputs):
-                raise ValueError
+                raise gr.Error(ADDRESS, print_exception=False)
             return await super().preprocess_data(block_fn, inputs, *given, **named)
+        except gr.Error:
+            raise
         except Exception:  # an input too few, a choice that there is not, a file that nobody uploaded
             raise gr.Error(UNFIT, print_exception=False) from None
 

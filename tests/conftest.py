@@ -74,7 +74,8 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[str]:
     """The address of a demo with the shipped models alone; DEMO_ARGUMENTS can be "--cluster ADDRESS"."""
-    with started(tmp_path_factory.mktemp("server"), *os.environ.get("DEMO_ARGUMENTS", "").split()) as address:
+    folder, arguments = tmp_path_factory.mktemp("server"), os.environ.get("DEMO_ARGUMENTS", "").split()
+    with started(folder, *arguments, GRADIO_TEMP_DIR=str(folder / "uploads")) as address:
         yield address
 
 

@@ -8,7 +8,9 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -25,13 +27,17 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from demo.cluster.messages import received, send
+from demo.cluster.networks import ALIVE_SECONDS
 from demo.cluster.replica import NAME, application
 from demo.errors import first_line
 from demo.query import Photo, Query
 
 TRIES = 3  # of a query whose replica dies; it may be the reason
+FREE_SECONDS = 120  # in which a replica is started where there is none
+END_SECONDS = 10  # at most, in which a cluster of this computer is stopped
 MOST_PHOTOS = 256  # references to photographs that are kept
 FAILED = "The computer that was to answer has failed: ask again."
+NONE_FREE = "No computer that runs the networks is free: try again in a minute."
 
 Tell = Callable[[str, Any], None]
 
@@ -56,58 +62,92 @@ class Photos:
     def __init__(self) -> None:
         self._references: LRUCache[str, ray.ObjectRef] = LRUCache(MOST_PHOTOS)
 
-    def reference(self, photo: Photo) -> ray.ObjectRef:
+    def reference(self, photo: Photo, keep: bool) -> ray.ObjectRef:
+        if not keep:
+            return ray.put(photo.data)
         if photo.digest not in self._references:
             self._references[photo.digest] = ray.put(photo.data)
         return self._references[photo.digest]
 
 
-async def answer(handle: DeploymentHandle, photos: Photos, tell: Tell, query: Query, model: str, visitor: str) -> None:
+async def answer(
+    handle: DeploymentHandle, photos: Photos, tell: Tell, query: Query, model: str, visitor: str, keep: bool
+) -> None:
     """Tell what becomes of a query: see `Replica.answer`. If the replica dies, another one is asked."""
     sent = replace(query, photo=Photo(query.photo.digest, b""))
     asked = handle.options(stream=True, multiplexed_model_id=model)
     for _ in range(TRIES):
-        response = asked.answer.remote(sent, photos.reference(query.photo), visitor)
+        response = asked.answer.remote(sent, photos.reference(query.photo, keep), visitor, keep)
         news = cast("DeploymentResponseGenerator[tuple[str, Any]]", response)
         try:
+            # A replica tells at once whether a query waits: where nothing is told, none is free.
+            tell(*await asyncio.wait_for(anext(news), FREE_SECONDS))
             async for kind, value in news:
                 tell(kind, value)
             return
         except asyncio.CancelledError:
             news.cancel()
             raise
+        except TimeoutError:
+            news.cancel()
+            tell("refused", NONE_FREE)
+            return
         except RayTaskError as error:  # an error of ours, and not of a machine
             tell("failed", repr(error.cause))
             return
-        except RayError as error:
+        except (RayError, RayServeException) as error:
             print(f"A replica has died: {error!r}"[:300], file=sys.stderr, flush=True)
     tell("refused", FAILED)
 
 
 async def about(handle: DeploymentHandle, tell: Tell, task: str, name: str, model: str) -> None:
     """Tell what there is to choose of a model, or why there is nothing."""
-    found = await handle.options(multiplexed_model_id=model).about.remote(task, name)
-    tell("refused" if isinstance(found, str) else "result", found)
+    for _ in range(TRIES):
+        try:
+            found = await handle.options(multiplexed_model_id=model).about.remote(task, name)
+            tell("refused" if isinstance(found, str) else "result", found)
+            return
+        except RayTaskError:
+            raise
+        except (RayError, RayServeException) as error:
+            print(f"A replica has died: {error!r}"[:300], file=sys.stderr, flush=True)
+    tell("refused", FAILED)
 
 
-async def serve_page(pipe: Connection, handle: DeploymentHandle) -> None:
-    """Do what the page's process asks, until that ends."""
+async def serve_page(pipe: Connection, device: str, address: str) -> None:
+    """Connect to a cluster, and do what the page's process asks, until that ends."""
     loop, photos = asyncio.get_running_loop(), Photos()
     running: dict[int, asyncio.Task[None]] = {}
-    send(pipe, 0, "ready", None)
-    while True:
-        try:
-            number, what, *given = await loop.run_in_executor(None, received, pipe)
-        except (EOFError, OSError):
-            return
-        tell = partial(send, pipe, number)
+
+    def take(number: int, what: str, *given: Any) -> None:
         if what == "leave":
             if (task := running.get(number)) is not None:
                 task.cancel()
-            continue
+            return
+        tell = partial(send, pipe, number)
         work = answer(handle, photos, tell, *given) if what == "answer" else about(handle, tell, *given)
         running[number] = loop.create_task(work)
         running[number].add_done_callback(partial(_ended, running, number, tell))
+
+    def read() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                loop.call_soon_threadsafe(take, *received(pipe))
+        # The page's process has ended.
+        threading.Timer(END_SECONDS, os._exit, (0,)).start()
+        ray.shutdown()
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        handle = await asyncio.to_thread(connected, device, address)
+    except Exception as error:
+        send(pipe, 0, "refused", first_line(error))
+        return
+    send(pipe, 0, "ready", None)
+    while True:
+        await asyncio.sleep(ALIVE_SECONDS)
+        send(pipe, 0, "alive", None)
 
 
 def _ended(running: dict[int, asyncio.Task[None]], number: int, tell: Tell, task: asyncio.Task[None]) -> None:
@@ -120,14 +160,7 @@ def _ended(running: dict[int, asyncio.Task[None]], number: int, tell: Tell, task
 
 def main() -> None:
     file, device, address = sys.argv[1:]
-    pipe = Connection(int(file))
-    try:
-        handle = connected(device, address)
-    except Exception as error:
-        send(pipe, 0, "refused", first_line(error))
-        return
-    asyncio.run(serve_page(pipe, handle))
-    ray.shutdown()
+    asyncio.run(serve_page(Connection(int(file)), device, address))
 
 
 if __name__ == "__main__":

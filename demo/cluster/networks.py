@@ -2,7 +2,9 @@
 
 import importlib.util
 import itertools
+import logging
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -11,19 +13,24 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from demo.answers import is_dear
 from demo.cluster.messages import received, send
 from demo.errors import InputError
 from demo.models.entries import ENTRIES, Entry
-from demo.networks import About, Pending, UnwantedError
+from demo.networks import STOPPING, About, Pending, UnwantedError
 
 ROOT = Path(__file__).parents[2]
 GONE = "The computers that run the networks cannot be reached: try again in a minute."
 AGAIN_SECONDS = 5  # from one try to reach a cluster that is gone to the next
+CONNECT_SECONDS = 300  # in which a first replica is there
+ALIVE_SECONDS = 5  # from one sign of life of the process that is connected to the cluster to the next
+SILENCE_SECONDS = 30  # after which that process counts as gone
+LAST = ("refused", "failed", "result")  # kinds of news after which there is none
 
 # For the page nothing is to be downloaded: it is the replicas that do.
 REMOTE_ENTRIES: Mapping[str, Sequence[Entry]] = {
@@ -44,14 +51,15 @@ class Asked:
     about: Future[About]
     before: int = 0
 
-    def hear(self, kind: str, value: Any) -> bool:
-        """Take a piece of news, as of `Replica.answer`; whether it is the last one."""
+    def hear(self, kind: str, value: Any) -> None:
+        """Take a piece of news, as of `Replica.answer`, or "failed" and an error."""
         if kind == "refused":
             self.fail(InputError(value))
         elif kind == "failed":
             self.fail(RuntimeError(value))
         elif self.pending is None:
-            self.about.set_result(value)
+            with suppress(InvalidStateError):
+                self.about.set_result(value)
         elif kind == "waits":
             self.before = value
         elif kind == "begun":
@@ -62,7 +70,6 @@ class Asked:
             self.pending.say(value)
         else:
             self.pending.succeed(replace(value, query=replace(value.query, photo=self.pending.query.photo)))
-        return kind in ("refused", "failed", "result")
 
     def fail(self, error: Exception) -> None:
         if self.pending is not None:
@@ -71,8 +78,71 @@ class Asked:
             self.about.set_exception(error)
 
 
+class Driver:
+    """The process that is connected to a cluster, `demo.cluster.driver`.
+
+    Raises:
+        InputError: it cannot reach the cluster.
+    """
+
+    def __init__(self, device: str, address: str) -> None:
+        self._pipe, theirs = Pipe()
+        command = [sys.executable, "-m", "demo.cluster.driver", str(theirs.fileno()), device, address]
+        paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            env=os.environ | {"PYTHONPATH": paths},
+            start_new_session=True,  # what stops the page from outside lets this finish what has begun
+        )
+        theirs.close()
+        try:
+            _, kind, value = self.received(CONNECT_SECONDS)
+        except (EOFError, OSError):
+            kind, value = "refused", "there was no answer"
+        if kind == "refused":
+            self.stop()
+            raise InputError(
+                f"No Ray cluster can be reached ({value}): `ray start --head` starts one, and `ray start --address` "
+                "lets this computer join one."
+            )
+        # Whoever asks never waits until the process reads, which may be writing itself.
+        self._messages: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._write, name="to the cluster", daemon=True).start()
+
+    def send(self, *message: Any) -> None:
+        """Have a message written, at once or later."""
+        self._messages.put(message)
+
+    def received(self, seconds: float) -> Any:
+        """The next message.
+
+        Raises:
+            EOFError, OSError: the process has ended, or has said nothing for so long.
+        """
+        if not self._pipe.poll(seconds):
+            raise EOFError
+        return received(self._pipe)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """Stop the process, and write nothing more."""
+        self.stop()
+        self._messages.put(None)
+
+    def _write(self) -> None:
+        with suppress(OSError):  # the process has ended, of which whoever reads hears, too
+            while (message := self._messages.get()) is not None:
+                send(self._pipe, *message)
+
+
 class Cluster:
     """Hands queries on to a Ray cluster, through a process of its own; while the cluster is gone it tries to reach it.
+
+    A query that several visitors wait for waits in the line of the first of them.
 
     Args:
         address: of the cluster, or "" for one on this computer that ends with the demo.
@@ -85,16 +155,15 @@ class Cluster:
     def __init__(self, address: str = "", device: str = "auto") -> None:
         if importlib.util.find_spec("ray") is None:
             raise InputError("Ray is not here: `pip install -r requirements-cluster.txt` installs it.")
-        self._command = [device, address]
+        self._connect = partial(Driver, device, address)
         self._numbers = itertools.count(1)
         self._asked: dict[int, Asked] = {}
-        self._lock = threading.Lock()
-        self._pipe: Connection | None = None  # none while the cluster is gone
-        pipe = self._connect()
-        threading.Thread(target=self._run, args=(pipe,), name="cluster", daemon=True).start()
+        self._lock = threading.Lock()  # of what is asked and the driver; nobody who holds it waits for anything
+        self._driver: Driver | None = self._connect()  # none while the cluster is gone
+        threading.Thread(target=self._run, name="cluster", daemon=True).start()
 
     def require(self, task: str, name: str) -> None:
-        if self._pipe is None:
+        if self._driver is None:
             raise InputError(GONE)
 
     def about(self, task: str, name: str) -> Future[About]:
@@ -107,10 +176,11 @@ class Cluster:
         if visitor is None:
             pending.fail(UnwantedError())
         else:
-            self._send(Asked(pending, Future()), "answer", query, _kept_as(query.task, query.model), visitor)
+            keep = pending.keep is not None
+            self._send(Asked(pending, Future()), "answer", query, _kept_as(query.task, query.model), visitor, keep)
 
     def join(self, pending: Pending, visitor: str) -> None:
-        pass  # it waits in the line of whoever asked first
+        pass
 
     def leave(self, pending: Pending, visitor: str) -> None:
         if pending.visitors:
@@ -120,9 +190,8 @@ class Cluster:
             if number is None:
                 return
             del self._asked[number]
-            if self._pipe is not None:
-                with suppress(OSError):
-                    send(self._pipe, number, "leave")
+            if self._driver is not None:
+                self._driver.send(number, "leave")
         pending.fail(UnwantedError())
 
     def place(self, visitor: str) -> int:
@@ -133,70 +202,51 @@ class Cluster:
         )
 
     def is_well(self) -> bool:
-        return self._pipe is not None
+        return self._driver is not None
 
     def close(self) -> None:
-        pass  # what waits in the cluster is told by the engine, and left when this process ends
+        with self._lock:
+            pending = [asked.pending for asked in self._asked.values() if asked.pending is not None]
+        for one in pending:
+            if is_dear(one.query):
+                one.fail(InputError(STOPPING))
 
     def _send(self, asked: Asked, *what: Any) -> None:
         with self._lock:
-            if (pipe := self._pipe) is not None:
+            if (driver := self._driver) is not None:
                 number = next(self._numbers)
                 self._asked[number] = asked
-                with suppress(OSError):  # the process has ended: `_run` hears of it, too
-                    send(pipe, number, *what)
-        if pipe is None:
+                driver.send(number, *what)
+        if driver is None:
             asked.fail(InputError(GONE))
 
-    def _connect(self) -> Connection:
-        """A new process that is connected to the cluster.
-
-        Raises:
-            InputError: it cannot be reached.
-        """
-        ours, theirs = Pipe()
-        command = [sys.executable, "-m", "demo.cluster.driver", str(theirs.fileno()), *self._command]
-        paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ | {"PYTHONPATH": paths})
-        theirs.close()
-        try:
-            _, kind, value = received(ours)
-        except (EOFError, OSError):
-            kind, value = "refused", "the process that was to connect has ended"
-        if kind == "refused":
-            raise InputError(
-                f"No Ray cluster can be reached ({value}): `ray start --head` starts one, and `ray start --address` "
-                "lets this computer join one."
-            )
-        return ours
-
-    def _run(self, pipe: Connection) -> None:
+    def _run(self) -> None:
         """Hand on what the cluster tells; when it is gone, say so to whoever waits, and reach it again."""
         while True:
-            with self._lock:
-                self._pipe = pipe
-            self._hear(pipe)
-            with self._lock:
-                self._pipe, lost = None, list(self._asked.values())
-                self._asked.clear()
-            for asked in lost:
-                asked.fail(InputError(GONE))
-            pipe = self._connect_again()
+            if (driver := self._driver) is None:
+                time.sleep(AGAIN_SECONDS)
+                with suppress(InputError):
+                    self._driver = self._connect()
+                continue
+            try:
+                self._hear(*driver.received(SILENCE_SECONDS))
+            except Exception as error:  # it has ended, or is not to be understood
+                if not isinstance(error, EOFError | OSError):
+                    logging.getLogger(__name__).exception("The cluster said something that cannot be read.")
+                driver.end()
+                with self._lock:
+                    self._driver, lost = None, list(self._asked.values())
+                    self._asked.clear()
+                for asked in lost:
+                    asked.fail(InputError(GONE))
 
-    def _hear(self, pipe: Connection) -> None:
-        with suppress(EOFError, OSError):
-            while True:
-                number, kind, value = received(pipe)
-                asked = self._asked.get(number)
-                if asked is not None and asked.hear(kind, value):
-                    with self._lock:
-                        self._asked.pop(number, None)
-
-    def _connect_again(self) -> Connection:
-        while True:
-            time.sleep(AGAIN_SECONDS)
-            with suppress(InputError):
-                return self._connect()
+    def _hear(self, number: int, kind: str, value: Any) -> None:
+        with self._lock:
+            asked = self._asked.get(number)
+            if asked is not None and kind in LAST:
+                del self._asked[number]
+        if asked is not None:
+            asked.hear(kind, value)
 
 
 def _kept_as(task: str, name: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ray import serve
@@ -12,7 +13,7 @@ from demo.engine import MOST_WAITING, Engine
 from demo.errors import InputError
 from demo.models import MAX_MODELS, Library
 from demo.models.resnet50 import BATCH
-from demo.networks import About
+from demo.networks import About, Pending
 from demo.query import Photo, Query
 
 NAME = "why"  # of the application
@@ -42,12 +43,13 @@ class Replica:
         except InputError as error:
             return str(error)
 
-    async def answer(self, query: Query, data: bytes, visitor: str) -> AsyncIterator[tuple[str, Any]]:
+    async def answer(self, query: Query, data: bytes, visitor: str, keep: bool) -> AsyncIterator[tuple[str, Any]]:
         """What becomes of a query, as it happens; whoever stops reading has left.
 
         Args:
             query: without the photograph's file.
             data: that file.
+            visitor, keep: as of `Engine.ask`.
 
         Yields:
             "waits" and how many others come before; "begun" and the seconds that it has waited; "done" and how many
@@ -55,8 +57,12 @@ class Replica:
             "refused" and a sentence.
         """
         query = replace(query, photo=Photo(query.photo.digest, data))
+        asking = asyncio.create_task(asyncio.to_thread(self._engine.ask, query, keep=keep, visitor=visitor))
         try:
-            pending = await asyncio.to_thread(self._engine.ask, query, visitor=visitor)
+            pending = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(partial(self._leave, visitor))
+            raise
         except InputError as error:
             yield "refused", str(error)
             return
@@ -78,11 +84,16 @@ class Replica:
                     if told.get(kind) != value:
                         told[kind] = value
                         yield kind, value
-            yield "result", await result
+            answer = await result
+            yield "result", replace(answer, query=replace(answer.query, photo=Photo(query.photo.digest, b"")))
         except InputError as error:
             yield "refused", str(error)
         finally:
             self._engine.leave(pending, visitor)
+
+    def _leave(self, visitor: str, asking: asyncio.Task[Pending]) -> None:
+        if asking.exception() is None:
+            self._engine.leave(asking.result(), visitor)
 
     @serve.multiplexed(max_num_models_per_replica=MAX_MODELS)
     async def keeps(self, model: str) -> str:

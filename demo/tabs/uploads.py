@@ -1,6 +1,8 @@
 """The files that visitors upload, and those that the page hands out."""
 
 import asyncio
+import logging
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -82,13 +84,15 @@ def save(data: bytes, name: str) -> str:
 @asynccontextmanager
 async def tidied(app: App) -> AsyncIterator[None]:
     """As long as the server runs, uploads and results are bounded; at its end they are deleted."""
-    page, folder = app.get_blocks(), utils.get_upload_folder()
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    page = app.get_blocks()
+    Path(utils.get_upload_folder()).mkdir(parents=True, exist_ok=True)
 
     async def again_and_again() -> None:
         while True:
-            with suppress(OSError):  # somebody else is at the folder, too
+            try:
                 await asyncio.to_thread(tidy, page)
+            except Exception:  # the next time it may go
+                logging.getLogger(__name__).exception("Uploads and results could not be tidied.")
             await asyncio.sleep(TIDY_SECONDS)
 
     task = asyncio.create_task(again_and_again())
@@ -96,47 +100,34 @@ async def tidied(app: App) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        _delete(page, _known(page))
+        tidy(page, forget=0)
 
 
-def tidy(page: gr.Blocks) -> None:
-    """Delete uploads and results that were not used for FORGET seconds, and the oldest of those above MOST_BYTES.
+def tidy(page: gr.Blocks, forget: float = FORGET) -> None:
+    """Delete uploads and results that were not used for `forget` seconds, and the oldest of those above MOST_BYTES.
 
-    No query that waits needs them, as it holds its photograph. What Gradio leaves in their folder goes too: uploads
-    that were broken off, and empty folders.
+    No query that waits needs them, as it holds its photograph. All that lies in the folder of uploads is one, but for
+    the files of the page itself.
     """
     folder, now = Path(utils.get_upload_folder()), time.time()
-    gone, found = set(), {}
-    for file in {*_known(page), *map(str, folder.glob("tmp*"))}:
-        try:
-            found[file] = Path(file).stat()
-        except OSError:
-            gone.add(file)
+    of_the_page = set().union(*(block.keep_in_cache for block in page.blocks.values()))
+    found: dict[Path, os.stat_result] = {}
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # it is gone already
+            if str(path) not in of_the_page and path.is_file():
+                found[path] = path.stat()
     free = MOST_BYTES
-    for file in sorted(found, key=lambda file: found[file].st_mtime, reverse=True):
-        free -= 512 * found[file].st_blocks
-        if free < 0 or now - found[file].st_mtime >= FORGET:
-            gone.add(file)
-    _delete(page, gone)
+    for path in sorted(found, key=lambda path: found[path].st_mtime, reverse=True):
+        free -= 512 * found[path].st_blocks
+        if free < 0 or now - found[path].st_mtime >= forget:
+            path.unlink(missing_ok=True)
     for path in folder.iterdir():
         with suppress(OSError):  # there is something in it
-            if now - path.stat().st_mtime >= FORGET:
+            if now - path.stat().st_mtime >= forget:
                 path.rmdir()
-
-
-def _known(page: gr.Blocks) -> set[str]:
-    """The files of visitors that Gradio knows, without those of the page itself."""
-    of_the_page = set().union(*(block.keep_in_cache for block in page.blocks.values()))
-    # Copies, because others add to these sets meanwhile: Gradio's own deletion ends for ever when that happens.
-    return set().union(*map(list, page.temp_file_sets)) - of_the_page
-
-
-def _delete(page: gr.Blocks, files: set[str]) -> None:
     for known in page.temp_file_sets:
-        known -= files
-    for file in files:
-        with suppress(OSError):  # gone already, or a folder
-            Path(file).unlink()
+        # A copy, because others add to it meanwhile: Gradio's own deletion ends for ever when that happens.
+        known -= {file for file in list(known) if not Path(file).exists()}
 
 
 def displayable(upload: Upload) -> Any:
