@@ -67,14 +67,13 @@ class _Page(gr.Blocks):
     """Whatever goes wrong in one of its events is told in a sentence, where Gradio would tell nothing."""
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
+        refused = ADDRESS
         try:
-            if _names_an_address(inputs):
-                raise gr.Error(ADDRESS, print_exception=False)
-            return await super().preprocess_data(block_fn, inputs, *given, **named)
-        except gr.Error:
-            raise
+            if not _names_an_address(inputs):
+                return await super().preprocess_data(block_fn, inputs, *given, **named)
         except Exception:  # an input too few, a choice that there is not, a file that nobody uploaded
-            raise gr.Error(UNFIT, print_exception=False) from None
+            refused = UNFIT
+        raise gr.Error(refused, print_exception=False)
 
     async def process_api(self, *given: Any, **named: Any) -> Any:
         try:

@@ -14,10 +14,10 @@ import httpx
 import pytest
 from conftest import started
 
-from demo.engine import TOO_MUCH
-from demo.errors import UNFIT
-from demo.images import MAX_BYTES
-from demo.service import MOST_BODY, TOO_LARGE
+from demo.errors import TOO_MUCH, UNFIT
+from demo.images import MAX_BYTES, TOO_LARGE
+from demo.page import ADDRESS
+from demo.service import MOST_BODY
 from evaluation.fuzz import ANSWERED, FAULT, REFUSED, SECRET, UNREAD, hammered, table
 
 ROOT = Path(__file__).parents[1]
@@ -177,6 +177,7 @@ def test_no_address_is_fetched(house):
             for image in ({"url": address}, {"path": None, "url": address}, {"path": address}):
                 assert "event: error" in send(house.address, "classify", image | meta, "")
                 send(house.address, "take", image | meta)
+            assert ADDRESS in send(house.address, "classify", {"path": address} | meta, "")
             for route in ("file=", "file/", "proxy="):
                 assert httpx.get(f"{house.address}/gradio_api/{route}{address}").status_code in (400, 403, 404)
         httpx.get(mine)
