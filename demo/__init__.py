@@ -10,11 +10,17 @@ from contextlib import suppress
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # The GNU C library gives memory back to the system and fetches it anew in each run of a network, which takes up to a
-# seventh of its time, and keeps a heap for each thread. With these settings there is one heap, and it is not given
-# back.
+# seventh of its time, and keeps a heap for each thread. With these settings there is one heap, and it is given back
+# when that is asked for.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # from its malloc.h
 with suppress(OSError, AttributeError):  # another C library
     _c = ctypes.CDLL("libc.so.6")
     _c.mallopt(M_TRIM_THRESHOLD, 2**30)
     _c.mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that it takes
     _c.mallopt(M_ARENA_MAX, 1)
+
+
+def give_back_memory() -> None:
+    """Give the system what is free in the heap, between what is used: else it grows by what lies in between."""
+    with suppress(NameError, AttributeError):
+        _c.malloc_trim(0)

@@ -15,6 +15,7 @@ import gradio as gr
 from gradio import processing_utils, utils
 from gradio.routes import App
 
+from demo import give_back_memory
 from demo.errors import InputError
 from demo.images import open_photo, png, read_upload
 from demo.query import Photo, photo_of
@@ -83,7 +84,7 @@ def save(data: bytes, name: str) -> str:
 
 @asynccontextmanager
 async def tidied(app: App) -> AsyncIterator[None]:
-    """As long as the server runs, uploads and results are bounded; at its end they are deleted."""
+    """As long as the server runs, uploads, results and free memory are bounded; at its end the files are deleted."""
     page = app.get_blocks()
     Path(utils.get_upload_folder()).mkdir(parents=True, exist_ok=True)
 
@@ -91,6 +92,7 @@ async def tidied(app: App) -> AsyncIterator[None]:
         while True:
             try:
                 await asyncio.to_thread(tidy, page)
+                await asyncio.to_thread(give_back_memory)
             except Exception:  # the next time it may go
                 logging.getLogger(__name__).exception("Uploads and results could not be tidied.")
             await asyncio.sleep(TIDY_SECONDS)
