@@ -38,7 +38,7 @@ HERE = Path(__file__).parents[1]
 CONFIGURATION = HERE / "docs" / "cluster" / "serve.yaml"
 VISITORS = 16
 SINGLE = 15  # queries one after another
-STORE = 80 * 2**20  # bytes
+STORE = 512 * 2**20  # bytes that a machine keeps of what is sent
 
 _numbers = itertools.count(1)
 
