@@ -80,8 +80,7 @@ def machines(replicas: int) -> Iterator[str]:
         found.add_node(num_cpus=1, object_store_memory=STORE)
     configuration = yaml.safe_load(CONFIGURATION.read_text())
     (deployment,) = configuration["applications"][0]["deployments"]
-    del deployment["autoscaling_config"]
-    deployment["num_replicas"] = replicas
+    deployment["autoscaling_config"] |= {"min_replicas": replicas, "max_replicas": replicas}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(configuration, file)
         file.flush()

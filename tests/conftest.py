@@ -1,5 +1,6 @@
 """The demo as its users get it: started by its command, in a process of its own."""
 
+import asyncio
 import base64
 import io
 import os
@@ -7,10 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -18,7 +19,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
+from demo.threads import in_a_thread
+
 ROOT = Path(__file__).parents[1]
+T = TypeVar("T")
 
 expect.set_options(timeout=60_000)
 
@@ -130,6 +134,11 @@ def page(blank: Page, server: str) -> Page:
     blank.goto(server)
     says(blank, "Explaining African elephant", row=1)
     return blank
+
+
+def in_a_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives; in a thread of its own, as a browser's loop runs in this one."""
+    return in_a_thread("loop", lambda: asyncio.run(coroutine)).result()
 
 
 def says(page: Page, text: str, row: int = 0) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import in_a_loop
 
 from demo.engine import Engine
 from demo.models import Library
@@ -48,7 +49,7 @@ def test_what_nobody_asks_after_is_given_up(engine, monkeypatch):
         return await columns.news([])
 
     # The page can start it again.
-    assert asyncio.run(visit()) | {"time": 0} == {"time": 0, "columns": {}, "running": {}}
+    assert in_a_loop(visit()) | {"time": 0} == {"time": 0, "columns": {}, "running": {}}
 
 
 def test_a_request_that_was_overtaken_neither_starts_nor_stops(engine):
@@ -63,7 +64,7 @@ def test_a_request_that_was_overtaken_neither_starts_nor_stops(engine):
         columns.want(3, ["occlusion"])
         assert columns.begun() == []
 
-    asyncio.run(visit())
+    in_a_loop(visit())
 
 
 def test_a_column_goes_on_when_others_come_and_go(engine):
@@ -87,7 +88,7 @@ def test_a_column_goes_on_when_others_come_and_go(engine):
         other = renewed(coarser, Late(engine, [replace(QUERY, targets=("tusker",))], ["cam"], Squares()))
         assert other.filled([engine.answer(QUERY).rows[0]])[0].pictures.keys() == set(QUERY.methods)
 
-    asyncio.run(visit())
+    in_a_loop(visit())
 
 
 def test_a_column_that_fails_says_so_and_leaves_the_others(engine):
@@ -98,7 +99,7 @@ def test_a_column_that_fails_says_so_and_leaves_the_others(engine):
             pass
         return news["columns"]["gradient"]
 
-    found = asyncio.run(visit())
+    found = in_a_loop(visit())
     assert found["pictures"][0] is None
     assert found["notes"][0]
     assert found["pictures"][1]["kind"] == "gradient"

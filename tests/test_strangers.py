@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
-from conftest import started
+from conftest import in_a_loop, started
 
 from demo.errors import TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
@@ -229,7 +229,7 @@ def test_of_many_requests_of_one_address_most_are_refused_at_once_and_another_vi
                 task.cancel()
             return told, answered
 
-    told, answered = asyncio.run(crowd())
+    told, answered = in_a_loop(crowd())
     assert '"success":true' in answered
     assert all(TOO_MUCH in text or "event: complete" in text for text in told)
 
