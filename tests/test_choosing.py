@@ -2,19 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import in_a_loop
 
 from demo.errors import InputError
 from demo.models import Entry, Library
 from demo.models.choosing import Choices, Progress
-from demo.threads import in_a_thread
 
 
 @dataclass(eq=False)
@@ -83,11 +81,6 @@ def shop():
     shop.pool.shutdown()
 
 
-def finished(coroutine: Coroutine) -> Any:
-    """What it returns; in a thread, because Playwright keeps a loop of its own running in this one."""
-    return in_a_thread("loop", lambda: asyncio.run(coroutine)).result()
-
-
 async def until(said: list[Progress], progress: Progress) -> None:
     async with asyncio.timeout(20):
         while progress not in said:
@@ -107,7 +100,7 @@ def test_what_is_said_until_a_model_is_here_and_open(shop):
         shop.may_open.set()
         return await waiting, said
 
-    ended, said = finished(run())
+    ended, said = in_a_loop(run())
     assert (ended, shop.opened) == ("counts", ["a"])
     assert [progress.opening for progress in said] == sorted(progress.opening for progress in said)
 
@@ -120,8 +113,8 @@ def test_a_model_that_is_open_and_no_model_at_all_are_there_at_once(shop):
         assert await shop.wait(name, said) == "counts"
         return said
 
-    assert finished(run("")) == []
-    assert not any(progress.total for progress in finished(run("shipped")))
+    assert in_a_loop(run("")) == []
+    assert not any(progress.total for progress in in_a_loop(run("shipped")))
     assert shop.opened == ["shipped"]
 
 
@@ -140,7 +133,7 @@ def test_the_latest_choice_counts_and_waits_for_the_end_of_the_one_before(shop):
         await asyncio.gather(first, second)
         return ended
 
-    assert finished(run()) == ["replaced", "counts"]
+    assert in_a_loop(run()) == ["replaced", "counts"]
     shop.sources["a"].go_on.set()
     assert shop.opened == ["shipped"]
 
@@ -158,7 +151,7 @@ def test_a_stopped_download_says_so_and_goes_on_for_others(shop):
         shop.sources["a"].go_on.set()
         assert await they == "counts"
 
-    finished(run())
+    in_a_loop(run())
     assert shop.opened == ["a"]
     shop.choices.stop("me")  # nothing is waited for any more
 
@@ -180,7 +173,7 @@ def test_a_download_that_nobody_waits_for_any_more_stops(shop, how):
         shop.sources["a"].go_on.set()
         assert await asyncio.to_thread(download.ended.wait, 20)
 
-    finished(run())
+    in_a_loop(run())
     assert not shop.sources["a"].arrived
     assert shop.opened == []
 
@@ -194,7 +187,7 @@ def test_a_model_that_cannot_be_had_or_opened_is_an_error_and_the_next_choice_wo
         assert await shop.wait("shipped", []) == "counts"
         return ended
 
-    assert finished(run("a")).startswith("a cannot be downloaded (no room): try again")
-    assert finished(run("b")) == "b cannot be opened: delete held and pick it anew (not weights)."
+    assert in_a_loop(run("a")).startswith("a cannot be downloaded (no room): try again")
+    assert in_a_loop(run("b")) == "b cannot be opened: delete held and pick it anew (not weights)."
     with pytest.raises(InputError, match="No model “c” for vqa"):
-        finished(shop.wait("c", []))
+        in_a_loop(shop.wait("c", []))

@@ -1,6 +1,5 @@
 """The choice of models and layers, as somebody with a mouse gets it; tiny models stand where downloads would be."""
 
-import asyncio
 import base64
 import contextlib
 import io
@@ -16,7 +15,7 @@ import pytest
 import tiny
 import torch
 import transformers as hf
-from conftest import says, started
+from conftest import in_a_loop, says, started
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from mcp import ClientSession
@@ -28,7 +27,6 @@ from torch import nn
 from torchvision import models
 
 from demo.models import Library
-from demo.threads import in_a_thread
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "dog.jpg"
 
@@ -240,7 +238,7 @@ def test_assistants_have_the_endpoints_as_tools(stocked):
             refused = await session.call_tool("answer", {"image": sent, "question": " "})
             return tools, explained, refused
 
-    tools, explained, refused = in_a_thread("loop", lambda: asyncio.run(asked())).result()
+    tools, explained, refused = in_a_loop(asked())
     explaining = {"explain_answer", "explain_caption", "explain_class", "explain_method"}
     assert {tool.name for tool in tools} == {"answer", "caption", "classify"} | explaining
     assert all(given["description"] for tool in tools for given in tool.inputSchema["properties"].values())

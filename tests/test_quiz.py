@@ -7,7 +7,6 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Coroutine
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import says
+from conftest import in_a_loop, says
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -30,7 +29,6 @@ from demo.rooms import LIFETIME, Rooms, Vote
 from demo.studies import AGREED, LEFT, OBJECTS, RIGHT, SHOWN, Question, draw
 from demo.tabs import quiz
 from demo.tabs.quiz import QuizTab, Sitting
-from demo.threads import in_a_thread
 from explainers import METHODS
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -129,11 +127,6 @@ def tab(engine, clock) -> QuizTab:
         return quiz.layout(engine, Rooms(clock), random.Random(5))
 
 
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    # Beside this thread, in which Playwright keeps a loop of its own running.
-    return in_a_thread("loop", lambda: asyncio.run(coroutine)).result()
-
-
 def told(**data: Any) -> gr.EventData:
     return gr.EventData(None, data)
 
@@ -165,7 +158,7 @@ def test_nothing_is_told_of_the_answer_before_it_is_given(tab):
             assert len(shown["names"]) == len(shown["pictures"]) == 2
             assert shown["truth"] == sitting.asked[study].question.truth
 
-    run(sit())
+    in_a_loop(sit())
 
 
 def test_a_question_counts_once_however_often_it_is_answered_and_asked_for(tab):
@@ -186,7 +179,7 @@ def test_a_question_counts_once_however_often_it_is_answered_and_asked_for(tab):
         assert sum(bar["votes"] for bars in votes["charts"].values() for bar in bars) == 1
         return sitting
 
-    assert len(run(sit()).votes) == 1
+    assert len(in_a_loop(sit()).votes) == 1
 
 
 @pytest.mark.parametrize(
@@ -216,7 +209,7 @@ def test_what_a_stranger_sends_is_no_vote(tab, data):
         assert "passwd" not in json.dumps(shown)
         return sitting
 
-    assert not run(sit()).votes
+    assert not in_a_loop(sit()).votes
 
 
 def test_a_visitor_alone_and_a_room_that_is_forgotten(tab, clock):
@@ -237,7 +230,7 @@ def test_a_visitor_alone_and_a_room_that_is_forgotten(tab, clock):
         assert (votes["room"], votes["own"]) == ("", 2)
         assert "There is no room" in votes["note"]
 
-    run(sit())
+    in_a_loop(sit())
 
 
 def test_two_hundred_who_vote_at_once_lose_no_vote(tab, monkeypatch):
@@ -261,7 +254,7 @@ def test_two_hundred_who_vote_at_once_lose_no_vote(tab, monkeypatch):
         await asyncio.gather(*(voter(room, number) for number in range(200)))
         return (await tab.look({tab.visit: projector}))[tab.votes]
 
-    bars = run(vote())["charts"]["object"]
+    bars = in_a_loop(vote())["charts"]["object"]
     assert sum(bar["votes"] for bar in bars) == 600
     assert 0.35 < sum(bar["votes"] * bar["mean"] for bar in bars) / 600 < 0.65  # nobody looked
 
@@ -297,7 +290,7 @@ def test_events_that_are_sent_twice_count_once_in_the_app(server):
             (seen,) = await post(client, events["look"], "projector")
             return sum(bar["votes"] for bar in seen["charts"]["object"])
 
-    assert run(vote()) == 6
+    assert in_a_loop(vote()) == 6
 
 
 def open_quiz(page: Page, address: str) -> None:

@@ -1,6 +1,5 @@
 """What the handlers of a tab show of a visitor's photograph and model, without a browser."""
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,13 +7,13 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from conftest import in_a_loop
 
 from demo.engine import Engine
 from demo.models import Entry, Library
 from demo.models.entries import ENTRIES
 from demo.tabs import captioning, classification, frame, uploads, vqa
 from demo.tabs.visits import Visit
-from demo.threads import in_a_thread
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
@@ -54,8 +53,7 @@ def last_values(shown: AsyncIterator[dict]) -> dict:
             last |= {widget: value for widget, value in some.items() if value != gr.skip()}
         return last
 
-    # Beside this thread, in which Playwright keeps a loop of its own running.
-    return in_a_thread("loop", lambda: asyncio.run(values())).result()
+    return in_a_loop(values())
 
 
 def looks(tab: Any, given: dict) -> dict:
@@ -114,10 +112,10 @@ def test_a_photograph_gets_the_sentence_again_that_was_typed_for_it(engine):
     tab, given = laid_out(captioning, engine)
     dog, cat = given, given | {tab.shared.photo: example("cat")}
     own = looks(tab, dog)[tab.text]
-    in_a_thread("loop", lambda: asyncio.run(tab.explain_typed(dog | {tab.text: "a brown dog"}))).result()
+    in_a_loop(tab.explain_typed(dog | {tab.text: "a brown dog"}))
     assert looks(tab, cat)[tab.text] not in ("a brown dog", own)
     assert looks(tab, dog)[tab.text] == "a brown dog"
-    in_a_thread("loop", lambda: asyncio.run(tab.explain_typed(dog | {tab.text: " "}))).result()
+    in_a_loop(tab.explain_typed(dog | {tab.text: " "}))
     looks(tab, cat)
     assert looks(tab, dog)[tab.text] == own
 
@@ -138,7 +136,7 @@ def test_a_question_about_what_the_network_does_not_see_is_doubted(engine, quest
 
 def doubted(tab: vqa.AnsweringTab, given: dict) -> str | None:
     """The doubt that is shown without its frame."""
-    said = in_a_thread("loop", lambda: asyncio.run(tab.doubt(given))).result()
+    said = in_a_loop(tab.doubt(given))
     return said.value.partition("see: ")[2].partition(" (")[0] if said.visible else None
 
 

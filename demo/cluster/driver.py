@@ -96,7 +96,7 @@ async def answer(
             tell("failed", repr(error.cause))
             return
         except (RayError, RayServeException) as error:
-            print(f"A replica has died: {error!r}"[:300], file=sys.stderr, flush=True)
+            _note(error)
     tell("refused", FAILED)
 
 
@@ -110,7 +110,7 @@ async def about(handle: DeploymentHandle, tell: Tell, task: str, name: str, mode
         except RayTaskError:
             raise
         except (RayError, RayServeException) as error:
-            print(f"A replica has died: {error!r}"[:300], file=sys.stderr, flush=True)
+            _note(error)
     tell("refused", FAILED)
 
 
@@ -148,6 +148,11 @@ async def serve_page(pipe: Connection, device: str, address: str) -> None:
     while True:
         await asyncio.sleep(ALIVE_SECONDS)
         send(pipe, 0, "alive", None)
+
+
+def _note(died: Exception) -> None:
+    """Write down that a replica has died; whoever waits is told nothing of it."""
+    print(f"A replica has died: {died!r}"[:300], file=sys.stderr, flush=True)
 
 
 def _ended(running: dict[int, asyncio.Task[None]], number: int, tell: Tell, task: asyncio.Task[None]) -> None:

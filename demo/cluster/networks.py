@@ -86,6 +86,8 @@ class Driver:
     """
 
     def __init__(self, device: str, address: str) -> None:
+        # Whoever asks never waits until the process reads, which may be writing itself.
+        self._messages: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         self._pipe, theirs = Pipe()
         command = [sys.executable, "-m", "demo.cluster.driver", str(theirs.fileno()), device, address]
         paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -106,8 +108,6 @@ class Driver:
                 f"No Ray cluster can be reached ({value}): `ray start --head` starts one, and `ray start --address` "
                 "lets this computer join one."
             )
-        # Whoever asks never waits until the process reads, which may be writing itself.
-        self._messages: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         threading.Thread(target=self._write, name="to the cluster", daemon=True).start()
 
     def send(self, *message: Any) -> None:
@@ -125,12 +125,9 @@ class Driver:
         return received(self._pipe)
 
     def stop(self) -> None:
+        """Stop the process, and write nothing more."""
         self._process.kill()
         self._process.wait()
-
-    def end(self) -> None:
-        """Stop the process, and write nothing more."""
-        self.stop()
         self._messages.put(None)
 
     def _write(self) -> None:
@@ -233,7 +230,7 @@ class Cluster:
             except Exception as error:  # it has ended, or is not to be understood
                 if not isinstance(error, EOFError | OSError):
                     logging.getLogger(__name__).exception("The cluster said something that cannot be read.")
-                driver.end()
+                driver.stop()
                 with self._lock:
                     self._driver, lost = None, list(self._asked.values())
                     self._asked.clear()
