@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from torch import Tensor, nn
 
 from demo.threads import in_a_thread
 
@@ -134,6 +136,20 @@ def page(blank: Page, server: str) -> Page:
     blank.goto(server)
     says(blank, "Explaining African elephant", row=1)
     return blank
+
+
+@contextmanager
+def runs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """The outputs of a layer's runs in this thread; those of an engine that is still at work are not among them."""
+    outputs: list[Tensor] = []
+    thread = threading.get_ident()
+
+    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        if threading.get_ident() == thread:
+            outputs.append(output)
+
+    with layer.register_forward_hook(keep):
+        yield outputs
 
 
 def in_a_loop(coroutine: Coroutine[Any, Any, T]) -> T:

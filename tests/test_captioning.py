@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import runs_of
 from PIL import Image
 from pycocoevalcap.cider.cider import Cider
 from torch import Tensor, nn
@@ -90,10 +91,9 @@ def test_the_score_is_the_sum_of_log_probabilities_worked_out_step_by_step(model
 
 
 def test_all_words_are_explained_from_one_pass_through_the_encoder(model):
-    passes = []
-    with model.layers["layer4"].register_forward_hook(lambda *_: passes.append(1)):
+    with runs_of(model.layers["layer4"]) as runs:
         explanation = explain(model.score("a dog runs", WHOLE, 0, 1, 2), IMAGE, model.layers["layer4"])
-    assert len(passes) == 1
+    assert len(runs) == 1
     assert explanation.gradcam.shape == (4, 64, 64)
     # Grad-CAM's weights are linear in the score, so those of the caption are the sum of its words'.
     torch.testing.assert_close(explanation.weights[0], explanation.weights[1:].sum(dim=0), rtol=1e-4, atol=1e-7)

@@ -12,6 +12,7 @@ import pytest
 import tiny
 import torch
 import transformers as hf
+from conftest import runs_of
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -177,14 +178,11 @@ def test_the_logits_of_vilt_are_those_of_the_network_however_it_shuffles_its_pat
 def test_the_map_of_vilt_is_in_the_order_of_the_image(models, image):
     """The token grid of the first block follows the picture: covering a corner changes that corner most."""
     model = models["ViLT"]
-    outputs = []
-    handle = model.layers["block 1"].register_forward_hook(lambda _m, _i, output: outputs.append(output))
     changed = image.clone()
     changed[..., 48:, :16] = 3
-    with torch.inference_mode():
+    with torch.inference_mode(), runs_of(model.layers["block 1"]) as outputs:
         for picture in (image, changed):
             model.score("is the zebra on grass?", "yes")(picture)
-    handle.remove()
     before, after = (model.reshape(output) for output in outputs)
     assert before.shape[2:] == (4, 4)
     assert (after - before).abs().mean(dim=1)[0].flatten().argmax() == 12  # the lowest row's first

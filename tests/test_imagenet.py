@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import runs_of
 from PIL import Image
 from torch import nn
 from torchvision import models
@@ -78,14 +79,11 @@ def test_all_layers_from_one_pass_are_the_layers_one_by_one(architecture):
     model = imagenet.classifier(architecture, architecture, built(architecture), ["a", *map(str, range(999))])
     assert len(model.layers) >= 4
     image = model.prepare(Image.open(PHOTO))
-    runs = []
-    first = list(model.layers.values())[-1]
-    handle = first.register_forward_hook(lambda *_: runs.append(1))
-    together = [
-        found.maps
-        for found in layer_maps(model.score("a", "7"), image, list(model.layers.values()), reshape=model.reshape)
-    ]
-    handle.remove()
+    with runs_of(list(model.layers.values())[-1]) as runs:
+        together = [
+            found.maps
+            for found in layer_maps(model.score("a", "7"), image, list(model.layers.values()), reshape=model.reshape)
+        ]
     assert len(runs) == 1
     sizes = [len(maps[0]) for maps in together]
     assert sizes == sorted(sizes)  # the last layer has the fewest cells

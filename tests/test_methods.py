@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import runs_of
 from PIL import Image
 from torch import nn
 
@@ -244,17 +245,14 @@ def test_a_score_that_does_not_depend_on_the_image_is_refused(task, key):
 
 
 def test_the_price_of_a_method_is_what_it_takes():
-    runs = []
     model = shipped("classification")
-    handle = model._network.conv1.register_forward_hook(lambda _module, inputs, _output: runs.append(len(inputs[0])))
-    try:
-        picture(model, "classification", "occlusion")
-        occlusion = sum(runs)
-        runs.clear()
-        picture(model, "classification", "score_cam")
-        score_cam = sum(runs)
-    finally:
-        handle.remove()
+
+    def images(method: str) -> int:
+        with runs_of(model._network.conv1) as runs:
+            picture(model, "classification", method)
+        return sum(map(len, runs))
+
+    occlusion, score_cam = images("occlusion"), images("score_cam")
     # As many squares as fit, of a side that the squares do not divide.
     assert METHODS["occlusion"].price(2048, Squares(1 / 4, 1 / 16), 299) == 12 * 12
     # Besides, one pass for the panels, and for occlusion one of the whole photograph.

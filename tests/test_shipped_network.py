@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import runs_of
 from PIL import Image
 
 from demo.images import open_photo
@@ -72,8 +73,7 @@ def test_grad_cam_is_cam_where_global_average_pooling_and_one_linear_layer_follo
     network = encoder("cpu")
     classes = [0, 281, 340, 999]
     image = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
-    features = []
-    with network.layer4.register_forward_hook(lambda *args: features.append(args[2])):
+    with runs_of(network.layer4) as features:
         explanation = explain(lambda x: network(x)[0, classes], image, network.layer4)
     cam = torch.einsum("ck,khw->chw", network.fc.weight[classes], features[0][0].detach()).relu()
     torch.testing.assert_close(explanation.weights * 64, network.fc.weight[classes], rtol=1e-4, atol=1e-6)

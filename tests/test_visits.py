@@ -71,6 +71,15 @@ def test_another_model_looks_at_the_same_photograph_and_nothing_is_looked_at_twi
     assert looks(tab, given | typed | {tab.shared.photo: example("cat"), tab.using: "Twin"})
 
 
+@pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
+def test_another_model_is_looked_at_in_its_first_layer_whatever_stands_in_the_box(engine, module):
+    tab, given = laid_out(module, engine)
+    boxes = {tab.layer: "layer3"} | ({tab.text: ""} if module is vqa else {})
+    for model, layer in ((given[tab.using], "layer3"), ("Twin", "layer4")):
+        looks(tab, given | boxes | {tab.using: model})
+        assert {query.layers for query in given[tab.visit].shown.queries} == {(layer,)}
+
+
 def test_another_model_is_asked_the_suggested_question_and_another_photograph_is_not(engine):
     tab, given = laid_out(vqa, engine)
     looks(tab, given | {tab.text: ""})

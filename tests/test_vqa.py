@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import runs_of
 from torchvision.models import ResNet, resnet18
 
 from demo.errors import InputError
@@ -152,9 +153,7 @@ def test_questions_are_suggested_about_likely_answers_and_no_others():
 
 
 def test_the_encoder_runs_once_for_all_answers(model, image):
-    runs = []
     layer = next(iter(model.layers.values()))
-    handle = layer.register_forward_hook(lambda *_: runs.append(1))
-    explain(model.score("what is this", "dog", "cat", "grass"), image, layer)
-    handle.remove()
+    with runs_of(layer) as runs:
+        explain(model.score("what is this", "dog", "cat", "grass"), image, layer)
     assert len(runs) == 1

@@ -104,7 +104,7 @@ class CaptioningTab:
         if visitor.is_overtaken(event) or looked == visitor.seen:
             yield {self.text: gr.skip()}
             return
-        visitor.seen = looked
+        visitor.see(*looked)
         try:
             pending = await ask(self.engine, self.query(given, _key(WHOLE, "")))
             found = await arrived(self.engine, pending.said)

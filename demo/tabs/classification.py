@@ -49,7 +49,7 @@ class ClassificationTab:
         if visitor.is_overtaken(event) or looked == visitor.seen or opening:
             yield {self.targets.said: gr.skip()}
             return
-        visitor.seen = looked
+        visitor.see(*looked)
         async for shown in self.explain_first(given):
             yield shown
 
@@ -79,7 +79,7 @@ class ClassificationTab:
             yield {self.targets.said: gr.skip()}
             return
         asked = visitor.wanted.targets
-        visitor.seen = given[self.shared.photo], given[self.using]
+        visitor.see(given[self.shared.photo], given[self.using])
         async for shown in self.explain_first(given):
             yield shown
         # The user's own model may have other classes.

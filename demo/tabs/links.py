@@ -49,7 +49,7 @@ def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using
             return gr.skip()
         visitor: Visit = given[visit]
         targets = tuple(asked.getlist("target"))[:MOST_ROWS]
-        visitor.wanted = Wanted(asked.get("text", ""), targets, asked.get("layer", ""))
+        visitor.wanted = Wanted(asked.get("text", ""), targets, asked.get("layer") or None)
         try:
             entry = engine.library.find(task, asked.get("model", ""))
         except InputError:

@@ -22,15 +22,21 @@ MOST_ROWS = 4  # of panels
 
 
 class Wanted(NamedTuple):
-    """What the page is to show when it opens: a caption or question, targets, and a layer, each may be empty."""
+    """What is to be shown, which may not stand in the widgets yet.
+
+    Attributes:
+        text: a caption or question, or "" for the model's own or one that fits any photograph.
+        targets: what is to be explained, or nothing for the most probable one.
+        layer: where, "" for the first layer of the model, and none for the one that stands in its box.
+    """
 
     text: str = ""
     targets: tuple[str, ...] = ()
-    layer: str = ""
+    layer: str | None = None
 
     def at_layer(self, given: "Given", layer: Any) -> "Given":
-        """The values of an event with this layer, which may not stand in its box yet."""
-        return given | {layer: self.layer} if self.layer else given
+        """The values of an event with this layer."""
+        return given if self.layer is None else given | {layer: self.layer}
 
 
 NOTHING_WANTED = Wanted()
@@ -60,7 +66,8 @@ class Visit:
         texts: what the last photographs were asked, or the captions that were typed for them, by their paths.
         offered: the suggested questions.
         shown: what the panels show.
-        wanted: what the address of the page asks for, until it is shown; the layer until another is chosen.
+        wanted: what the address of the page asks for, until it is shown; the layer until another is chosen. With
+            another model it is its first layer.
         marked: what was asked of the region that is marked.
         strip: what the strip of all layers is to be of; nothing if there is to be none.
         late: the columns that are filled late.
@@ -88,8 +95,14 @@ class Visit:
             self.looks = max(number, self.looks)
         return isinstance(number, int) and number < self.looks
 
+    def see(self, photo: Any, model: str) -> None:
+        """Note what the widgets are about from now on."""
+        if self.seen is not None and self.seen[1] != model and self.wanted.layer is None:
+            self.wanted = self.wanted._replace(layer="")
+        self.seen = photo, model
+
     def take_wanted(self) -> Wanted:
-        """What the address asks for, once; its layer stays for the boxes that are filled after it."""
+        """What is to be shown, once; its layer stays for the boxes that are filled after it."""
         wanted, self.wanted = self.wanted, Wanted(layer=self.wanted.layer)
         return wanted
 

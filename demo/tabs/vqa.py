@@ -130,7 +130,7 @@ class AnsweringTab:
             yield {self.text: gr.skip()}
             return
         in_box = given[self.text] if visitor.seen is not None and visitor.seen[0] == looked[0] else ""
-        visitor.seen = looked
+        visitor.see(*looked)
         typed = given[self.text] if given[self.text] not in visitor.offered else ""
         wanted = visitor.take_wanted()
         given = wanted.at_layer(given, self.layer)
