@@ -26,6 +26,10 @@ from demo.records import LOG
 from demo.service import surroundings
 from demo.tabs.uploads import tidied
 
+# How long a connection lasts on which nothing is asked: longer than nginx keeps one, which is 60, as a request that is
+# sent while the server closes its connection is lost. With Uvicorn's own 5 that happened to one of a class of 128.
+KEEP_ALIVE_SECONDS = 75
+
 
 def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
     """What the command was given, and what ends it with a message."""
@@ -92,6 +96,7 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
         )
     except (OSError, OverflowError) as error:
         refuse(f"The demo cannot listen there: {first_line(error)}.")
+    page.server.config.timeout_keep_alive = KEEP_ALIVE_SECONDS
     # While the first visitor's browser still opens the page.
     engine.about("classification", engine.library.default("classification"))
     page.block_thread()

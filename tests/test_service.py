@@ -1,5 +1,6 @@
 """What the organiser of a demo asks it and tells it, beside the page."""
 
+import http.client
 import json
 import time
 from concurrent.futures import CancelledError
@@ -24,6 +25,17 @@ def test_every_answer_bears_the_headers(server):
         assert "object-src 'none'" in headers["content-security-policy"]
         assert "frame-ancestors 'self' https://huggingface.co" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_connection_is_kept_while_somebody_looks_at_the_answer(server):
+    connection = http.client.HTTPConnection(server.removeprefix("http://"))
+    sockets = []
+    for pause in (0, 6):
+        time.sleep(pause)
+        connection.request("GET", "/health")
+        sockets.append(connection.sock)
+        assert connection.getresponse().read() == b'{"healthy":true}'
+    assert sockets[0] is sockets[1] is not None
 
 
 def test_health_numbers_and_a_line_for_each_request_without_what_was_asked(tmp_path):
