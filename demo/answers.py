@@ -40,6 +40,9 @@ SURE = 0.99  # the probability at which there is noise enough
 MOST_SAID = 10  # of what a model says the first are kept
 CANDIDATES = 20  # of what a model says the first are asked for their evidence in a region, each by a gradient
 
+Say = Callable[[int, dict[str, float]], None]
+Answers = Callable[[Model, Sequence[Query], Sequence[Image.Image], Say], Passes[list[Result]]]
+
 
 def kind(query: Query) -> tuple[Any, ...] | None:
     """Queries of one kind can be answered together; none if this one is answered alone."""
@@ -92,7 +95,7 @@ def answers(
     model: Model,
     queries: Sequence[Query],
     photos: Sequence[Image.Image],
-    say: Callable[[int, dict[str, float]], None],
+    say: Say,
 ) -> Passes[list[Result]]:
     """The results of queries of one kind, from one forward pass; of a dear one from many, with pauses between them.
 

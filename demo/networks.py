@@ -11,7 +11,8 @@ from typing import Protocol, TypeVar
 
 from PIL import Image
 
-from demo.answers import answers, checked, is_dear, kind
+from demo import zerogpu
+from demo.answers import Answers, answers, checked, is_dear, kind
 from demo.errors import InputError
 from demo.line import Line
 from demo.models import Library, Model
@@ -133,6 +134,7 @@ class OwnNetworks:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self._answers = zerogpu.lent(library) if zerogpu.IS_HERE else answers
         self._line: Line[Pending] = Line()
         self._models: dict[Pending, Model] = {}  # of what waits; the library may have dropped them when its turn comes
         self._begun: deque[tuple[Pending, Passes[None]]] = deque()  # the dear queries that are being answered
@@ -250,13 +252,13 @@ class OwnNetworks:
         try:
             with self._changed:
                 models = [self._models.pop(pending) for pending in together]
-            yield from _answer(models[0], together)
+            yield from _answer(self._answers, models[0], together)
         except Exception as error:  # nobody is to wait for ever
             for pending in together:
                 pending.fail(error)
 
 
-def _answer(model: Model, together: list[Pending]) -> Passes[None]:
+def _answer(answers: Answers, model: Model, together: list[Pending]) -> Passes[None]:
     asked: list[tuple[Pending, Query]] = []
     for pending in together:
         try:
@@ -277,7 +279,7 @@ def _answer(model: Model, together: list[Pending]) -> Passes[None]:
             asked[0][0].fail(error)
         else:
             for pending, _ in asked:
-                yield from _answer(model, [pending])
+                yield from _answer(answers, model, [pending])
         return
     for (pending, _), result in zip(asked, results, strict=True):
         pending.succeed(result)

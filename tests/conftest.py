@@ -21,6 +21,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from torch import Tensor, nn
 
+from demo.query import Result
 from demo.threads import in_a_thread
 
 ROOT = Path(__file__).parents[1]
@@ -136,6 +137,22 @@ def page(blank: Page, server: str) -> Page:
     blank.goto(server)
     says(blank, "Explaining African elephant", row=1)
     return blank
+
+
+def assert_same(found: Result, expected: Result) -> None:
+    """That an answer of another process is the one of this: one thread adds up in another order than two."""
+    assert found.query == expected.query
+    assert found.query.photo.data == expected.query.photo.data
+    assert list(found.said) == list(expected.said)
+    for row, other in zip(found.rows, expected.rows, strict=True):
+        timed = {"seconds", "score", "probability", "peak", "gradcam_seconds", "prediction"}
+        assert {k: v for k, v in row.details.items() if k not in timed} == {
+            k: v for k, v in other.details.items() if k not in timed
+        }
+        assert row.details["score"] == pytest.approx(other.details["score"], rel=1e-4, abs=1e-4)
+        assert row.pictures.keys() == other.pictures.keys()
+        for key, picture in row.pictures.items():
+            assert np.abs(picture - other.pictures[key]).mean() <= 1e-3 * np.abs(other.pictures[key]).max(), key
 
 
 @contextmanager

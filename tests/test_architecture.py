@@ -32,7 +32,9 @@ ALLOWED = {
         "demo.errors",
         "explainers",
     ),
+    "demo/zerogpu.py": ("demo.answers", "demo.models", "demo.query", "demo.errors", "explainers"),
     "demo/networks.py": (
+        "demo.zerogpu",
         "demo.line",
         "demo.answers",
         "demo.models",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, assert_same
 from PIL import Image
 from test_engine import QUERIES, photo
 
@@ -23,7 +23,7 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.models import Library
 from demo.networks import Pending
-from demo.query import Query, Result, photo_of
+from demo.query import Query, photo_of
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 PATIENCE = 300  # seconds
@@ -99,22 +99,6 @@ def alone() -> Engine:
     return Engine(Library())
 
 
-def assert_equal(found: Result, expected: Result) -> None:
-    """One thread adds up in another order than two."""
-    assert found.query == expected.query
-    assert found.query.photo.data == expected.query.photo.data
-    assert list(found.said) == list(expected.said)
-    for row, other in zip(found.rows, expected.rows, strict=True):
-        timed = {"seconds", "score", "probability", "peak", "gradcam_seconds", "prediction"}
-        assert {k: v for k, v in row.details.items() if k not in timed} == {
-            k: v for k, v in other.details.items() if k not in timed
-        }
-        assert row.details["score"] == pytest.approx(other.details["score"], rel=1e-4, abs=1e-4)
-        assert row.pictures.keys() == other.pictures.keys()
-        for key, picture in row.pictures.items():
-            assert np.abs(picture - other.pictures[key]).mean() <= 1e-3 * np.abs(other.pictures[key]).max(), key
-
-
 def begun(pending: Pending) -> None:
     """Wait until a dear query has done some of its passes."""
     while pending.done[0] == 0:
@@ -133,7 +117,7 @@ def until_well(engine: Engine) -> None:
 def test_every_answer_is_that_of_one_machine(remote, alone):
     more = replace(QUERIES[0], layers=("layer3",), methods=("gradcam", "excitation"), steps=True)
     for query in [*QUERIES, more, DEAR]:
-        assert_equal(remote.answer(query), alone.answer(query))
+        assert_same(remote.answer(query), alone.answer(query))
     about = remote.about("classification", "").result()
     assert about == alone.about("classification", "").result()
 
@@ -178,7 +162,7 @@ def test_whoever_is_answered_by_a_replica_that_dies_gets_the_answer(machines, re
     begun(pending)
     for process in replicas(machines):
         os.kill(process, signal.SIGKILL)
-    assert_equal(pending.result.result(PATIENCE), alone.answer(query))
+    assert_same(pending.result.result(PATIENCE), alone.answer(query))
 
 
 def test_whoever_is_answered_by_a_machine_that_dies_gets_the_answer(machines, remote, alone):
@@ -186,7 +170,7 @@ def test_whoever_is_answered_by_a_machine_that_dies_gets_the_answer(machines, re
     pending = remote.ask(query)
     begun(pending)
     machines.lose(replicas(machines)[0])
-    assert_equal(pending.result.result(PATIENCE), alone.answer(query))
+    assert_same(pending.result.result(PATIENCE), alone.answer(query))
 
 
 def test_a_cluster_that_is_gone_is_a_sentence_until_it_is_back(machines, remote, alone):
@@ -201,7 +185,7 @@ def test_a_cluster_that_is_gone_is_a_sentence_until_it_is_back(machines, remote,
     assert not remote.is_well()
     machines.start()
     until_well(remote)
-    assert_equal(remote.answer(query), alone.answer(query))
+    assert_same(remote.answer(query), alone.answer(query))
 
 
 def test_a_connection_that_is_silent_is_made_anew(remote, alone, monkeypatch):
@@ -213,7 +197,7 @@ def test_a_connection_that_is_silent_is_made_anew(remote, alone, monkeypatch):
         remote.answer(replace(QUERIES[0], photo=photo("fruit")))
     assert process.poll() is not None
     until_well(remote)
-    assert_equal(remote.answer(QUERIES[0]), alone.answer(QUERIES[0]))
+    assert_same(remote.answer(QUERIES[0]), alone.answer(QUERIES[0]))
 
 
 def test_the_endpoints_are_the_same_with_networks_elsewhere(machines):
