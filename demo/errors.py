@@ -9,7 +9,13 @@ UNFIT = "The request does not fit what is asked for here: see “Use via API” 
 
 
 class InputError(ValueError):
-    """What somebody gave cannot be used. The message is one sentence for them: what is wrong and what to do."""
+    """What somebody gave cannot be used. The message is one sentence for them: what is wrong and what to do.
+
+    It is one line, whatever it quotes.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
