@@ -11,11 +11,11 @@ UNFIT = "The request does not fit what is asked for here: see “Use via API” 
 class InputError(ValueError):
     """What somebody gave cannot be used. The message is one sentence for them: what is wrong and what to do.
 
-    It is one line, whatever it quotes.
+    It is one line that can be sent, whatever it quotes: without halves of characters.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(" ".join(message.encode(errors="replace").decode().split()))
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
