@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import gradio as gr
 
+from demo import IS_LENT_A_GPU
 from demo.cluster.networks import REMOTE_ENTRIES, Cluster
 from demo.engine import Engine
 from demo.errors import InputError, first_line
@@ -26,8 +27,8 @@ from demo.records import LOG
 from demo.service import surroundings
 from demo.tabs.uploads import tidied
 
-# How long a connection lasts on which nothing is asked: longer than nginx keeps one, which is 60, as a request that is
-# sent while the server closes its connection is lost. With Uvicorn's own 5 that happened to one of a class of 128.
+# How long a connection lasts on which nothing is asked. A request that is sent while the server closes its connection
+# is lost, which with Uvicorn's own 5 seconds happened to one of a class of 128; proxies keep theirs for up to 60.
 KEEP_ALIVE_SECONDS = 75
 
 
@@ -111,7 +112,10 @@ def main() -> None:
     try:
         require_shipped()
         networks = None if args.cluster is None else Cluster(args.cluster, args.device)
-        library = Library(args.device, args.max_models) if networks is None else Library(entries=REMOTE_ENTRIES)
+        if networks is None:
+            library = Library("cpu" if IS_LENT_A_GPU else args.device, args.max_models)
+        else:
+            library = Library(entries=REMOTE_ENTRIES)
         own = None
         if args.arch:
             own = partial(torchvision_classifier, args.classifier, args.arch, args.labels, args.layer)

@@ -9,6 +9,11 @@ from contextlib import suppress
 # many turns are enough for the waits between two operations; see docs/benchmarks.md for both settings.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+# Hugging Face's package for Spaces that are lent a GPU, which has to be there before PyTorch is asked for its devices.
+IS_LENT_A_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+if IS_LENT_A_GPU:
+    import spaces  # noqa: F401
+
 # The GNU C library gives memory back to the system and fetches it anew in each run of a network, which takes up to a
 # seventh of its time, and keeps a heap for each thread. With these settings there is one heap, and it is given back
 # when that is asked for.

@@ -15,7 +15,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.encode(errors="replace").decode().split()))
+        super().__init__(re.sub(r"[\0-\x1f\x7f-\x9f\u2028\u2029]+", " ", message.encode(errors="replace").decode()))
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What runs the networks: one thread of this process, to which queries come in turn."""
+"""What runs the networks: one thread of this process, to which queries come in turn; or has a GPU lent for them."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from PIL import Image
 
-from demo import zerogpu
+from demo import IS_LENT_A_GPU, zerogpu
 from demo.answers import Answers, answers, checked, is_dear, kind
 from demo.errors import InputError
 from demo.line import Line
@@ -134,7 +134,7 @@ class OwnNetworks:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._answers = zerogpu.lent(library) if zerogpu.IS_HERE else answers
+        self._answers = zerogpu.lent() if IS_LENT_A_GPU else answers
         self._line: Line[Pending] = Line()
         self._models: dict[Pending, Model] = {}  # of what waits; the library may have dropped them when its turn comes
         self._begun: deque[tuple[Pending, Passes[None]]] = deque()  # the dear queries that are being answered
@@ -258,7 +258,7 @@ class OwnNetworks:
                 pending.fail(error)
 
 
-def _answer(answers: Answers, model: Model, together: list[Pending]) -> Passes[None]:
+def _answer(work: Answers, model: Model, together: list[Pending]) -> Passes[None]:
     asked: list[tuple[Pending, Query]] = []
     for pending in together:
         try:
@@ -268,7 +268,7 @@ def _answer(answers: Answers, model: Model, together: list[Pending]) -> Passes[N
     if not asked:
         return
     try:
-        results = yield from answers(
+        results = yield from work(
             model,
             [query for _, query in asked],
             [pending.photo for pending, _ in asked],
@@ -279,7 +279,7 @@ def _answer(answers: Answers, model: Model, together: list[Pending]) -> Passes[N
             asked[0][0].fail(error)
         else:
             for pending, _ in asked:
-                yield from _answer(answers, model, [pending])
+                yield from _answer(work, model, [pending])
         return
     for (pending, _), result in zip(asked, results, strict=True):
         pending.succeed(result)

@@ -1,10 +1,10 @@
 """Hugging Face's ZeroGPU: the GPU of a Space is lent for a piece of work, to a process that is forked for that.
 
-Elsewhere nothing of this has an effect.
+Elsewhere nothing of this has an effect. See `demo/__init__.py` for when `spaces` has to be imported.
 """
 
-import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from PIL import Image
@@ -15,10 +15,6 @@ from demo.models import Library, Model
 from demo.query import Query, Result
 from explainers import Passes
 
-IS_HERE = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # as `spaces` reads it
-if IS_HERE:  # before anything asks PyTorch for its devices
-    import spaces  # noqa: F401
-
 
 class _News(NamedTuple):
     """What there is to tell of a piece of work: what was said at a place, how many passes are done, and the end."""
@@ -26,46 +22,55 @@ class _News(NamedTuple):
     said: list[tuple[int, dict[str, float]]]
     done: tuple[int, int] | None = None
     results: list[Result] | None = None
-    refused: str = ""
+    error: Exception | None = None
 
 
-def lent(library: Library) -> Answers:
-    """`answers` by a GPU that is lent; what the model says is told with the next pass, or at the end.
+@cache
+def _library() -> Library:
+    """The models of the other process, on the GPU that is lent to it: of its parent's a lock may have been held."""
+    return Library("auto")
 
-    What travels to the other process and back is pickled, and errors lose their texts, so that a model goes by its
-    name and a refusal as a sentence.
-    """
+
+def _work(queries: list[Query], photos: list[Image.Image]) -> Iterator[_News]:
+    """What the other process does: what is given and yielded is pickled, and of what is raised only the name told."""
+    said: list[tuple[int, dict[str, float]]] = []
+    try:
+        model = _library().load(queries[0].task, queries[0].model, queries[0].weights)
+        passes = answers(model, queries, photos, lambda *saying: said.append(saying))
+        while True:
+            done = next(passes)
+            yield _News(said, done)
+            said = []
+    except StopIteration as ended:
+        yield _News(said, results=ended.value)
+    except InputError as error:
+        yield _News(said, error=error)
+    except Exception as error:  # whoever waits is told
+        yield _News(said, error=RuntimeError(repr(error)))
+
+
+def lent() -> Answers:
+    """`answers` by a GPU that is lent; what the model says is told with the next pass, or at the end."""
+    from gradio import Error
     from spaces import GPU
 
-    @GPU
-    def work(queries: list[Query], photos: list[Image.Image]) -> Iterator[_News]:
-        asked = queries[0].task, queries[0].model, queries[0].weights
-        said: list[tuple[int, dict[str, float]]] = []
-        try:
-            # The process has a copy of the library, which may be older than the model.
-            model = library.opened(*asked) or library.load(*asked)
-            passes = answers(model, queries, photos, lambda *saying: said.append(saying))
-            while True:
-                done = next(passes)
-                yield _News(said, done)
-                said = []
-        except StopIteration as ended:
-            yield _News(said, results=ended.value)
-        except InputError as error:
-            yield _News(said, refused=str(error))
+    work = GPU(_work)
 
     def from_work(
         _model: Model, queries: Sequence[Query], photos: Sequence[Image.Image], say: Say
     ) -> Passes[list[Result]]:
-        for news in work(list(queries), list(photos)):
-            for place, said in news.said:
-                say(place, said)
-            if news.refused:
-                raise InputError(news.refused)
-            if news.results is not None:
-                return news.results
-            if news.done is not None:
-                yield news.done
+        try:
+            for news in work(list(queries), list(photos)):
+                for place, said in news.said:
+                    say(place, said)
+                if news.error is not None:
+                    raise news.error
+                if news.results is not None:
+                    return news.results
+                if news.done is not None:
+                    yield news.done
+        except Error as error:  # none is free
+            raise InputError(f"No GPU is lent for this ({error.message}): try again later.") from error
         raise RuntimeError("The GPU was taken away in the middle of the work.")
 
     return from_work

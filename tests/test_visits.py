@@ -12,8 +12,8 @@ from conftest import in_a_loop
 from demo.engine import Engine
 from demo.models import Entry, Library
 from demo.models.entries import ENTRIES
-from demo.tabs import captioning, classification, frame, uploads, vqa
-from demo.tabs.visits import Visit
+from demo.tabs import captioning, choices, classification, frame, uploads, vqa
+from demo.tabs.visits import Visit, Wanted
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
@@ -74,9 +74,19 @@ def test_another_model_looks_at_the_same_photograph_and_nothing_is_looked_at_twi
 @pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)
 def test_another_model_is_looked_at_in_its_first_layer_whatever_stands_in_the_box(engine, module):
     tab, given = laid_out(module, engine)
-    boxes = {tab.layer: "layer3"} | ({tab.text: ""} if module is vqa else {})
-    for model, layer in ((given[tab.using], "layer3"), ("Twin", "layer4")):
-        looks(tab, given | boxes | {tab.using: model})
+    given |= {tab.text: ""} if module is vqa else {}
+    for model, box, layer in ((given[tab.using], "layer3", "layer3"), ("Twin", "block 11", "layer4")):
+        assert looks(tab, given | {tab.using: model, tab.layer: box})
+        assert {query.layers for query in given[tab.visit].shown.queries} == {(layer,)}
+
+
+def test_a_layer_of_the_address_that_a_model_has_not_is_passed_over(engine):
+    tab, given = laid_out(classification, engine)
+    offer = choices.offer(engine, "classification", tab.visit, tab.using, tab.layer)["fn"]
+    for linked, layer in (("layer3", "layer3"), ("block 11", "layer4")):
+        given[tab.visit] = Visit(wanted=Wanted(layer=linked))
+        assert in_a_loop(offer(given))[tab.layer].value == layer
+        assert looks(tab, given | {tab.shared.photo: example("cat")})
         assert {query.layers for query in given[tab.visit].shown.queries} == {(layer,)}
 
 

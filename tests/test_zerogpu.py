@@ -1,20 +1,55 @@
 """A Space with ZeroGPU, as far as it can be had without one."""
 
+import http.server
 import os
 import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
-from conftest import ROOT, assert_same
-from test_engine import QUERIES, photo
+import pytest
+from conftest import ROOT, assert_same, started
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from test_engine import EXAMPLES, QUERIES, photo
 
 from demo.engine import Engine
 from demo.models import Library
 from demo.query import Query
 
 
-def test_queries_are_answered_in_processes_that_are_forked_for_them(tmp_path):
+class Stingy(http.server.BaseHTTPRequestHandler):
+    """The service that lends GPUs, when it has none."""
+
+    def do_POST(self) -> None:
+        self.send_response(200 if self.path == "/startup-report" else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def space() -> Iterator[dict[str, str]]:
+    """The environment of a Space that no GPU is lent to."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stingy) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{service.server_port}"
+        yield {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address}
+        service.shutdown()
+
+
+def test_the_demo_starts_and_says_when_no_gpu_is_free(tmp_path, space):
+    with started(tmp_path, **space) as address:
+        client = Client(address, verbose=False)
+        for _ in range(2):
+            with pytest.raises(AppError, match=r"No GPU is lent .+ try again later\."):
+                client.predict(handle_file(EXAMPLES / "cat.jpg"), "", api_name="/classify")
+
+
+def test_queries_are_answered_in_a_process_that_is_forked_for_them(tmp_path, space):
     asked = [
         *QUERIES,
         Query(photo("dog"), "classification", targets=("",), methods=("occlusion",)),
@@ -23,12 +58,15 @@ def test_queries_are_answered_in_processes_that_are_forked_for_them(tmp_path):
     noised, unknown = replace(QUERIES[4], noise="tabby"), replace(QUERIES[0], targets=("zebr",))
     queries, results = tmp_path / "queries", tmp_path / "results"
     queries.write_bytes(pickle.dumps([*asked, noised, unknown]))
-    subprocess.run(
+    said = subprocess.run(
         [sys.executable, ROOT / "tests" / "lent.py", queries, results],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | space | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
         check=True,
         timeout=300,
-    )
+    ).stdout
+    assert said.endswith("1 process has answered\n")
     *found, surprised, refused = pickle.loads(results.read_bytes())
     assert next(iter(surprised.said)) == "tabby"
     assert "Did you mean zebra" in refused

@@ -105,8 +105,8 @@ class Driver:
         if kind == "refused":
             self.stop()
             raise InputError(
-                f"No Ray cluster runs the networks ({value}): `ray start --head` starts one, `ray start --address` "
-                "lets this computer join one."
+                f"No Ray cluster runs the networks ({value}): `ray start --head` starts one, and `ray start "
+                "--address` lets this computer join one."
             )
         threading.Thread(target=self._write, name="to the cluster", daemon=True).start()
 

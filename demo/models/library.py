@@ -27,6 +27,8 @@ def available_device(name: str) -> str:
     Raises:
         InputError: this computer or this PyTorch has no such device.
     """
+    if name == "cpu":  # without a look at the others, after which no process could be forked that uses one
+        return name
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     present = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
     if name not in ("auto", *present):

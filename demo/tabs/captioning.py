@@ -105,6 +105,8 @@ class CaptioningTab:
             yield {self.text: gr.skip()}
             return
         visitor.see(*looked)
+        wanted = visitor.take_wanted()
+        given = wanted.at_layer(given, self.layer)
         try:
             pending = await ask(self.engine, self.query(given, _key(WHOLE, "")))
             found = await arrived(self.engine, pending.said)
@@ -116,8 +118,6 @@ class CaptioningTab:
             {"key": _key(WHOLE, caption), "label": caption, "detail": f"{score:.1f}"}
             for caption, score in found.items()
         ]
-        wanted = visitor.take_wanted()
-        given = wanted.at_layer(given, self.layer)
         considered = {"items": offered, "about": about(given[self.shared.photo])}
         caption = wanted.text or visitor.texts.get(identity(looked[0]), "")
         yield {self.text: caption or next(iter(found)), self.beam: considered}

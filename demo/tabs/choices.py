@@ -12,7 +12,7 @@ from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
 from demo.tabs.uploads import about
 from demo.tabs.viewer import Event, Viewer
-from demo.tabs.visits import NOTHING_WANTED, Given, Visit, show, show_again, show_beside
+from demo.tabs.visits import Given, Visit, show, show_again, show_beside
 from demo.tabs.waiting import Making, arrived
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
@@ -54,8 +54,10 @@ def offer(
 
     async def offers(given: Given) -> Given:
         known = await arrived(engine, engine.about(task, given[model]))
-        wanted = given[visit].wanted.layer
-        first = wanted if wanted in known.layers else known.layers[0]
+        visitor: Visit = given[visit]
+        if visitor.wanted.layer not in (None, *known.layers):
+            visitor.wanted = visitor.wanted._replace(layer="")
+        first = visitor.wanted.layer or known.layers[0]
         offered = {layer: gr.Dropdown(choices=list(known.layers), value=first)}
         if widgets:
             names = sorted(known.targets, key=str.casefold)
@@ -100,7 +102,7 @@ class Choosing:
 
         async def look_at(given: Given, name: str) -> None:
             visitor: Visit = given[self.visit]
-            visitor.wanted = NOTHING_WANTED
+            visitor.wanted = visitor.wanted._replace(layer=None)
             visitor.shown = await show_again(self.engine, visitor.shown, name)
 
         async def named(given: Given) -> None:

@@ -66,8 +66,8 @@ class Visit:
         texts: what the last photographs were asked, or the captions that were typed for them, by their paths.
         offered: the suggested questions.
         shown: what the panels show.
-        wanted: what the address of the page asks for, until it is shown; the layer until another is chosen. With
-            another model it is its first layer.
+        wanted: what the address of the page asks for, until it is shown; and its layer, or the first one of a model
+            that is new, until another is chosen.
         marked: what was asked of the region that is marked.
         strip: what the strip of all layers is to be of; nothing if there is to be none.
         late: the columns that are filled late.
@@ -97,7 +97,7 @@ class Visit:
 
     def see(self, photo: Any, model: str) -> None:
         """Note what the widgets are about from now on."""
-        if self.seen is not None and self.seen[1] != model and self.wanted.layer is None:
+        if self.seen is not None and self.seen[1] not in ("", model) and self.wanted.layer is None:
             self.wanted = self.wanted._replace(layer="")
         self.seen = photo, model
 
