@@ -39,6 +39,7 @@ HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip 
 # Gradio's default weight for bold, 600, is a font file that holds little but Cyrillic letters.
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
+LONGEST_PATH = 1000  # characters, more than an upload has
 ADDRESS = "An address is not fetched: send the picture itself."
 FAILED = "Something went wrong here: try again, or ask something else."
 
@@ -67,9 +68,9 @@ class _Page(gr.Blocks):
     """Whatever goes wrong in one of its events is told in a sentence, where Gradio would tell nothing."""
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
-        refused = ADDRESS
         try:
-            if not _names_an_address(inputs):
+            refused = _refused(inputs)
+            if not refused:
                 return await super().preprocess_data(block_fn, inputs, *given, **named)
         except Exception:  # an input too few, a choice that there is not, a file that nobody uploaded
             refused = UNFIT
@@ -84,11 +85,15 @@ class _Page(gr.Blocks):
             raise gr.Error(FAILED) from error
 
 
-def _names_an_address(inputs: Any) -> bool:
-    """Whether a file among the inputs is one of another server, which Gradio would fetch."""
+def _refused(inputs: Any) -> str:
+    """Why a file among the inputs is refused, or "": Gradio would fetch an address, and fails at a long path."""
     if isinstance(inputs, dict):
-        return is_http_url_like(inputs.get("path")) or any(map(_names_an_address, inputs.values()))
-    return isinstance(inputs, list) and any(map(_names_an_address, inputs))
+        if is_http_url_like(path := inputs.get("path")):
+            return ADDRESS
+        if isinstance(path, str) and len(path) > LONGEST_PATH:
+            return UNFIT
+        inputs = list(inputs.values())
+    return next(filter(None, map(_refused, inputs)), "") if isinstance(inputs, list) else ""
 
 
 def build(engine: Engine) -> gr.Blocks:
@@ -117,6 +122,7 @@ def build(engine: Engine) -> gr.Blocks:
 
 def _open_link(request: gr.Request) -> tuple[Any, Any]:
     """The photograph and the tab that the address asks for."""
+    links.warn(request)
     photo = links.linked_photo(request)
     task = links.linked_task(request)
     return photo or gr.skip(), gr.Tabs(selected=task) if task else gr.skip()

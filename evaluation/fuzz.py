@@ -125,7 +125,7 @@ def by_queue(number: int, http: httpx.Client, data: list[Any]) -> str:
     joined = post(http, "/gradio_api/queue/join", asked)
     if outcome := judged(joined.status_code, joined.text, joined.headers):
         return outcome
-    for line in http.get("/gradio_api/queue/data", params={"session_hash": session}).text.splitlines():
+    for line in http.get("/gradio_api/queue/data", params={"session_hash": session}).text.split("\n"):
         if line and (message := json.loads(line.removeprefix("data: ")))["msg"] == "process_completed":
             return ANSWERED if message["success"] else sentence(message["output"]["error"])
     return FAULT

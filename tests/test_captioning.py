@@ -223,6 +223,7 @@ def test_the_longest_caption_is_scored(model):
         ("o'clock - two-wheeled", ["o'clock", "two-wheeled"]),
         ('"2" dogs\t\n', ["2", "dogs"]),
         ("dog🐶🐶dog", ["dog", "🐶🐶", "dog"]),
+        ("a\x07 dog\x00\x85", ["a", "dog"]),
     ],
 )
 def test_words(text, expected):

@@ -74,8 +74,15 @@ def test_a_question_and_two_answers(page, server):
 def test_an_address_of_nonsense_opens_the_page_with_a_sentence(page, server):
     page.goto(f"{server}?photo=../../secret&task=classification&model=<b>&target=<script>alert(1)</script>")
     says(page, "has no class “<script>alert(1)</script>”")
+    expect(page.get_by_text("The address names a photo that there is not")).to_be_visible()
+    expect(page.get_by_text("The address names a model that is not here")).to_be_visible()
     page.goto(f"{server}?photo=cat&task=nothing")
     says(page, "Explaining Egyptian cat")
+    expect(page.get_by_text("The address names a task that there is not")).to_be_visible()
+    page.goto(f"{server}?photo=cat&task=classification&layer=layer9&target=tabby&target=tabby&target=lynx")
+    says(page, "Explaining tabby")
+    expect(page.get_by_text("has no such layer as the address names: this is layer4")).to_be_visible()
+    says(page, "Explaining lynx", row=1)
 
 
 def test_the_address_is_that_of_the_tab_that_is_open(page, server):

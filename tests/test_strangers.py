@@ -65,7 +65,11 @@ def test_whatever_is_sent_gets_an_answer_or_a_sentence(house, capsys):
     assert len(list(table(found.items()))) == 2 + len(found)
 
 
-@pytest.mark.parametrize("data", [[], [None], [{"path": "/etc/hosts", "meta": {"_type": "gradio.FileData"}}, ""]])
+@pytest.mark.parametrize(
+    "data",
+    [[], [None], *([{"path": path, "meta": {"_type": "gradio.FileData"}}, ""] for path in ("/etc/hosts", 2000 * "a"))],
+    ids=["", "none", "another's", "long"],
+)
 def test_what_gradio_itself_refuses_gets_a_sentence(house, data):
     assert json.loads(send(house.address, "classify", *data).partition("data: ")[2])["error"] == UNFIT
 

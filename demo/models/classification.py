@@ -88,7 +88,7 @@ class Classifier(Network):
         """
         if name in self._indices:
             return name
-        for spelling in (name.casefold(), _short(name).casefold()):
+        for spelling in (name.strip().casefold(), _short(name).strip().casefold()):
             if spelling in self._spellings:
                 return self._spellings[spelling]
         raise InputError(unknown(name, self.name, "class", self._short))

@@ -24,7 +24,7 @@ _WITHOUT = {
 
 # Between spaces and punctuation: letters and digits, joined by hyphens and inner apostrophes; a possessive 's, which
 # is a word of its own in the field's tokenizer; and runs of anything else (emoji), which no vocabulary has.
-_WORD = re.compile(r"[^\W_]+(?:(?:-|'(?!s\b))[^\W_]+)*|'s\b|[^\w\s!-~\u2000-\u206f]+")
+_WORD = re.compile(r"[^\W_]+(?:(?:-|'(?!s\b))[^\W_]+)*|'s\b|[^\w\s\0-\x9f\u2000-\u206f]+")
 
 
 def words(text: str) -> list[str]:

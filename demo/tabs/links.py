@@ -1,6 +1,7 @@
 """The address of what is seen: made for whoever wants to send it, and read when the page opens with it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -40,6 +41,13 @@ def linked_task(request: gr.Request) -> str | None:
     return task if task in (*TASKS, "lesson", "quiz") else None
 
 
+def warn(request: gr.Request) -> None:
+    """Say on the page what the address names and there is not."""
+    for what, found in (("photo", linked_photo(request)), ("task", linked_task(request))):
+        if request.query_params.get(what) and found is None:
+            gr.Warning(f"The address names a {what} that there is not: this is what the page opens with.")
+
+
 def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using: gr.State) -> gr.events.Dependency:
     """When the page opens, take from its address what a tab is to show: `Visit.wanted`, and a model that is here."""
 
@@ -48,12 +56,14 @@ def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using
         if asked.get("task") != task:
             return gr.skip()
         visitor: Visit = given[visit]
-        targets = tuple(asked.getlist("target"))[:MOST_ROWS]
+        targets = tuple(dict.fromkeys(asked.getlist("target")))[:MOST_ROWS]
         visitor.wanted = Wanted(asked.get("text", ""), targets, asked.get("layer") or None)
-        try:
-            entry = engine.library.find(task, asked.get("model", ""))
-        except InputError:
+        if not (name := asked.get("model")):
             return gr.skip()
-        return entry.name if asked.get("model") and entry.is_here() else gr.skip()
+        with suppress(InputError):
+            if (entry := engine.library.find(task, name)).is_here():
+                return entry.name
+        gr.Warning("The address names a model that is not here: see “Model and layer” for those that are.")
+        return gr.skip()
 
     return page.load(read, {visit}, using, **QUIET)
