@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -48,6 +49,12 @@ socket.socket.connect_ex = refuse(socket.socket.connect_ex, 1)
 """
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
     """The address of a demo that runs with the models in `folder` and without any connection to elsewhere."""
@@ -57,7 +64,8 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
     log = folder / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-u", ROOT / "app.py", *arguments],
+            # Gradio's own search for a port is a race between demos that start together.
+            [sys.executable, "-u", ROOT / "app.py", "--port", str(free_port()), *arguments],
             cwd=folder,
             env=os.environ | {name: str(path) for name, path in homes.items()} | environment,
             stdout=subprocess.PIPE,

@@ -3,7 +3,6 @@
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_same
+from conftest import ROOT, assert_same, free_port
 from PIL import Image
 from test_engine import QUERIES, photo
 
@@ -35,9 +34,7 @@ class Machines:
     """A cluster of a head that answers nothing, and two machines with one core each."""
 
     def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:

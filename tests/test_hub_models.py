@@ -131,7 +131,7 @@ def test_captions_that_cannot_be_explained(models, name, caption, message):
 def test_signs_that_are_no_pieces_are_refused_by_name(models, name):
     with pytest.raises(InputError, match=f"{name} cannot read “🦓”"):
         models[name].known("a 🦓 on grass")
-    for nothing in ("\xad", "\x00", "\ufffd", "\u0301", "\ufe0f"):  # of which BERT's tokenizers leave nothing
+    for nothing in ("\xad", "\ufffd", "\u0301", "\ufe0f"):  # of which BERT's tokenizers leave nothing
         with pytest.raises(InputError, match=f"{name} cannot read"):
             models[name].known(f"a dog {nothing} on grass")
 
