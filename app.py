@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import gradio as gr
+import uvicorn
+from gradio import http_server
 
 from demo import IS_LENT_A_GPU
 from demo.cluster.networks import REMOTE_ENTRIES, Cluster
@@ -82,8 +84,17 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
     return args, parser.error
 
 
+class PatientServer(http_server.Server):
+    """Gradio's server, which keeps connections so long."""
+
+    def __init__(self, config: uvicorn.Config, **named: Any) -> None:
+        config.timeout_keep_alive = KEEP_ALIVE_SECONDS
+        super().__init__(config, **named)
+
+
 def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> None:
     """Serve the page until the program is stopped."""
+    http_server.Server = PatientServer  # there is no other way to tell Gradio, which makes it itself
     try:
         page.launch(
             server_name=args.host,
@@ -97,7 +108,6 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
         )
     except (OSError, OverflowError) as error:
         refuse(f"The demo cannot listen there: {first_line(error)}.")
-    page.server.config.timeout_keep_alive = KEEP_ALIVE_SECONDS
     # While the first visitor's browser still opens the page.
     engine.about("classification", engine.library.default("classification"))
     page.block_thread()
