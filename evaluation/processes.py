@@ -29,6 +29,13 @@ class Server(NamedTuple):
     seconds: float
 
 
+def free_port() -> int:
+    """A port of this computer on which nothing listens at the moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def served(root: Path) -> Iterator[Server]:
     """The app of a checkout from the moment that its page is served; it is stopped at the end.
@@ -36,9 +43,7 @@ def served(root: Path) -> Iterator[Server]:
     Raises:
         RuntimeError: it does not start; with what it printed.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w") as log:
         address, uploads = f"http://127.0.0.1:{port}", Path(folder, "uploads")
         environment = {"GRADIO_TEMP_DIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}

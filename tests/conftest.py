@@ -6,7 +6,6 @@ import io
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from demo.query import Result
 from demo.threads import in_a_thread
+from evaluation.processes import free_port
 
 ROOT = Path(__file__).parents[1]
 T = TypeVar("T")
@@ -33,7 +33,6 @@ expect.set_options(timeout=60_000)
 
 # What Python runs at its start: the demo finds no way out of this computer.
 NO_WAY_OUT = """
-import socket
 
 def refuse(function, place):
     def call(*given, **named):
@@ -47,12 +46,6 @@ socket.getaddrinfo = refuse(socket.getaddrinfo, 0)
 socket.socket.connect = refuse(socket.socket.connect, 1)
 socket.socket.connect_ex = refuse(socket.socket.connect_ex, 1)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_same, free_port
+from conftest import ROOT, assert_same
 from PIL import Image
 from test_engine import QUERIES, photo
 
@@ -23,6 +23,7 @@ from demo.errors import InputError
 from demo.models import Library
 from demo.networks import Pending
 from demo.query import Query, photo_of
+from evaluation.processes import free_port
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 PATIENCE = 300  # seconds
