@@ -2,19 +2,22 @@
 
     python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE [--attention] [--diagram PICTURE]
 
-QUESTIONS and CACHE as for `training.vqa`; the third is the JSON file that it wrote with `--without image`. "people" is
-all that people asked about COCO. A question has one right answer, the person's, the most common one of the people, or
-the most frequent in the captions (of several the first); where ten answers are known (vqa2), one that n people gave
-counts min(n / 3, 1). Answers that a model cannot give count as wrong. The gain is that over the model without the
-image, question by question. The standard errors are those of photographs, as questions about one photograph are not
-independent.
+QUESTIONS and CACHE as for `training.vqa`; the third is the JSON file that it wrote with `--without image`, for the
+model with attention with `--attention` too. "people" is all that people asked about COCO. A question has one right
+answer, the person's, the most common one of the people, or the most frequent in the captions (of several the first);
+where ten answers are known (vqa2), one that n people gave counts min(n / 3, 1). Answers that a model cannot give count
+as wrong. The gains are those over the model without the image, and of the one with attention over the first,
+question by question. The standard errors are those of photographs, as questions about one are not independent, and of
+DAQUAR those of its blocks of neighbouring frames.
 
 Then: the expected calibration error; how many answers change when the photograph is grey, or another one of the same
-set; and of how many questions from captions, yes/no ones left out, the right answer is that of one caption alone.
-`--diagram` draws how often answers are right beside how probable they were said to be.
+set; how often the model doubts things that a question takes for granted, as `demo.tasks.vqa` does; how evenly
+attention is spread; and of how many questions from captions, yes/no ones left out, the right answer is that of one
+caption alone. `--diagram` draws how often answers are right beside how probable they were said to be.
 """
 
 import argparse
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,18 +26,20 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from PIL import Image
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from demo.models import coattention, vqa
 from demo.models.coattention import CoAttention
-from demo.models.resnet50 import FEATURES, GEOMETRY, cells, encoder, pooled
+from demo.models.resnet50 import GEOMETRY, cells, encoder, pooled
 from demo.models.vqa import Fusion
+from demo.tasks.vqa import SURELY
 from training.vqa import (
     GROUPS,
     Example,
     all_logits,
     answer,
+    blinded,
     credit,
     group,
     make_examples,
@@ -46,7 +51,8 @@ from training.vqa import (
 from training.vqa_data import Pair
 
 BINS = 15
-GREY = (124, 117, 104)  # the mean of the encoder's training pictures
+ATTENDED = 600  # questions
+WHETHER = r"(?:is there|(?:do|can) you see) an? "  # as in `training.vqa.SUGGESTED`
 
 
 def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) -> tuple[float, float]:
@@ -60,12 +66,42 @@ def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) 
     return mean, spread**0.5 / len(values)
 
 
-def certainties(fusion: Fusion | CoAttention, features: Tensor, examples: list[Example]) -> np.ndarray:
-    """The probability of the best answer to each question; 0 for one without a known word."""
-    found = np.zeros(len(examples))
-    for places, given in all_logits(fusion, features, examples, ""):
-        found[places] = given.softmax(dim=1).amax(dim=1).cpu().numpy()
-    return found
+class Exam(NamedTuple):
+    """What a model says to Q questions.
+
+    Attributes:
+        model, features, examples, known: it, what it is given, and the answers that it can give.
+        answers: the most probable one to each question, "" where it knows no word of it.
+        probability, no, right: of that answer, of "no", and how right it is; (Q,), 0 where it knows no word.
+    """
+
+    model: Fusion | CoAttention
+    features: Tensor
+    examples: list[Example]
+    known: list[str]
+    answers: list[str]
+    probability: np.ndarray
+    no: np.ndarray
+    right: np.ndarray
+
+
+def examine(card: Path, features: Tensor, starts: dict[str, int], pairs: list[Pair]) -> Exam:
+    """Ask the model of a card all questions."""
+    model, vocabulary, without = read_run(card)
+    known = vocabulary.answers
+    features, examples = blinded(features, make_examples(pairs, starts, vocabulary), without)
+    require_complete(features, examples)
+    answers = [""] * len(examples)
+    probability, no = np.zeros(len(examples)), np.zeros(len(examples))
+    for places, given in all_logits(model, features, examples):
+        shares = given.softmax(dim=1)
+        no[places] = shares[:, known.index("no")].numpy()
+        most, indices = shares.max(dim=1)
+        probability[places] = most.numpy()
+        for place, index in zip(places, indices.tolist(), strict=True):
+            answers[place] = known[index]
+    right = np.array([credit(pair, given) for pair, given in zip(pairs, answers, strict=True)])
+    return Exam(model, features, examples, known, answers, probability, no, right)
 
 
 class Reliability(NamedTuple):
@@ -104,15 +140,88 @@ def draw_diagram(path: Path, found: dict[str, Reliability]) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _without_image(card: Path, pairs: list[Pair]) -> np.ndarray:
-    """How right the model is that sees no image."""
-    fusion, vocabulary, without = read_run(card)
-    if without != "image":
-        raise SystemExit(f"{card} was not trained without the image.")
-    blank = torch.ones(1, FEATURES)
-    examples = [e._replace(picture=0) for e in make_examples(pairs, defaultdict(int), vocabulary)]
-    said = answer(fusion, blank, examples, vocabulary.answers, without)
-    return np.array([credit(pair, given) for pair, given in zip(pairs, said, strict=True)])
+def print_accuracies(pairs: list[Pair], right: np.ndarray, others: dict[str, np.ndarray]) -> None:
+    """Of each set and kind what is right, and in others, in percent; and the gain over these."""
+    heads = "".join(f"{other:>20}{'gain':>14}" for other in others)
+    print(f"{'percent':10} {'kind':13} number          model{heads}")
+    scenes = [(pair.folder, pair.row if pair.scene is None else pair.scene) for pair in pairs]
+
+    def shown(values: np.ndarray, places: list[int]) -> str:
+        mean, error = clustered(100 * values[places], [scenes[i] for i in places])
+        return f"{mean:.1f} ± {error:.1f}" if error else f"{mean:.1f}"  # all alike: of the error nothing is known
+
+    names = {(name, kind) for pair in pairs for name in (pair.set, group(pair)) for kind in (pair.kind, "all")}
+    for name, kind in sorted(names):
+        places = [i for i, pair in enumerate(pairs) if name in (pair.set, group(pair)) and kind in (pair.kind, "all")]
+        gains = "".join(f"{100 * o[places].mean():20.1f}{shown(right - o, places):>14}" for o in others.values())
+        print(f"{name:10} {kind:13} {len(places):6} {shown(right, places):>14}{gains}")
+
+
+def print_calibration(pairs: list[Pair], exam: Exam, diagram: Path | None) -> None:
+    """How probable answers are said to be, and how often they are right."""
+    print("\nmean probability of the answer   accuracy   expected calibration error")
+    found = {}
+    for name in GROUPS:
+        places = [i for i, pair in enumerate(pairs) if group(pair) == name]
+        sure, right = exam.probability[places], exam.right[places]
+        found[name] = reliability(sure, right)
+        print(f"{name:23} {sure.mean():8.3f} {right.mean():10.3f} {found[name].error():28.3f}")
+    if diagram:
+        draw_diagram(diagram, found)
+
+
+def print_changes(pairs: list[Pair], exam: Exam) -> None:
+    """How many answers change when the photograph is grey, the mean of photographs, or another one of its group."""
+    see = cells if isinstance(exam.model, CoAttention) else pooled
+    with torch.inference_mode():
+        grey = see(encoder("cpu"), torch.zeros(1, 3, GEOMETRY.side, GEOMETRY.side))
+    generator = np.random.default_rng(0)
+    print("\nanswers that change     with a grey image   with another photograph")
+    for name in GROUPS:
+        places = [i for i, pair in enumerate(pairs) if group(pair) == name]
+        own = [exam.examples[i] for i in places]
+        shown = sorted({example.picture for example in own})
+        others = dict(zip(shown, np.roll(shown, int(generator.integers(1, len(shown)))).tolist(), strict=True))
+        shares = []
+        for features, changed in (
+            (grey, [example._replace(picture=0) for example in own]),
+            (exam.features, [example._replace(picture=others[example.picture]) for example in own]),
+        ):
+            after = answer(exam.model, features, changed, exam.known)
+            shares.append(100 * np.mean([exam.answers[i] != other for i, other in zip(places, after, strict=True)]))
+        print(f"{name:23} {shares[0]:17.1f} {shares[1]:25.1f}")
+
+
+def print_doubts(pairs: list[Pair], exam: Exam) -> None:
+    """Of how many things that are there, and that are not, the model says no as surely as the page asks for."""
+    print(f"\nthings that captions speak of, or not: said not to be there with at least {SURELY:.0%}")
+    for right, where in (("yes", "there"), ("no", "not there")):
+        places = [
+            i
+            for i, pair in enumerate(pairs)
+            if (pair.set, pair.answer) == ("captions", right) and re.match(WHETHER, pair.question)
+        ]
+        print(f"{where:10} {len(places):6} {100 * np.mean(exam.no[places] >= SURELY):6.1f}")
+
+
+@torch.inference_mode()
+def print_attention(exam: Exam) -> None:
+    """How evenly attention is spread over the cells, and how much it depends on the question."""
+    assert isinstance(exam.model, CoAttention)
+    weights: dict[int, list[np.ndarray]] = defaultdict(list)
+    for i in np.random.default_rng(0).permutation(len(exam.examples))[:ATTENDED].tolist():
+        picture, tokens, _ = exam.examples[i]
+        if tokens:
+            seen = exam.features[[picture]].float()
+            _, found = exam.model.attend(seen, exam.model.read(torch.tensor([tokens])))
+            weights[picture].append(found[0].numpy())
+    every = np.array([one for found in weights.values() for one in found])
+    entropies = -(every * np.log(every)).sum(axis=1) / np.log(every.shape[1])
+    alike = [spearmanr(*found[:2]).statistic for found in weights.values() if len(found) > 1]
+    print(f"\nattention for {len(every)} questions")
+    print(f"largest weight, times what it were if all were alike {every.max(axis=1).mean() * every.shape[1]:6.2f}")
+    print(f"entropy, percent of the largest possible {100 * entropies.mean():18.1f}")
+    print(f"rank correlation of {len(alike)} pairs about one photograph {np.mean(alike):11.2f}")
 
 
 def main() -> None:
@@ -127,57 +236,17 @@ def main() -> None:
     pairs = read_pairs(args.questions)
     features, starts = read_features(args.cache, pairs, args.attention)
     pairs = [pair for pair in pairs if pair.split == "test"]
-    pictures = [(pair.folder, pair.row) for pair in pairs]
-
-    shipped = coattention if args.attention else vqa
-    fusion, vocabulary, _ = read_run(shipped.CARD)
-    examples = make_examples(pairs, starts, vocabulary)
-    require_complete(features, examples)
-    said = answer(fusion, features, examples, vocabulary.answers, "")
-    right = np.array([credit(pair, given) for pair, given in zip(pairs, said, strict=True)])
-    without = _without_image(args.without_image, pairs)
-    print("percent    kind          questions         model   without image          gain")
-    names = {(name, kind) for pair in pairs for name in (pair.set, group(pair)) for kind in (pair.kind, "all")}
-    for name, kind in sorted(names):
-        places = [i for i, pair in enumerate(pairs) if name in (pair.set, group(pair)) and kind in (pair.kind, "all")]
-        groups = [pictures[i] for i in places]
-        model, gain = (
-            "{:5.1f} ± {:3.1f}".format(*(100 * number for number in clustered(values[places], groups)))
-            for values in (right, right - without)
-        )
-        print(f"{name:10} {kind:13} {len(places):9}   {model} {100 * without[places].mean():15.1f} {gain:>13}")
-
-    sure = certainties(fusion, features, examples)
-    print("\nmean probability of the answer   accuracy   expected calibration error")
-    reliabilities = {}
-    for name in GROUPS:
-        places = [i for i, pair in enumerate(pairs) if group(pair) == name]
-        reliabilities[name] = reliability(sure[places], right[places])
-        error = reliabilities[name].error()
-        print(f"{name:23} {sure[places].mean():8.3f} {right[places].mean():10.3f} {error:28.3f}")
-    if args.diagram:
-        draw_diagram(args.diagram, reliabilities)
-
-    see = cells if args.attention else pooled
-    with torch.inference_mode():
-        grey = see(encoder("cpu"), GEOMETRY.normalised(Image.new("RGB", (1, 1), GREY)))
-    generator = np.random.default_rng(0)
-    print("\nanswers that change     with a grey image   with another photograph")
-    for name in GROUPS:
-        places = [i for i, pair in enumerate(pairs) if group(pair) == name]
-        own = [examples[i] for i in places]
-        shown = sorted({example.picture for example in own})
-        step = int(generator.integers(1, len(shown)))
-        others = dict(zip(shown, np.roll(shown, step).tolist(), strict=True))
-        shares = []
-        for shown_instead, changed in (
-            (grey, [example._replace(picture=0) for example in own]),
-            (features, [example._replace(picture=others[example.picture]) for example in own]),
-        ):
-            after = answer(fusion, shown_instead, changed, vocabulary.answers, "")
-            shares.append(100 * np.mean([said[i] != other for i, other in zip(places, after, strict=True)]))
-        print(f"{name:23} {shares[0]:17.1f} {shares[1]:25.1f}")
-
+    exam = examine((coattention if args.attention else vqa).CARD, features, starts, pairs)
+    others = {"without the image": examine(args.without_image, features, starts, pairs).right}
+    if args.attention:
+        means = torch.stack([places.float().mean(dim=0) for places in features])
+        others["the first"] = examine(vqa.CARD, means, starts, pairs).right
+    print_accuracies(pairs, exam.right, others)
+    print_calibration(pairs, exam, args.diagram)
+    print_changes(pairs, exam)
+    print_doubts(pairs, exam)
+    if args.attention:
+        print_attention(exam)
     open_ended = [pair for pair in pairs if pair.set == "captions" and pair.kind != "yes/no"]
     alone = sum(pair.answers[pair.answer] == 1 for pair in open_ended)
     print(f"\n{alone} of {len(open_ended)} questions from captions with an answer of one caption alone")

@@ -8,11 +8,11 @@ import pytest
 from training import wordnet
 from training.vqa_data import (
     Pair,
+    associated,
     captioned,
     from_captions,
     from_people,
     from_templates,
-    suggestions,
     tidy,
     yes_or_no,
 )
@@ -104,13 +104,13 @@ def test_nothing_is_denied_that_a_caption_says_implies_or_leaves_open(tmp_path):
     assert asked["woman", "yes"] == {3}
 
 
-def test_a_word_that_another_one_suggests_is_not_denied_beside_it(tmp_path):
+def test_a_word_that_goes_with_another_one_is_not_denied_beside_it(tmp_path):
     surfed = ["A surfer on the ocean.", "A surfer rides."]
     seen = ["The ocean is calm.", "The ocean and a surfer."]
     pictures = parsed(tmp_path, *[seen] * 6, *[surfed] * 2, *[["A dog sleeps.", "A dog is on a bed."]] * 9)
-    suggested = suggestions(pictures)
-    assert "surfer" in suggested["ocean"]
-    assert "dog" not in suggested["ocean"]
+    related = associated(pictures)
+    assert "surfer" in related["ocean"]
+    assert "dog" not in related["ocean"]
 
 
 def test_each_yes_no_question_is_answered_no_as_often_as_yes(tmp_path):
@@ -190,14 +190,20 @@ def test_daquar_is_split_by_blocks_of_frames(tmp_path):
     write(tmp_path / "coco", [])
     write(
         tmp_path / "daquar",
-        [{"image": f"image{i}.webp", "split": "val" if i < 20 else "train", "vqa": one} for i in range(100)],
+        [
+            {"image": f"image{i}.webp", "split": "val" if i < 12 or 50 <= i < 58 else "train", "vqa": one}
+            for i in range(100)
+        ],
     )
-    splits = defaultdict(set)
+    splits, scenes = defaultdict(set), defaultdict(set)
     for pair in from_people(tmp_path):
         splits[pair.row].add(pair.split)
+        scenes[pair.scene].add(pair.row)
     assert all(len(found) == 1 for found in splits.values())
     assert Counter(split for (split,) in splits.values()) == {"test": 20, "val": 8, "train": 72}
     assert splits[99] == {"val"}  # the last frames of the training blocks
+    # "image10" comes before "image2" by name, but not in the film.
+    assert list(scenes.values()) == [set(range(12)), set(range(12, 50)), set(range(50, 58)), set(range(58, 100))]
 
 
 def test_flickr8k_keeps_its_split(tmp_path):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from demo.models.coattention import CoAttention
+from demo.models.resnet50 import FEATURES
 from demo.models.vqa import Fusion
 from training.vqa import (
     Example,
@@ -14,6 +16,7 @@ from training.vqa import (
     Stage,
     accuracies,
     answer,
+    blinded,
     calibrate,
     credit,
     logits,
@@ -52,7 +55,9 @@ def data(tmp_path):
     """Noise for pictures; what animal each shows, to be learnt by heart."""
     generator = np.random.default_rng(0)
     (tmp_path / "cache").mkdir()
-    np.save(tmp_path / "cache" / "flickr8k.npy", generator.normal(size=(9, 2048)).astype(np.float16))
+    seen = generator.normal(size=(9, 4, 2048)).astype(np.float16)
+    np.save(tmp_path / "cache" / "flickr8k.cells.npy", seen)
+    np.save(tmp_path / "cache" / "flickr8k.npy", seen[:, 0])
     pairs = [
         pair(question, {["dog", "cat", "cow"][row % 3]: 1}, which, row, split)
         for which, split in (("captions", "train"), ("captions", "val"), ("vqa2", "val"), ("daquar", "val"))
@@ -67,10 +72,14 @@ def run(data, name, settings=SMALL, without=""):
     train(data / "pairs.jsonl", data / "cache", data / name, settings, without, "cpu")
 
 
+KINDS = [(Fusion, SMALL, "vqa"), (CoAttention, replace(SMALL, attention=True), "coattention")]
+
+
+@pytest.mark.parametrize(("kind", "settings", "stem"), KINDS)
 @pytest.mark.parametrize(("calls", "last"), [(20, "first.pt"), (33, "last.pt")])
-def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch, calls, last):
-    run(data, "whole")
-    read, calls = Fusion.read, iter(range(calls))
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch, calls, last, kind, settings, stem):
+    run(data, "whole", settings)
+    read, calls = kind.read, iter(range(calls))
 
     def interrupted(self, tokens):
         if next(calls, None) is None:
@@ -78,32 +87,46 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(data, monkeypatch, 
         return read(self, tokens)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Fusion, "read", interrupted)
-        run(data, "halves")
+        patch.setattr(kind, "read", interrupted)
+        run(data, "halves", settings)
     assert (data / "halves" / last).exists()
-    assert not (data / "halves" / "vqa.safetensors").exists()
-    run(data, "halves")
-    for file in ("vqa.safetensors", "vqa.json"):
+    assert not (data / "halves" / f"{stem}.safetensors").exists()
+    run(data, "halves", settings)
+    for file in (f"{stem}.safetensors", f"{stem}.json"):
         assert (data / "halves" / file).read_bytes() == (data / "whole" / file).read_bytes()
 
 
+@pytest.mark.parametrize(("kind", "settings", "stem"), KINDS)
 @pytest.mark.parametrize("without", ["", "image", "question"])
-def test_what_a_baseline_does_not_see_does_not_matter_to_it(data, without):
-    run(data, "run", without=without)
-    fusion, vocabulary, saved = read_run(data / "run" / "vqa.json")
-    assert saved == without
+def test_what_a_baseline_does_not_see_does_not_matter_to_it(data, without, kind, settings, stem):
+    run(data, "run", settings, without)
+    fusion, vocabulary, saved = read_run(data / "run" / f"{stem}.json")
+    assert (type(fusion), saved) == (kind, without)
     pairs = read_pairs(data / "pairs.jsonl")
-    features, starts = read_features(data / "cache", pairs, False)
-    examples = make_examples(pairs[:2], starts, vocabulary)
+    features, starts = read_features(data / "cache", pairs, settings.attention)
+    same, otherwise = make_examples(pairs[:2], starts, vocabulary)
+    features, examples = blinded(features, [same, same._replace(picture=5), otherwise], without)
+    with torch.inference_mode():
+        first, elsewhere, other = (logits(fusion, features, [example])[0] for example in examples)
+    assert torch.equal(first, elsewhere) == (without == "image")
+    assert torch.equal(first, other) == (without == "question")
 
-    def of(example):
-        with torch.inference_mode():
-            return logits(fusion, features, [example], without)[0]
 
-    first = examples[0]
-    elsewhere, otherwise = first._replace(picture=5), first._replace(tokens=examples[1].tokens)
-    assert torch.equal(of(first), of(elsewhere)) == (without == "image")
-    assert torch.equal(of(first), of(otherwise)) == (without == "question")
+def test_a_question_without_a_known_word_has_none_where_questions_are_hidden():
+    features, examples = torch.rand(1, 2048), [Example(0, (), {}), Example(0, (4, 5), {})]
+    assert [example.tokens for example in blinded(features, examples, "question")[1]] == [(), (0,)]
+
+
+def test_a_feature_that_is_dropped_is_dropped_at_all_places():
+    fusion = CoAttention(known_words=3, answers=2, width=4, hidden=2, joint=3)
+    fusion.feature_dropout.p = 0.5
+    torch.manual_seed(0)
+    given = []
+    fusion.image.register_forward_pre_hook(lambda _, arguments: given.append(arguments[0]))
+    fusion(torch.ones(2, 5, FEATURES), torch.tensor([[1], [2]]))
+    assert torch.equal(given[0], given[0][:, :1].expand(2, 5, FEATURES))
+    assert given[0].mean().item() == pytest.approx(1, abs=0.1)
+    assert not torch.equal(given[0][0], given[0][1])  # others of each picture
 
 
 def test_questions_with_pictures_are_learnt(data):
@@ -116,7 +139,7 @@ def test_questions_with_pictures_are_learnt(data):
     pairs = read_pairs(data / "pairs.jsonl")
     features, starts = read_features(data / "cache", pairs, False)
     unreadable = make_examples([pair("qwertz", {"dog": 1})], starts, vocabulary)
-    assert answer(fusion, features, unreadable, vocabulary.answers, "") == [""]
+    assert answer(fusion, features, unreadable, vocabulary.answers) == [""]
 
 
 def test_the_frequent_answers_count_as_often_as_they_are_shown():
@@ -196,8 +219,8 @@ def test_the_temperature_makes_probabilities_as_high_as_answers_are_right():
         fusion.answer.bias.copy_(torch.tensor([2 * np.log(2), 0, 0]))
     features = torch.rand(1, 2048).half()
     examples = [Example(0, (1, 2), {index: 1.0}) for index in (0, 0, 1, 2)]
-    assert calibrate(fusion, features, examples, "") == 2
-    sure = logits(fusion, features, examples[:1], "").softmax(dim=1)[0]
+    assert calibrate(fusion, features, examples) == 2
+    sure = logits(fusion, features, examples[:1]).softmax(dim=1)[0]
     assert sure.tolist() == pytest.approx([0.5, 0.25, 0.25])
 
 

@@ -1,6 +1,6 @@
 """Train the captioner on cached features of the shipped ResNet-50.
 
-    python -m training.features DATA CACHE flickr8k coco --of captions
+    python -m training.features DATA CACHE flickr8k coco --of captions --views pooled mirrored
     python -m training.captioner DATA CACHE RUN
 
 DATA is laid out as `training.features` says; a line of `records.jsonl` has `captions` and `split`. Trained on the

@@ -1,20 +1,18 @@
 """Encode pictures once with the shipped ResNet-50, for training on what it sees of them.
 
-    python -m training.features DATA CACHE FOLDER ... [--of captions] [--cells] [--bfloat16]
+    python -m training.features DATA CACHE FOLDER ... [--of captions] [--views pooled mirrored cells]
 
 DATA holds a folder for each set of pictures, with `images/` and `records.jsonl`, one `{"image": name, ...}` a line.
-For each FOLDER, CACHE gets `FOLDER.npy` and `FOLDER.mirrored.npy`: float16 (records, 2048), the pooled features of
-the pictures and of their mirror images, in the order of the records; rows not (yet) encoded are NaN. With `--cells` it
-gets `FOLDER.cells.npy` instead: (records, 64, 2048), those of the cells of the last stage, a quarter of a megabyte a
-picture. A run that was stopped goes on where it was. `--bfloat16` takes half the time on processors that have it; its
-features have a cosine of 0.9998 and more with those of float32.
+For each FOLDER, CACHE gets float16 arrays in the order of the records: `FOLDER.npy`, the pooled features of the
+pictures, (records, 2048); with the view "mirrored" `FOLDER.mirrored.npy`, those of their mirror images; and with the
+view "cells" `FOLDER.cells.npy`, those of the cells of the last stage, (records, 64, 2048), a quarter of a megabyte a
+picture. Rows not (yet) encoded are NaN: a run that was stopped goes on where it was.
 """
 
 import argparse
 import json
-from copy import deepcopy
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -47,9 +45,8 @@ def encode(
     view: View,
     field: str | None,
     device: str,
-    precision: torch.dtype = torch.float32,
 ) -> None:
-    """Encode a folder's pictures, or only those with something in `field`; in float32 exactly as the demo does.
+    """Encode a folder's pictures, or only those with something in `field`, exactly as the demo does.
 
     Writes `cache`; see the head of this file for the layout.
     """
@@ -62,14 +59,14 @@ def encode(
     features = np.load(path, mmap_mode="r+")
     missing = np.isnan(features.reshape(len(records), -1)[:, 0])
     rows = [i for i, record in enumerate(records) if (field is None or record.get(field)) and missing[i]]
-    network = deepcopy(encoder(device)).to(precision)
+    network = encoder(device)
     with tqdm(total=len(rows), desc=path.stem, unit="pictures") as progress, torch.inference_mode():
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
             photos = [open_photo(data / folder / "images" / records[i]["image"]) for i in batch]
             if view == "mirrored":
                 photos = [ImageOps.mirror(photo) for photo in photos]
-            images = torch.cat([GEOMETRY.normalised(photo) for photo in photos]).to(device, precision)
+            images = torch.cat([GEOMETRY.normalised(photo) for photo in photos]).to(device)
             features[batch] = (cells if view == "cells" else pooled)(network, images).half().cpu().numpy()
             progress.update(len(batch))
 
@@ -84,17 +81,14 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
     parser.add_argument("--of", metavar="FIELD", help="only records with something in this field")
-    parser.add_argument("--cells", action="store_true", help="encode the cells of the pictures")
-    parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--views", nargs="+", choices=get_args(View), default=["pooled"], help="what to encode")
     parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
     args = parser.parse_args()
 
     device = available_device(args.device)
-    precision = torch.bfloat16 if args.bfloat16 else torch.float32
-    views: tuple[View, ...] = ("cells",) if args.cells else ("pooled", "mirrored")
-    for view in views:
+    for view in args.views:
         for folder in args.folders:
-            encode(args.data, args.cache, folder, view, args.of, device, precision)
+            encode(args.data, args.cache, folder, view, args.of, device)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Train the VQA models on cached features of the shipped ResNet-50.
 
     python -m training.vqa_data DATA QUESTIONS
-    python -m training.features DATA CACHE flickr8k coco daquar [--cells]
+    python -m training.features DATA CACHE flickr8k coco daquar [--views cells]
     python -m training.vqa QUESTIONS CACHE RUN [--attention] [--without image | question] [--bfloat16]
 
 Without `--attention` the product of a question and the pooled features (`demo.models.vqa`), with it co-attention over
@@ -12,7 +12,7 @@ them, chosen by the mean of the accuracies on people's questions about COCO, tho
 mostly on people's, chosen by the accuracy on these. The loss is the cross-entropy with the share of the people, or
 captions, that give each answer. At the end the logits are divided by the temperature at which people's answers of the
 val split are most probable. `--without` trains a baseline that sees no image, or reads no question. `--bfloat16` takes
-half the time on processors that have it.
+half the time on processors that have it, and ten times the time on others.
 
 RUN keeps a checkpoint of each stage: a run that was stopped goes on after the last full epoch. At the end RUN holds
 `vqa.safetensors` and `vqa.json`, or `coattention.safetensors` and `coattention.json`.
@@ -37,6 +37,7 @@ from tqdm import tqdm
 
 from demo.models import available_device, coattention, vqa
 from demo.models.coattention import CoAttention
+from demo.models.resnet50 import FEATURES
 from demo.models.vqa import Fusion
 from demo.models.words import words
 from training.features import cached
@@ -68,7 +69,7 @@ class Stage:
 
     Attributes:
         people, captions, daquar, templates: how many times a question of that group is shown in a pass, on average.
-        dropout: of words, states and the product; `feature_dropout` that of the image's features.
+        dropout: of the vectors of words and what is made of them; `feature_dropout` that of the image's features.
         batch: questions a step.
         rate: the highest learning rate.
         average: the share of the moving average of the weights that stays at a step.
@@ -94,7 +95,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is made with; the values are those of the shipped model without attention."""
+    """What a run is made with; the values are those of the shipped model without attention.
+
+    Attributes:
+        width, hidden, joint: as in `Fusion` or `CoAttention`; the second is not the same in both.
+    """
 
     seed: int = 0
     attention: bool = False
@@ -157,6 +162,25 @@ class Example(NamedTuple):
     picture: int
     tokens: tuple[int, ...]
     targets: dict[int, float]
+
+
+class Material(NamedTuple):
+    """What a run learns from and is chosen by.
+
+    Attributes:
+        features: of the pictures; see `read_features`.
+        training, validation: the questions of both splits.
+        examples, held_out: these, in the same order.
+        usable: the places of the examples with a known word and a known answer.
+    """
+
+    features: Tensor
+    vocabulary: Vocabulary
+    training: list[Pair]
+    examples: list[Example]
+    usable: list[int]
+    validation: list[Pair]
+    held_out: list[Example]
 
 
 def group(pair: Pair) -> str:
@@ -247,15 +271,21 @@ def network(words: int, answers: int, settings: Settings) -> Fusion | CoAttentio
     return kind(words, answers, settings.width, settings.hidden, settings.joint)
 
 
-def logits(fusion: Fusion | CoAttention, features: Tensor, batch: list[Example], without: Without) -> Tensor:
-    """Logits (N, answers) for a batch."""
+def blinded(features: Tensor, examples: list[Example], without: Without) -> tuple[Tensor, list[Example]]:
+    """What a baseline is given: in place of all pictures the same, of one cell; or of all questions the same word."""
+    if without == "image":
+        nothing = torch.ones(1, *[1] * (features.dim() - 2), FEATURES)
+        return nothing, [example._replace(picture=0) for example in examples]
+    if without == "question":
+        return features, [example._replace(tokens=(0,) * bool(example.tokens)) for example in examples]
+    return features, examples
+
+
+def logits(fusion: Fusion | CoAttention, features: Tensor, batch: list[Example]) -> Tensor:
+    """Logits (N, answers) for a batch of questions of one length."""
     device = fusion.answer.weight.device
     seen = features[[example.picture for example in batch]].float().to(device)
     tokens = torch.tensor([example.tokens for example in batch], device=device)
-    if without == "image":
-        seen = torch.ones_like(seen)
-    if without == "question":
-        tokens = torch.zeros_like(tokens[:, :1])
     # Many pictures are asked the same: each question is read once.
     different, which = tokens.unique(dim=0, return_inverse=True)
     return fusion.decide(seen, fusion.read(different)[which])
@@ -263,21 +293,19 @@ def logits(fusion: Fusion | CoAttention, features: Tensor, batch: list[Example],
 
 @torch.inference_mode()
 def all_logits(
-    fusion: Fusion | CoAttention, features: Tensor, examples: list[Example], without: Without
+    fusion: Fusion | CoAttention, features: Tensor, examples: list[Example]
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Of all examples with a known word: the places of a batch of N of them, and their logits (N, answers)."""
     places = {id(example): i for i, example in enumerate(examples)}
     for batch in batches(examples, list(range(len(examples))), 512):
         if batch[0].tokens:
-            yield [places[id(example)] for example in batch], logits(fusion, features, batch, without)
+            yield [places[id(example)] for example in batch], logits(fusion, features, batch)
 
 
-def answer(
-    fusion: Fusion | CoAttention, features: Tensor, examples: list[Example], answers: list[str], without: Without
-) -> list[str]:
+def answer(fusion: Fusion | CoAttention, features: Tensor, examples: list[Example], answers: list[str]) -> list[str]:
     """The best answer to each question; none, "", to one without a known word."""
     found = [""] * len(examples)
-    for places, given in all_logits(fusion, features, examples, without):
+    for places, given in all_logits(fusion, features, examples):
         for place, index in zip(places, given.argmax(dim=1).tolist(), strict=True):
             found[place] = answers[index]
     return found
@@ -300,9 +328,9 @@ def accuracies(pairs: list[Pair], said: list[str]) -> dict[tuple[str, str], tupl
     return {key: (float(np.mean(values)), len(values)) for key, values in credits.items()}
 
 
-def calibrate(fusion: Fusion | CoAttention, features: Tensor, examples: list[Example], without: Without) -> float:
+def calibrate(fusion: Fusion | CoAttention, features: Tensor, examples: list[Example]) -> float:
     """Divide the logits by the temperature at which the examples' answers are most probable; returns it."""
-    order, found = zip(*all_logits(fusion, features, examples, without), strict=True)
+    order, found = zip(*all_logits(fusion, features, examples), strict=True)
     given = torch.cat(found)
     wanted = shares([examples[place] for places in order for place in places], fusion.answer.out_features)
     with torch.inference_mode():
@@ -323,88 +351,112 @@ def shares(batch: list[Example], answers: int) -> Tensor:
     return targets
 
 
-def train(
-    questions: Path, cache: Path, run: Path, settings: Settings, without: Without, device: str, bfloat16: bool = False
-) -> None:
-    """All stages; writes RUN/vqa.safetensors and RUN/vqa.json."""
-    run.mkdir(parents=True, exist_ok=True)
+def read_material(questions: Path, cache: Path, settings: Settings, without: Without) -> Material:
+    """The questions and features of a run, for a baseline without one of them."""
     pairs = read_pairs(questions)
     features, starts = read_features(cache, pairs, settings.attention)
     training = [pair for pair in pairs if pair.split == "train"]
     validation = [pair for pair in pairs if pair.split == "val"]
     vocabulary = make_vocabulary(training, settings)
-    examples = make_examples(training, starts, vocabulary)
-    held_out = make_examples(validation, starts, vocabulary)
-    used = [i for i, example in enumerate(examples) if example.tokens and example.targets]
-    require_complete(features, examples + held_out)
-    print(f"{len(used)} questions, {len(vocabulary.words)} words, {len(vocabulary.answers)} answers", flush=True)
+    examples = make_examples(training + validation, starts, vocabulary)
+    require_complete(features, examples)
+    features, examples = blinded(features, examples, without)
+    examples, held_out = examples[: len(training)], examples[len(training) :]
+    usable = [i for i, example in enumerate(examples) if example.tokens and example.targets]
+    return Material(features, vocabulary, training, examples, usable, validation, held_out)
+
+
+def validate(fusion: Fusion | CoAttention, material: Material) -> dict[str, float]:
+    """The accuracies on the groups of the val split, and their mean."""
+    said = answer(fusion, material.features, material.held_out, material.vocabulary.answers)
+    found = accuracies(material.validation, said)
+    scores = {name: found[name, "all"][0] for name in GROUPS}
+    return scores | {"mean": float(np.mean(list(scores.values())))}
+
+
+def run_stage(
+    path: Path,
+    fusion: Fusion | CoAttention,
+    material: Material,
+    stage: Stage,
+    seed: int,
+    bfloat16: bool,
+    recipe: dict[str, object],
+) -> None:
+    """One stage, whose checkpoint is `path`; `recipe` is what must be the same for it to go on."""
+    weights = torch.tensor([stage.weight(material.training[i]) for i in material.usable], dtype=torch.float32)
+    count = int(weights.sum())
+    fusion.dropout.p, fusion.feature_dropout.p = stage.dropout, stage.feature_dropout
+    device = fusion.answer.weight.device
+
+    def epoch(update: Callable[[Tensor], None]) -> None:
+        drawn = [material.usable[i] for i in torch.multinomial(weights, count, replacement=True).tolist()]
+        found = batches(material.examples, drawn, stage.batch)
+        for b in tqdm(torch.randperm(len(found)).tolist(), unit="batches", leave=False):
+            targets = shares(found[b], len(material.vocabulary.answers)).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                found_logits = logits(fusion, material.features, found[b])
+            update(F.cross_entropy(found_logits.float(), targets))
+
+    train_stage(
+        path,
+        fusion,
+        seed=seed,
+        epochs=stage.epochs,
+        steps=count // stage.batch + len({len(example.tokens) for example in material.examples}),
+        rate=stage.rate,
+        average=stage.average,
+        patience=stage.patience,
+        watched=stage.watched,
+        recipe=recipe,
+        epoch_of=epoch,
+        validate=lambda averaged: validate(averaged, material),
+    )
+
+
+def train(
+    questions: Path, cache: Path, run: Path, settings: Settings, without: Without, device: str, bfloat16: bool = False
+) -> None:
+    """All stages; writes the weights and the card of the model into RUN, see the head of this file."""
+    run.mkdir(parents=True, exist_ok=True)
+    material = read_material(questions, cache, settings, without)
+    vocabulary = material.vocabulary
+    print(
+        f"{len(material.usable)} questions, {len(vocabulary.words)} words, {len(vocabulary.answers)} answers",
+        flush=True,
+    )
 
     torch.manual_seed(settings.seed)
     fusion = network(len(vocabulary.words), len(vocabulary.answers), settings).to(device)
     made_with = {
         "without": without,
         "bfloat16": bfloat16,
-        "questions": hashlib.sha256(questions.read_bytes()).hexdigest(),
+        "questions sha256": hashlib.sha256(questions.read_bytes()).hexdigest(),
     }
-
-    def validate(averaged: Fusion | CoAttention) -> dict[str, float]:
-        said = answer(averaged, features, held_out, vocabulary.answers, without)
-        found = accuracies(validation, said)
-        scores = {name: found[name, "all"][0] for name in GROUPS}
-        return scores | {"mean": float(np.mean(list(scores.values())))}
-
-    def run_stage(stage: Stage, name: str, recipe: dict[str, object]) -> None:
-        weights = torch.tensor([stage.weight(training[i]) for i in used], dtype=torch.float32)
-        count = int(weights.sum())
-        fusion.dropout.p, fusion.feature_dropout.p = stage.dropout, stage.feature_dropout
-
-        def epoch(update: Callable[[Tensor], None]) -> None:
-            drawn = [used[i] for i in torch.multinomial(weights, count, replacement=True).tolist()]
-            found = batches(examples, drawn, stage.batch)
-            for b in tqdm(torch.randperm(len(found)).tolist(), unit="batches", leave=False):
-                targets = shares(found[b], len(vocabulary.answers)).to(device)
-                with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bfloat16):
-                    found_logits = logits(fusion, features, found[b], without)
-                update(F.cross_entropy(found_logits.float(), targets))
-
-        train_stage(
-            run / f"{name}.pt",
-            fusion,
-            seed=settings.seed,
-            epochs=stage.epochs,
-            steps=count // stage.batch + len({len(example.tokens) for example in examples}),
-            rate=stage.rate,
-            average=stage.average,
-            patience=stage.patience,
-            watched=stage.watched,
-            recipe=recipe | made_with,
-            epoch_of=epoch,
-            validate=validate,
-        )
-
-    recipe = asdict(settings)
+    recipe = asdict(settings) | made_with
     # The first stage stands whatever comes after it.
-    run_stage(settings.first, "first", {key: recipe[key] for key in recipe if key != "last"})
-    run_stage(settings.last, "last", recipe)
+    of_first = {key: recipe[key] for key in recipe if key != "last"}
+    run_stage(run / "first.pt", fusion, material, settings.first, settings.seed, bfloat16, of_first)
+    run_stage(run / "last.pt", fusion, material, settings.last, settings.seed, bfloat16, recipe)
 
-    people = [e for e, pair in zip(held_out, validation, strict=True) if group(pair) == "people"]
-    temperature = calibrate(fusion, features, [e for e in people if e.tokens and e.targets], without)
+    people = [e for e, pair in zip(material.held_out, material.validation, strict=True) if group(pair) == "people"]
+    temperature = calibrate(fusion, material.features, [e for e in people if e.tokens and e.targets])
     # What is measured is what ships: rounded to float16.
     shipped = coattention if settings.attention else vqa
     weights = run / shipped.WEIGHTS.name
     save_file({name: tensor.half().cpu() for name, tensor in fusion.state_dict().items()}, weights)
     fusion.load_state_dict(load_file(weights))
-    scores = validate(fusion)
+    scores = validate(fusion, material)
     print("validation:", scores)
     card = {
-        "trained on": dict(Counter(training[i].set for i in used)),
+        "trained on": dict(Counter(material.training[i].set for i in material.usable)),
         "settings": asdict(settings),
-        "without": without,
+        **made_with,
         "validation": scores,
         "temperature": temperature,
         "vocabulary": vocabulary.words,
         "answers": vocabulary.answers,
-        "questions": suggestions(training),
+        "questions": suggestions(material.training),
     }
     (run / shipped.CARD.name).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 

@@ -5,8 +5,8 @@
 DATA holds the folders `flickr8k`, `coco`, `daquar` with a `records.jsonl` each, one picture a line: "captions" and
 "split" (flickr8k), "captions" and/or "vqa" and/or "template_vqa" and "split" (coco), "vqa" and "split" (daquar). OUT
 gets one line for each question: "set" (those of PEOPLE, captions, daquar, templates), "folder" and "row" (the
-picture, by its place in `records.jsonl`), "split", "kind", "question", "answer", and "answers", how many people or
-captions gave each.
+picture, by its place in `records.jsonl`), "split", "kind", "question", "answer", "answers", how many people or
+captions gave each, and "scene".
 
 Split by picture, questions and captions alike. Flickr8k and COCO keep their records' split; of DAQUAR its own held-out
 blocks of frames are for the test.
@@ -19,6 +19,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from training.vqa_questions import PHRASINGS, YES_NO, Facts, Question
 # Whose questions about COCO's photographs people wrote: the "set" of each in its records.
 PEOPLE = ("vqa1_train", "vqa1_val", "vqa2", "vqa2_val_yesno", "okvqa")
 DAQUAR_VALIDATION = 0.1  # the last frames of the training split: neighbours look alike
-SUGGESTED = 2.0  # a word suggests another one that is so many times as frequent beside it as elsewhere
+ASSOCIATED = 2.0  # a word goes with another one that is so many times as frequent beside it as elsewhere
 FEWEST_TOGETHER = 5  # pictures
 
 
@@ -50,6 +51,7 @@ class Pair:
     question: str
     answer: str
     answers: dict[str, int]
+    scene: int | None = None  # which run of neighbouring frames a picture of a film belongs to
 
 
 class Picture(NamedTuple):
@@ -124,7 +126,7 @@ def captioned(data: Path) -> tuple[list[Picture], Forms]:
     return pictures, inflected
 
 
-def suggestions(pictures: list[Picture]) -> dict[str, set[str]]:
+def associated(pictures: list[Picture]) -> dict[str, set[str]]:
     """Word -> the words beside which it is more frequent than elsewhere, so that it may be there though unsaid."""
     alone = Counter(word for picture in pictures for word in picture.said)
     together: dict[str, Counter[str]] = defaultdict(Counter)
@@ -136,16 +138,16 @@ def suggestions(pictures: list[Picture]) -> dict[str, set[str]]:
         word: {
             other
             for other, count in counts.items()
-            if count >= FEWEST_TOGETHER and count * len(pictures) >= SUGGESTED * alone[word] * alone[other]
+            if count >= FEWEST_TOGETHER and count * len(pictures) >= ASSOCIATED * alone[word] * alone[other]
         }
         for word, counts in together.items()
     }
 
 
-def yes_or_no(pictures: list[Picture], suggested: dict[str, set[str]]) -> Iterator[tuple[Picture, Question, str, str]]:
+def yes_or_no(pictures: list[Picture], related: dict[str, set[str]]) -> Iterator[tuple[Picture, Question, str, str]]:
     """Yes/no questions, each as often with the answer "no" as with "yes": (picture, question, word asked for, answer).
 
-    The answer is no where no caption has the word, or one that implies or suggests it, or one that it is a kind of.
+    The answer is no where no caption has the word, or one that implies it, goes with it or is a kind of it.
     Who or what has a colour, wears or does something is denied that only where other colours, and so on, are said.
     """
     affirmed = defaultdict(list)
@@ -158,7 +160,7 @@ def yes_or_no(pictures: list[Picture], suggested: dict[str, set[str]]) -> Iterat
             answering[question.template, question.slots].append((picture, answers))
     for (question, word), holding in affirmed.items():
         # Who is playing soccer is not said to play anything where soccer is spoken of.
-        excluded = wordnet.implied(word) | suggested.get(word, set()) | {word.split()[-1]}
+        excluded = wordnet.implied(word) | related.get(word, set()) | {word.split()[-1]}
         candidates = (
             [picture for picture, answers in answering[question.template, question.slots] if word not in answers]
             if question.template != "exists"
@@ -175,7 +177,7 @@ def yes_or_no(pictures: list[Picture], suggested: dict[str, set[str]]) -> Iterat
 def from_captions(data: Path) -> Iterator[Pair]:
     """The questions made from captions: those that these answer, a balanced part of them, and yes/no questions."""
     pictures, inflected = captioned(data)
-    suggested = suggestions([picture for picture in pictures if picture.split == "train"])
+    related = associated([picture for picture in pictures if picture.split == "train"])
 
     def pair(picture: Picture, question: Question, phrasing: str, answers: dict[str, int]) -> Pair:
         place = (picture.folder, picture.row, picture.split)
@@ -186,7 +188,7 @@ def from_captions(data: Path) -> Iterator[Pair]:
         for picture, question in balanced(part):
             answers = dict(picture.facts[question].most_common())
             yield pair(picture, question, phrase(question, PHRASINGS[question.template], inflected), answers)
-        for picture, question, word, answer in yes_or_no(part, suggested):
+        for picture, question, word, answer in yes_or_no(part, related):
             yield pair(picture, question, phrase(question, YES_NO[question.template], inflected, word), {answer: 1})
 
 
@@ -224,17 +226,18 @@ def from_people(data: Path) -> Iterator[Pair]:
             yield Pair(asked["set"], "coco", row, record["split"], asked["answer_type"], question, answer, answers)
 
     records = read_records(data, "daquar")
-    seen = sorted(
-        (row for row, record in enumerate(records) if record["split"] == "train"),
-        key=lambda row: int(re.findall(r"\d+", records[row]["image"])[-1]),
-    )
+    film = sorted(range(len(records)), key=lambda row: int(re.findall(r"\d+", records[row]["image"])[-1]))
+    runs = [list(rows) for _, rows in groupby(film, key=lambda row: records[row]["split"])]
+    scenes = {row: scene for scene, rows in enumerate(runs) for row in rows}
+    seen = [row for row in film if records[row]["split"] == "train"]
     splits = dict.fromkeys(seen, "train")
     splits |= dict.fromkeys(seen[-round(DAQUAR_VALIDATION * len(seen)) :], "val")
     for row, record in enumerate(records):
         for asked in record["vqa"]:
             answer = tidy(asked["answer"])
             kind = "number" if answer.isdigit() else "colour" if answer in vqa_questions.COLOURS else "object"
-            yield Pair("daquar", "daquar", row, splits.get(row, "test"), kind, asked["question"], answer, {answer: 1})
+            split, question = splits.get(row, "test"), asked["question"]
+            yield Pair("daquar", "daquar", row, split, kind, question, answer, {answer: 1}, scenes[row])
 
 
 def from_templates(data: Path) -> Iterator[Pair]:
