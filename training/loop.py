@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,9 +58,7 @@ def train_stage(
     history: list[dict[str, float]] = []
     best = {key: value.clone() for key, value in model.state_dict().items()}
     if path.exists():
-        saved = torch.load(path, map_location=next(model.parameters()).device, weights_only=True)
-        if saved["recipe"] != recipe:
-            raise SystemExit(f"{path} was made with other settings: choose another folder for this run.")
+        saved = _read(path, recipe, next(model.parameters()).device)
         model.load_state_dict(saved["model"])
         averaged.load_state_dict(saved["averaged"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -81,19 +80,28 @@ def train_stage(
         if scores[watched] > max(watch, default=-1.0):
             best = {key: value.clone() for key, value in averaged.module.state_dict().items()}
         history.append(scores)
-        unfinished = path.with_suffix(".unfinished")
-        torch.save(
-            {
-                "recipe": recipe,
-                "model": model.state_dict(),
-                "averaged": averaged.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "history": history,
-                "best": best,
-                "steps": done,
-            },
-            unfinished,
+        _write(
+            path,
+            recipe=recipe,
+            model=model.state_dict(),
+            averaged=averaged.state_dict(),
+            optimiser=optimiser.state_dict(),
+            history=history,
+            best=best,
+            steps=done,
         )
-        unfinished.replace(path)
     model.load_state_dict(best)
     model.eval()
+
+
+def _read(path: Path, recipe: dict[str, object], device: torch.device) -> dict[str, Any]:
+    checkpoint = torch.load(path, map_location=device, weights_only=True)
+    if checkpoint["recipe"] != recipe:
+        raise SystemExit(f"{path} was made with other settings: choose another folder for this run.")
+    return checkpoint
+
+
+def _write(path: Path, **checkpoint: object) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    torch.save(checkpoint, unfinished)
+    unfinished.replace(path)
