@@ -191,7 +191,7 @@ def test_a_request_of_the_api_that_asks_again_learns_why_there_is_no_model(hub):
 def test_preloading_by_name(hub):
     entry = Entry("Net", 4.0, lambda *_: None, File(f"{hub}/net-{HASH}.pth"))
     library = library_with("vqa", entry)
-    library.preload("Net")
+    library.preload("nET")
     assert entry.is_here()
     library.preload("ResNet-50 (ImageNet)")
     with pytest.raises(InputError, match=r"No model “Nut”. Models: ResNet-50"):

@@ -191,15 +191,16 @@ class Library:
         self._defaults["classification"] = model.name
 
     def preload(self, name: str) -> None:
-        """Download the model of that name, whatever its task, unless it is here.
+        """Download the model of that name, whatever its task and its capitals, unless it is here.
 
         Raises:
             InputError: there is no such model, or it cannot be had.
         """
         tasks = {entry.name: task for task in self._entries for entry in self.catalog(task)}
-        if name not in tasks:
+        task = next((task for known, task in tasks.items() if known.casefold() == name.casefold()), None)
+        if task is None:
             raise InputError(f"No model “{name[:80]}”. Models: {', '.join(tasks)}.")
-        self.fetch(tasks[name], name)
+        self.fetch(task, name)
 
     def _used(self, key: tuple[str, str]) -> Model | None:
         """The model, if it is in memory; it is then the one that was used last."""

@@ -31,7 +31,7 @@ INPUTS = {
     "query": "the caption or the question; empty for a class, and for the model's own caption",
     "target": "a class, the index of a word, or an answer; empty: the model's own",
     "method": f"one of {', '.join(METHODS)}",
-    "model": "its name in the list of the page; empty: the default one",
+    "model": "its name in the list of the page; empty: the shipped one",
     "layer": "where Grad-CAM looks, by its name in the list of the page; empty: the model's default",
 }
 
