@@ -1,5 +1,6 @@
 """The answerer that attends: its numbers by hand, and where it looked as a picture of the app."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from demo.engine import Engine
 from demo.images import open_photo
 from demo.models import Library
-from demo.models.coattention import Attention, AttentiveAnswerer, CoAttention, Level
+from demo.models.coattention import Attention, AttentiveAnswerer, CoAttention
 from demo.models.resnet50 import FEATURES
 from demo.query import Query, photo_of
 from explainers import explain
@@ -42,35 +43,33 @@ def test_attention_by_hand():
     assert mean.item() == pytest.approx(0.993704, abs=1e-5)
 
 
-def test_the_question_guides_where_the_image_is_looked_at_and_that_guides_what_is_read():
-    torch.manual_seed(0)
-    level = Level(width=6, hidden=5)
-    question, image = torch.randn(1, 4, 6), torch.randn(1, 9, 6)
-    product, weights = level(question, image)
-    seen, expected = level.image(image, level.summary(question)[0])
-    assert torch.equal(weights, expected)
-    assert weights.sum().item() == pytest.approx(1)
-    assert torch.equal(product, level.question(question, seen)[0] * seen)
-    other, otherwise = level(torch.randn(1, 4, 6), image)
-    assert not torch.allclose(other, product)
-    assert not torch.allclose(otherwise, weights)
-
-
-@pytest.mark.parametrize("words", [1, 2, 5])
-def test_a_phrase_is_the_strongest_of_one_two_and_three_words_there(words):
-    torch.manual_seed(0)
-    fusion = CoAttention(known_words=7, answers=3, width=4, hidden=2, joint=5).eval()
-    read = fusion.read(torch.arange(words)[None])
-    assert read.shape == (1, 3, words, 4)
-    vectors = torch.nn.functional.pad(fusion.embedding(torch.arange(words)), (0, 0, 1, 1))
-    one, two, three = fusion.phrases
-    for place in range(words):
-        grams = [
-            one.weight[:, :, 0] @ vectors[place + 1] + one.bias,
-            sum(two.weight[:, :, k] @ vectors[place + k] for k in range(2)) + two.bias,
-            sum(three.weight[:, :, k] @ vectors[place + k] for k in range(3)) + three.bias,
-        ]
-        torch.testing.assert_close(read[0, 1, place], torch.stack(grams).amax(dim=0).tanh())
+def test_co_attention_by_hand():
+    """Vectors of one number: what each step finds is written beside it."""
+    fusion = CoAttention(known_words=1, answers=1, width=1, hidden=1, joint=1).eval()
+    image = torch.zeros(1, FEATURES)
+    image[0, 0] = 1.0
+    by_hand = {
+        "image.weight": image,
+        "summary.vectors.weight": 0,  # all words alike: the mean of 1 and 3 is 2
+        "places.vectors.weight": 1,
+        "places.guide.weight": 1,
+        "places.vectors.bias": -2,  # the places 0 and 1: tanh(0 + 2 - 2) = 0, tanh(1 + 2 - 2) = tanh 1
+        "places.weight.weight": math.log(3) / math.tanh(1),  # weights 1/4 and 3/4: 3/4 is found
+        "reading.vectors.weight": 1,
+        "reading.guide.weight": 4,
+        "reading.vectors.bias": -4,  # the words 1 and 3: tanh(1 + 3 - 4) = 0, tanh(3 + 3 - 4) = tanh 2
+        "reading.weight.weight": math.log(2) / math.tanh(2),  # weights 1/3 and 2/3: 7/3 is read
+        "merge.weight": 1,  # of 7/3 * 3/4
+        "answer.weight": 2,
+        "answer.bias": 1,
+    }
+    for name, parameter in fusion.requires_grad_(False).named_parameters():
+        parameter.copy_(torch.as_tensor(by_hand.get(name, 0.0)))
+    seen = torch.full((1, 2, FEATURES), 5.0)
+    seen[0, :, 0] = torch.tensor([0.0, 1.0])
+    logits, weights = fusion.attend(seen, torch.tensor([[[1.0], [3.0]]]))
+    assert weights[0].tolist() == pytest.approx([0.25, 0.75])
+    assert logits.item() == pytest.approx(1 + 2 * math.tanh(1.75))
 
 
 def test_places_do_not_count_by_their_order():
@@ -95,7 +94,7 @@ def test_the_shipped_model_answers_and_can_be_explained_at_the_layers_of_the_pap
         assert found.maps[0].max() > 0
 
 
-def test_where_it_looked_is_a_picture_that_depends_on_the_question_alone(model):
+def test_where_it_looked_is_a_picture_that_does_not_depend_on_the_answer(model):
     query = Query(
         photo_of(PHOTO.read_bytes()), "vqa", NAME, "What color is the dog?", ("brown", "black"), methods=("attention",)
     )

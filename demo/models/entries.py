@@ -67,7 +67,7 @@ ENTRIES: Mapping[str, Sequence[Entry]] = {
     ),
     "vqa": (
         Entry("ResNet-50 + LSTM (questions)", 14.4, shipped_answerer),
-        Entry("ResNet-50 + co-attention (questions)", 12.5, shipped_attentive_answerer),
+        Entry("ResNet-50 + co-attention (questions)", 9.1, shipped_attentive_answerer),
         _hub("BLIP VQA", 1539, blip_answerer, "Salesforce/blip-vqa-base"),
         _hub("ViLT", 470, vilt, "dandelin/vilt-b32-finetuned-vqa"),
     ),
