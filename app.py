@@ -104,7 +104,7 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
             mcp_server=args.mcp,
             app_kwargs=surroundings(engine) | {"lifespan": tidied},
             prevent_thread_lock=True,
-            _frontend=False,  # no look at the page by Gradio, which ends the demo if that takes more than three seconds
+            _frontend=False,  # no look at the page by Gradio itself, which gives up if that takes three seconds
             **LAUNCH,
         )
     except (OSError, OverflowError) as error:
