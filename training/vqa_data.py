@@ -147,7 +147,7 @@ def associated(pictures: list[Picture]) -> dict[str, set[str]]:
 def yes_or_no(pictures: list[Picture], related: dict[str, set[str]]) -> Iterator[tuple[Picture, Question, str, str]]:
     """Yes/no questions, each as often with the answer "no" as with "yes": (picture, question, word asked for, answer).
 
-    The answer is no where no caption has the word, or one that implies it, goes with it or is a kind of it.
+    The answer is no where no caption has the word, one that implies it or goes with it, or one that it is a kind of.
     Who or what has a colour, wears or does something is denied that only where other colours, and so on, are said.
     """
     affirmed = defaultdict(list)
