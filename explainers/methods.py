@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from explainers.cam import cam_maps
 from explainers.excitation import excitation_maps
 from explainers.gradcam import LayerMaps, Reshape
-from explainers.occlusion import occlusion_passes, over_cells
+from explainers.occlusion import occlusion_passes, over_cells, over_each
 from explainers.passes import Passes
 from explainers.relu_rules import Rule
 from explainers.score_cam import score_cam_passes
@@ -20,8 +20,9 @@ class Squares(NamedTuple):
     """How the image is covered for an occlusion map.
 
     Attributes:
-        patch: side of the squares, in shares of the image's.
-        stride: from one square to the next, in the same shares.
+        patch: side of the squares, in shares of the image's: rounded to whole strides.
+        stride: from one square to the next, in the same shares: rounded so that a whole number of them is the side,
+            and at most `patch`, so that every pixel is covered.
         fill: what they are filled with: a key of `FILLS`.
     """
 
@@ -29,9 +30,10 @@ class Squares(NamedTuple):
     stride: float = 1 / 8
     fill: str = "mean"
 
-    def pixels(self, side: int) -> tuple[int, int]:
-        """Patch and stride in pixels of an image that has so many a side."""
-        return max(round(self.patch * side), 1), max(round(self.stride * side), 1)
+    def cells(self, side: int) -> tuple[int, int]:
+        """How many cells of a stride's width divide a side of so many pixels, and how many of them a square covers."""
+        cells = min(round(1 / min(self.stride, self.patch)), side)
+        return cells, max(round(self.patch * cells), 1)
 
 
 FILLS = {"mean": None, "black": 0.0, "white": 1.0}  # of the colours from 0 to 1; none is their mean
@@ -112,21 +114,15 @@ def _excitation(sight: Sight, *, contrastive: bool) -> Tensor:
 
 
 def _occlusion(sight: Sight) -> Passes[Tensor]:
-    patch, stride = sight.squares.pixels(sight.image.shape[-1])
-    falls = yield from occlusion_passes(
-        sight.score,
-        sight.image,
-        patch=patch,
-        stride=stride,
-        fill=sight.colour,
-        batch=sight.batch,
-    )
-    return over_cells(falls, max(round(patch / stride), 1))
+    cells, reach = sight.squares.cells(min(sight.image.shape[-2:]))
+    rows, columns = (over_each(side, cells, reach) for side in sight.image.shape[-2:])
+    falls = yield from occlusion_passes(sight.score, sight.image, rows, columns, fill=sight.colour, batch=sight.batch)
+    return over_cells(falls, reach)
 
 
 def _squares(_features: int, squares: Squares, side: int) -> int:
-    patch, stride = squares.pixels(side)
-    return ((side - patch) // stride + 1) ** 2
+    cells, reach = squares.cells(side)
+    return (cells - reach + 1) ** 2
 
 
 METHODS = {

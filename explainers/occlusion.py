@@ -1,6 +1,8 @@
 """Occlusion maps: where covering the image lowers a score (Zeiler and Fergus, 2014; the paper's section 4.2)."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -25,40 +27,59 @@ def occlusion_maps(
             covered images at a time, and once more.
         image: (1, 3, H, W), as the model takes it.
         patch: side of the squares in pixels, at most H and W.
-        stride: pixels from one square to the next.
+        stride: the most pixels from one square to the next. The squares are spread evenly from one edge of the image
+            to the other, and cover every pixel if `stride` is at most `patch`.
         fill: what the squares are filled with, one value or (3, 1, 1) for the three channels; 0 is the mean colour of
             images normalised by mean and deviation.
 
     Returns:
-        float32 (T, h, w) with h = (H - patch) // stride + 1, w likewise; negative where covering raises the score.
+        float32 (T, h, w) with h = ceil((H - patch) / stride) + 1, w likewise. Negative where covering raises a score.
 
     Raises:
         ValueError: the patch is larger than the image, or patch or stride is not positive.
     """
-    return finished(occlusion_passes(score, image, patch=patch, stride=stride, fill=fill, batch=batch))
-
-
-def occlusion_passes(
-    score: Callable[[Tensor], Tensor], image: Tensor, *, patch: int, stride: int, fill: float | Tensor, batch: int
-) -> Passes[Tensor]:
-    """`occlusion_maps`, with a pause after each batch."""
     height, width = image.shape[-2:]
     if not 0 < patch <= min(height, width) or stride < 1:
         raise ValueError(f"patch {patch} and stride {stride} do not fit an image of {height} x {width}")
-    rows, columns = ((side - patch) // stride + 1 for side in (height, width))
-    places = [(stride * row, stride * column) for row in range(rows) for column in range(columns)]
+    rows, columns = (_spread(side, patch, stride) for side in (height, width))
+    return finished(occlusion_passes(score, image, rows, columns, fill=fill, batch=batch))
+
+
+def occlusion_passes(
+    score: Callable[[Tensor], Tensor],
+    image: Tensor,
+    rows: Sequence[slice],
+    columns: Sequence[slice],
+    *,
+    fill: float | Tensor,
+    batch: int,
+) -> Passes[Tensor]:
+    """`occlusion_maps`, (T, rows, columns), of the rectangles of these pixels, with a pause after each batch."""
+    places = list(product(rows, columns))
     with torch.no_grad():
         whole = score(image).reshape(1, -1)
     falls = []
     for start in range(0, len(places), batch):
         some = places[start : start + batch]
         covered = image.repeat(len(some), 1, 1, 1)
-        for one, (top, left) in zip(covered, some, strict=True):
-            one[:, top : top + patch, left : left + patch] = fill
+        for one, (high, wide) in zip(covered, some, strict=True):
+            one[:, high, wide] = fill
         with torch.no_grad():
             falls.append(whole - score(covered).reshape(len(some), -1))
         yield start + len(some), len(places)
-    return torch.cat(falls).float().T.reshape(-1, rows, columns)
+    return torch.cat(falls).float().T.reshape(-1, len(rows), len(columns))
+
+
+def over_each(side: int, cells: int, reach: int) -> list[slice]:
+    """The pixels of the squares that begin at each cell and cover `reach` of the equal cells of a side."""
+    edges = [round(side * cell / cells) for cell in range(cells + 1)]
+    return [slice(*pair) for pair in zip(edges, edges[reach:], strict=False)]
+
+
+def _spread(side: int, patch: int, stride: int) -> list[slice]:
+    gaps = math.ceil((side - patch) / stride)
+    starts = [round((side - patch) * i / max(gaps, 1)) for i in range(gaps + 1)]
+    return [slice(start, start + patch) for start in starts]
 
 
 def over_cells(falls: Tensor, reach: int) -> Tensor:

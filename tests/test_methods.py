@@ -253,8 +253,8 @@ def test_the_price_of_a_method_is_what_it_takes():
         return sum(map(len, runs))
 
     occlusion, score_cam = images("occlusion"), images("score_cam")
-    # As many squares as fit, of a side that the squares do not divide.
-    assert METHODS["occlusion"].price(2048, Squares(1 / 4, 1 / 16), 299) == 12 * 12
+    # 16 cells a side, whether they divide its pixels or not, and squares of four.
+    assert METHODS["occlusion"].price(2048, Squares(1 / 4, 1 / 16), 299) == 13 * 13
     # Besides, one pass for the panels, and for occlusion one of the whole photograph.
     assert occlusion == METHODS["occlusion"].price(2048, Squares(), 96) + 2 == 51
     assert score_cam == METHODS["score_cam"].price(256, Squares(), 96) + 1 == 257

@@ -2,8 +2,23 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from explainers import occlusion_maps
+from explainers import METHODS, LayerMaps, Sight, Squares, finished, occlusion_maps
+
+
+def heatmap(image: Tensor, squares: Squares) -> tuple[Tensor, Tensor]:
+    """The occlusion map (h, w) of the sum of an image's pixels, and which pixels (H, W) were covered at all."""
+    covered = torch.zeros_like(image[0, 0], dtype=torch.bool)
+
+    def score(images: Tensor) -> Tensor:
+        covered.logical_or_((images != image).any(dim=(0, 1)))
+        return images.sum(dim=(1, 2, 3))[:, None]
+
+    unused = LayerMaps(*[torch.zeros(0)] * 6)
+    black = torch.full((3, 1, 1), -1.0)
+    sight = Sight(score, image, nn.Identity(), None, unused, lambda: None, lambda: None, squares, black, batch=8)
+    return finished(METHODS["occlusion"].function(sight))[0], covered
 
 
 def test_the_fall_of_a_sum_is_what_the_square_covered():
@@ -25,3 +40,37 @@ def test_squares_overlap_and_take_the_fill():
 def test_what_does_not_fit_is_refused(patch, stride):
     with pytest.raises(ValueError, match="do not fit an image of 3 x 4"):
         occlusion_maps(lambda x: x.sum()[None], torch.ones(1, 3, 3, 4), patch=patch, stride=stride)
+
+
+def test_squares_reach_both_edges_whatever_the_side():
+    image = torch.zeros(1, 3, 5, 10)
+    image[0, 0, 4, 9] = 1.0
+    # 5 = 2 + 3, and 10 in steps of at most 4 from 0 to 6.
+    maps = occlusion_maps(lambda x: x.sum()[None], image, patch=4, stride=4)
+    assert torch.equal(maps, torch.tensor([[[0.0, 0, 0], [0, 0, 1]]]))
+
+
+def test_the_last_pixel_of_a_side_that_the_stride_does_not_divide_is_covered():
+    """Ten pixels in four cells, 0 2 5 8 10: squares of two cells cover 0-5, 2-8 and 5-10."""
+    image = torch.full((1, 3, 10, 10), -1.0)
+    image[0, 0, 9, 9] = 1.0
+    found, _ = heatmap(image, Squares(patch=1 / 2, stride=1 / 4))
+    expected = torch.zeros(4, 4)
+    # In that corner both squares that cover the cell before it count, and one of them covers the pixel.
+    expected[2:, 2:] = torch.tensor([[0.5, 1.0], [1.0, 2.0]])
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("squares", [Squares(), Squares(1 / 4, 1 / 16), Squares(1 / 8, 1 / 4), Squares(1 / 3, 1 / 10)])
+@pytest.mark.parametrize("side", [3, 45, 97, 224, 300, 380, 518])
+def test_every_pixel_is_covered_and_an_object_is_where_the_map_shows_it(side, squares):
+    cells, _ = squares.cells(side)
+    # The pixel in the middle of a cell as the map is drawn, evenly over the image.
+    row, column = cells // 2, cells - 1
+    image = torch.full((1, 3, side, side), -1.0)
+    image[..., int(side * (row + 0.5) / cells), int(side * (column + 0.5) / cells)] = 1.0
+    found, _ = heatmap(image, squares)
+    assert found.shape == (cells, cells)
+    assert divmod(found.argmax().item(), cells) == (row, column)
+    _, covered = heatmap(torch.ones(1, 3, side, side), squares)
+    assert covered.all()
