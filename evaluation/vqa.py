@@ -5,10 +5,11 @@
 QUESTIONS and CACHE as for `training.vqa`; the third is the JSON file that it wrote with `--without image`, for the
 model with attention with `--attention` too. "people" is all that people asked about COCO. A question has one right
 answer, the person's, the most common one of the people, or the most frequent in the captions (of several the first);
-where ten answers are known (vqa2), one that n people gave counts min(n / 3, 1). Answers that a model cannot give count
-as wrong. The gains are those over the model without the image, and of the one with attention over the first,
-question by question. The standard errors are those of photographs, as questions about one are not independent, and of
-DAQUAR those of its blocks of neighbouring frames.
+where ten people answered (vqa2), an answer counts min(n / 3, 1) if n people gave it, averaged over the ten subsets of
+nine people, as in the VQA benchmarks. Answers that a model cannot give count as wrong. The gains are those over the
+model without the image, and of the one with attention over the first, question by question. The standard errors are
+those of photographs, as questions about one are not independent, and of DAQUAR those of its blocks of neighbouring
+frames.
 
 Then: the expected calibration error; how many answers change when the photograph is grey, or another one of the same
 set; how often the model doubts things that a question takes for granted, as `demo.tasks.vqa` does; how evenly

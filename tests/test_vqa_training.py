@@ -179,8 +179,14 @@ def test_targets_are_shares_of_the_known_answers():
     ("which", "answers", "given", "expected"),
     [
         ("vqa2", {"red": 8, "maroon": 2}, "red", 1),
-        ("vqa2", {"red": 8, "maroon": 2}, "maroon", 2 / 3),
+        # Of the ten subsets of nine people, two have one who says maroon, and eight have both.
+        ("vqa2", {"red": 8, "maroon": 2}, "maroon", (2 * 1 / 3 + 8 * 2 / 3) / 10),
         ("vqa2", {"red": 8, "maroon": 2}, "blue", 0),
+        ("vqa2", {"red": 9, "maroon": 1}, "maroon", 0.3),
+        ("vqa2", {"red": 7, "maroon": 3}, "maroon", 0.9),
+        ("vqa2", {"red": 6, "maroon": 4}, "maroon", 1),
+        # Of three people, the subsets of two.
+        ("vqa2", {"red": 2, "maroon": 1}, "red", (1 / 3 + 1 / 3 + 2 / 3) / 3),
         ("vqa2", {"red": 1}, "red", 1),
         ("vqa1_train", {"red": 1}, "red", 1),
         ("vqa1_train", {"red": 1}, "blue", 0),

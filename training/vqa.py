@@ -45,7 +45,7 @@ from training.loop import train_stage
 from training.vqa_data import PEOPLE, Pair
 
 GROUPS = ("people", "captions", "daquar")  # what is measured
-AGREEMENT = 3  # people who must give an answer for it to be fully right (Antol et al., "VQA", ICCV 2015)
+AGREEMENT = 3  # other people who must give an answer for it to be fully right (Antol et al., "VQA", ICCV 2015)
 
 # What the page may ask of a picture in which it sees a thing: as it was asked in training, where the thing is named
 # or is the answer, and as the page asks it. By the accuracy on the val split, in percent: 95, 84, 43, 42. What a thing
@@ -312,10 +312,18 @@ def answer(fusion: Fusion | CoAttention, features: Tensor, examples: list[Exampl
 
 
 def credit(pair: Pair, answer: str) -> float:
-    """How right an answer is: for ten people min(number who gave it / 3, 1), else whether it is the one."""
-    if pair.set in PEOPLE and sum(pair.answers.values()) > 1:
-        return min(pair.answers.get(answer, 0) / AGREEMENT, 1.0)
-    return float(answer == pair.answer)
+    """How right an answer is, from 0 to 1, by the measure of the VQA benchmarks.
+
+    Of ten people's answers: min(number who gave it / 3, 1), averaged over the ten subsets that leave one person out.
+    If fewer people answered, the subsets are those of all but one of them. If only one answer is known, and for
+    questions from captions, an answer is right if it is that one.
+    """
+    people = sum(pair.answers.values())
+    if pair.set not in PEOPLE or people == 1:
+        return float(answer == pair.answer)
+    count = pair.answers.get(answer, 0)
+    with_one_less, with_all = (min(others / AGREEMENT, 1) for others in (max(count - 1, 0), count))
+    return (count * with_one_less + (people - count) * with_all) / people
 
 
 def accuracies(pairs: list[Pair], said: list[str]) -> dict[tuple[str, str], tuple[float, int]]:
