@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from explainers.gradcam import Score
+from explainers.gradcam import Score, without_cudnn_error
 from explainers.passes import Passes, finished
 
 
@@ -37,7 +37,8 @@ def noise_passes(
             value = score(noised)
             if value.item() >= enough:
                 break
-            (gradient,) = torch.autograd.grad(value.sum(), noised)
+            with without_cudnn_error():
+                (gradient,) = torch.autograd.grad(value.sum(), noised)
         levels = (levels + gradient.sign()).clamp(*room)
         yield done, passes
     return levels.long()

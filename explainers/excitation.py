@@ -236,6 +236,13 @@ def _matrix_product(node: Any) -> _Linear | None:
     return _Linear(place, x, node._saved_mat2, (1, -1), torch.matmul, lambda q, w: q @ w.T)
 
 
+def _linear_layer(node: Any) -> _Linear | None:
+    """Of `nn.Linear` where it has a kernel of its own, as on MPS: the weight is not transposed."""
+    if node._saved_input is None:
+        return None
+    return _Linear(0, node._saved_input, node._saved_weight, (-1, 1), lambda a, w: a @ w.T, torch.matmul)
+
+
 def _linear(node: Any, network: _Network) -> Hooks | None:
     """Equations 1 and 2, and the contrast at the top."""
     linear = _LINEAR[_operation(node)](node)
@@ -306,6 +313,7 @@ _LINEAR: dict[str, Callable[[Any], _Linear | None]] = {
     "Convolution": _convolution,
     "Addmm": _matrix_product,
     "Mm": _matrix_product,
+    "Linear": _linear_layer,
 }
 _BATCH_NORMS = {"NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm"}
 _SUMS = {"Add", "Sum", "Mean", "AvgPool2D", "AdaptiveAvgPool2D"}
@@ -321,5 +329,5 @@ _MOVES = {
     *("Alias", "AsStrided", "Cat", "Clone", "ConstantPadNd", "Copy", "Expand", "Gather", "Index", "IndexSelect"),
     *("Permute", "ReshapeAlias", "Select", "Slice", "Split", "SplitWithSizes", "Squeeze", "Stack", "T", "ToCopy"),
     *("Transpose", "Unbind", "UnsafeView", "Unsqueeze", "View"),
-    *("AdaptiveMaxPool2D", "Amax", "Max", "MaxPool2DWithIndices"),
+    *("AdaptiveMaxPool2D", "Amax", "Max", "MaxPool2D", "MaxPool2DWithIndices"),
 }

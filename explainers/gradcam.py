@@ -87,7 +87,8 @@ def explain(
 
     Raises:
         ValueError: the image, the rule, the scores or the layer's output are not as described above, or
-            the scores do not depend on the image or on the layer, or are not finite.
+            the scores do not depend on the image or on the layer, or are not finite; or cuDNN computes no gradient
+            of a recurrent layer in evaluation mode.
     """
     _check_images(image, 1)
     return explain_batch(score, image, layer, rules=(rule,), reshape=reshape)[rule]
@@ -219,11 +220,26 @@ def _gradients(
     gradients = []
     for number, start in enumerate(starts, start=1):
         retain = not last or number < len(starts)
-        found = torch.autograd.grad(scores, list(sources), start, retain_graph=retain, allow_unused=True)
+        with without_cudnn_error():
+            found = torch.autograd.grad(scores, list(sources), start, retain_graph=retain, allow_unused=True)
         if any(gradient is None for gradient in found):
             raise ValueError(f"the scores do not depend on the {name}")
         gradients.append(found)
     return gradients
+
+
+@contextmanager
+def without_cudnn_error() -> Iterator[None]:
+    """Raises a ValueError that says what to do where cuDNN has no gradient of a recurrent layer in evaluation mode."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "RNN backward can only be called in training mode" not in str(error):
+            raise
+        raise ValueError(
+            "cuDNN computes no gradient of an nn.LSTM, nn.GRU or nn.RNN in evaluation mode. "
+            "Compute the score inside `torch.backends.cudnn.flags(enabled=False)`"
+        ) from error
 
 
 def _maps(scores: Tensor, outputs: Sequence[Tensor], reshape: Reshape | None, starts: Tensor) -> list[LayerMaps]:

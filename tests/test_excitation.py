@@ -1,7 +1,9 @@
 """Excitation backprop: worked out by hand, and against zennit."""
 
 import copy
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -314,6 +316,48 @@ def test_what_has_no_rule_is_named(case):
         excitation_maps(lambda x: head(function(x)).flatten()[:2], noise(), None)
     # Below the layer it does not matter.
     assert excitation_maps(lambda x: head(function(x)).flatten()[:2], noise(), head[4]).max() > 0
+
+
+@contextmanager
+def kernels_of_their_own() -> Iterator[None]:
+    """Linear layers and max pooling are not split into other operations on the CPU either, as on Apple's GPUs."""
+    aten = torch.ops.aten
+
+    def linear_backward(x: Tensor, grad: Tensor, weight: Tensor, _mask: list[bool]) -> tuple[Tensor, ...]:
+        rows = grad.flatten(end_dim=-2)
+        return grad @ weight, rows.T @ x.flatten(end_dim=-2), rows.sum(dim=0)
+
+    def pool_backward(grad: Tensor, x: Tensor, *given: object) -> Tensor:
+        _, indices = aten.max_pool2d_with_indices(x, *given)
+        defaults = ((), 0, 1, False)[len(given) - 1 :]
+        return aten.max_pool2d_with_indices_backward(grad, x, *given, *defaults, indices)
+
+    with torch.library._scoped_library("aten", "IMPL") as library:
+        library.impl("linear", lambda x, weight, bias=None: x @ weight.T + (0 if bias is None else bias), "CPU")
+        library.impl("linear_backward", linear_backward, "CPU")
+        library.impl("max_pool2d", lambda *given: aten.max_pool2d_with_indices(*given)[0], "CPU")
+        library.impl("max_pool2d_backward", pool_backward, "CPU")
+        yield
+
+
+@pytest.mark.parametrize("contrastive", [False, True])
+def test_linear_layers_and_max_pooling_with_kernels_of_their_own(contrastive):
+    torch.manual_seed(0)
+    pixels = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+    head = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 5)).requires_grad_(False)
+
+    def score(image: Tensor) -> Tensor:
+        return head(pixels(image).flatten(2).transpose(1, 2)).mean(dim=(0, 1))
+
+    def maps() -> Tensor:
+        return excitation_maps(score, noise(), None, contrastive=contrastive)
+
+    usual = maps()
+    with kernels_of_their_own():
+        x = noise().requires_grad_()
+        assert F.linear(x, torch.ones(2, 32)).grad_fn.name() == "LinearBackward0"
+        assert F.max_pool2d(x, 2).grad_fn.name() == "MaxPool2DBackward0"
+        torch.testing.assert_close(maps(), usual)
 
 
 def test_the_errors_of_explain():

@@ -2,6 +2,7 @@
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, vgg16
 from torchvision.ops import roi_align
 
-from explainers import explain, explain_batch, gradcam_maps
+from explainers import explain, explain_batch, gradcam_maps, targeted_noise
 
 RELUS = {
     "nn.ReLU": nn.ReLU(),
@@ -367,6 +368,33 @@ def test_errors_say_what_is_wrong_and_what_was_given(case):
     options = {"layer": MODEL.convolution} | options
     with pytest.raises(ValueError, match=message):
         explain(score, image, **options)
+
+
+class Failing(torch.autograd.Function):
+    """A step of a model whose gradient ends in an error of the library that computes it."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, message: str) -> Tensor:
+        context.message = message
+        return x.clone()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> None:
+        raise RuntimeError(context.message)
+
+
+def test_what_to_do_is_said_where_cudnn_has_no_gradient_and_other_errors_are_passed_on():
+    def score(message: str):
+        return lambda x: MODEL(Failing.apply(x, message))
+
+    cudnn = score("cudnn RNN backward can only be called in training mode")
+    room = (torch.full_like(IMAGE, -1.0), torch.ones_like(IMAGE))
+    with pytest.raises(ValueError, match=r"nn.LSTM.* inside `torch.backends.cudnn.flags\(enabled=False\)`"):
+        explain(cudnn, IMAGE, MODEL.convolution)
+    with pytest.raises(ValueError, match="cudnn.flags"):
+        targeted_noise(cudnn, IMAGE, torch.ones(3, 1, 1), room=room, passes=1, enough=1e9)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        explain(score("CUDA out of memory"), IMAGE, MODEL.convolution)
 
 
 @pytest.mark.parametrize("rule", ["guided", "deconv", "plain"])
