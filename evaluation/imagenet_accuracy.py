@@ -4,7 +4,8 @@
 
 DATA holds `images/` and `records.jsonl` with one `{"image": name, "class_index": 0..999}` a line. Two
 geometries are measured: the field's usual one (shorter side to 256, centre 224 x 224), and the whole photograph
-squashed to a square, which is what the demo does, at two sizes.
+squashed to a square, which is what the demo does, at two sizes. Only on ImageNet's validation set can the first be
+compared with published figures, for this network about 75%.
 """
 
 import argparse

@@ -4,7 +4,8 @@
 
 DATA as for `evaluation.imagenet_accuracy`. Of each scale of `demo.models.altered.worsened`: the share of N
 photographs, evenly out of all, whose class is the most probable one, and of those where this is the trained network's.
-Then the example photographs, with what the trained and the worse network say, each the most probable class.
+If these are easier than ImageNet's validation set, or were in its training set, the shares are higher than published
+figures. Then the example photographs, with what the trained and the worse network say, each the most probable class.
 """
 
 import argparse

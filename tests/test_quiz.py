@@ -53,6 +53,7 @@ def test_what_an_answer_is_worth():
     assert [at_right.vote(place).value for place in range(5)] == [-2, -1, 0, 1, 2]
     assert at_left.answers[0] == "Left is much more reliable"
     assert at_right.verdict(0).startswith("You trust the worse one more: the network at the right names about 86%")
+    assert "easier than ImageNet's validation set" in at_right.verdict(0)
     assert at_right.verdict(2).startswith("You trust both alike")
 
 
