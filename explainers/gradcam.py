@@ -1,7 +1,7 @@
 """The shared explainer: one forward pass, then Grad-CAM, Guided Backprop and Guided Grad-CAM for every score."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -238,7 +238,7 @@ def _differentiable(output: Any) -> list[Tensor]:
     return [part for part in pytree.tree_leaves(output) if isinstance(part, Tensor) and part.requires_grad]
 
 
-def _filled(source: Any, gradients: dict[int, Tensor | None]) -> Any:
+def _filled(source: Any, gradients: Mapping[int, Tensor | None]) -> Any:
     """The source with gradients, by the `id` of its tensors, in place of them; zeros where there is none."""
 
     def gradient(part: Tensor) -> Tensor:
