@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -16,7 +15,7 @@ from demo.images import png
 from demo.looks import Look, has_own, look, rules_of
 from demo.models import Model
 from demo.models.classification import Classifier
-from demo.models.network import squash
+from demo.models.network import LogitNetwork
 from demo.query import Query, Result, Row, photo_of
 from demo.tasks import TASKS
 from explainers import (
@@ -150,22 +149,23 @@ def answers(
 
 def _with_noise(model: Model, query: Query, photo: Image.Image) -> Passes[Result]:
     """The photograph with noise that makes the model say something, as the model takes it; and what it says then."""
-    side, std = model.geometry.side, torch.tensor(model.geometry.std)[:, None, None]
+    assert isinstance(model, LogitNetwork)  # see `checked`
+    geometry, std = model.geometry, torch.tensor(model.geometry.std)[:, None, None]
     wanted: list[Any] = [query.noise]
-    seen = squash(photo, side)
-    whole = torch.from_numpy(np.array(seen)).permute(2, 0, 1).long()
+    pixels = geometry.pixels(photo)
+    whole = torch.from_numpy(pixels.copy()).permute(2, 0, 1).long()
 
     def log_probability(image: Tensor) -> Tensor:
         encoded = model.encode(image, [query.text])[0]
-        return model.scores(encoded.log_softmax(dim=1), query.text, wanted)
+        return model.scores(model.log_probabilities(encoded), query.text, wanted)
 
-    image = model.prepare(seen)
+    image = model.prepare(geometry.image(pixels))
     step = (1 / (255 * std)).to(image)
     room = [(bound - whole)[None].clamp(-MOST_NOISE, MOST_NOISE).to(image) for bound in (0, 255)]
     levels = yield from noise_passes(
         log_probability, image, step, room=(room[0], room[1]), passes=NOISE_PASSES, enough=math.log(SURE)
     )
-    noised = Image.fromarray((whole + levels[0].cpu()).byte().permute(1, 2, 0).numpy())
+    noised = geometry.image((whole + levels[0].cpu()).byte().permute(1, 2, 0).numpy())
     said = model.predict(model.prepare(noised), query.text)
     return Result(query, dict(islice(said.items(), MOST_SAID)), (), photo_of(png(noised)))
 

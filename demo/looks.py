@@ -13,6 +13,7 @@ from demo.errors import InputError
 from demo.models import Model
 from demo.models.classification import Classifier
 from demo.models.coattention import AttentiveAnswerer
+from demo.models.network import Geometry
 from demo.query import Query
 from explainers import FILLS, METHODS, RULES, LayerMaps, Passes, Rule, Sight, explain_batch, layer_maps
 
@@ -75,7 +76,7 @@ def look(
         if not rules:
             measured, shared = {"gradcam_seconds": round(shared, 3)}, 0.0
         sources[0]["own"] = _sight(model, images, layers[0], sources[0]["layer"], first)
-    pictures, seconds = yield from _timed(_all_pictures(first, sources))
+    pictures, seconds = yield from _timed(_all_pictures(first, sources, model.geometry))
     measured = {"seconds": round(shared + seconds, 3)} | measured
     return [Look(source["layer"], drawn, measured) for source, drawn in zip(sources, pictures, strict=True)]
 
@@ -103,14 +104,16 @@ def has_own(query: Query) -> bool:
     return any(METHODS[key].passes == "own" for key in query.methods)
 
 
-def _all_pictures(query: Query, sources: list[dict[str, Any]]) -> Passes[list[dict[str, np.ndarray]]]:
+def _all_pictures(
+    query: Query, sources: list[dict[str, Any]], geometry: Geometry
+) -> Passes[list[dict[str, np.ndarray]]]:
     pictures = []
     for source in sources:
-        pictures.append((yield from _pictures(query, source)))
+        pictures.append((yield from _pictures(query, source, geometry)))
     return pictures
 
 
-def _pictures(query: Query, source: dict[str, Any]) -> Passes[dict[str, np.ndarray]]:
+def _pictures(query: Query, source: dict[str, Any], geometry: Geometry) -> Passes[dict[str, np.ndarray]]:
     """Of each method its picture, from what the passes found that it names."""
     drawn = {}
     for key in query.methods:
@@ -121,6 +124,8 @@ def _pictures(query: Query, source: dict[str, Any]) -> Passes[dict[str, np.ndarr
                 found = yield from found
         except ValueError as error:
             raise InputError(f"There is no {method.title} here: {error}.") from error
+        if method.kind == "gradient":
+            found = geometry.as_rgb(found)
         drawn[key] = found.cpu().numpy()
     return drawn
 

@@ -13,15 +13,15 @@ def targeted_noise(
     """Noise that raises a score: the fast gradient sign method in several passes (Kurakin et al. 2017).
 
     Args:
-        score: maps an image (1, 3, H, W) to one number, (1,).
-        image: (1, 3, H, W), as the model takes it.
-        step: (3, 1, 1), one level of a channel, in the image's units: of 256 levels 1 / (255 std).
-        room: by how many levels each value may change, from the lowest, at most 0, to the highest: (1, 3, H, W) each.
+        score: maps an image (1, C, H, W) to one number, (1,).
+        image: (1, C, H, W), as the model takes it.
+        step: (C, 1, 1), one level of a channel, in the image's units: of 256 levels 1 / (255 std).
+        room: by how many levels each value may change, from the lowest, at most 0, to the highest: (1, C, H, W) each.
         passes: forward and backward passes, each of which changes every value by one level.
         enough: the score at which it stops.
 
     Returns:
-        int64 (1, 3, H, W), levels; the noised image is `image + levels * step`.
+        int64 (1, C, H, W), levels; the noised image is `image + levels * step`.
     """
     return finished(noise_passes(score, image, step, room=room, passes=passes, enough=enough))
 

@@ -24,7 +24,16 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-from explainers.gradcam import Reshape, Score, _check_images, _feature_maps, _forward, _gradients
+from explainers.gradcam import (
+    Reshape,
+    Score,
+    _check_images,
+    _differentiable,
+    _feature_maps,
+    _filled,
+    _forward,
+    _gradients,
+)
 from explainers.relu_rules import Gradients, _is_relu
 
 # A rule's work on what arrives at a node from above, and on what the node then passes on below.
@@ -74,9 +83,9 @@ def excitation_maps(
     with torch.inference_mode(False), torch.enable_grad():
         with _Sums() as sums:
             leaf, scores, outputs = _forward(score, image, [] if layer is None else [layer])
-        goal, name = (leaf, "image") if layer is None else (outputs[0], "layer's output")
-        source = get_gradient_edge(goal).node
         users = _users(scores.grad_fn)
+        goal, name = (leaf, "image") if layer is None else (_used(outputs[0], users), "layer's output")
+        source = get_gradient_edge(goal).node
         way = _reached([source], lambda node: users.get(node, []))
         from_image = set(_reached([get_gradient_edge(leaf).node], lambda node: users.get(node, [])))
         network = _Network(users, from_image, sums, _topmost(way) if contrastive else set())
@@ -90,8 +99,21 @@ def excitation_maps(
                 if after is not None:
                     hooks.callback(node.register_hook(after).remove)
             starts = torch.eye(len(scores)).to(scores)
-            found = [_feature_maps(p, reshape, 1) for (p,) in _gradients(scores, [goal], starts, name, last=True)]
+            passes = _gradients(scores, [goal], starts, name, last=True)
+        if layer is None:
+            found = [probabilities for (probabilities,) in passes]
+        else:
+            found = [_feature_maps(_filled(outputs[0], {id(goal): p}), reshape, 1) for (p,) in passes]
         return torch.cat(found).float().sum(dim=1).clamp(min=0)
+
+
+def _used(output: Any, users: dict[Any, list[Any]]) -> Tensor:
+    """The tensor in what a layer returned that the scores depend on; if they depend on none of them, the first."""
+    parts = {id(part): part for part in _differentiable(output)}
+    used = [part for part in parts.values() if get_gradient_edge(part).node in users]
+    if len(used) > 1:
+        raise ValueError(f"the layer returns {len(used)} tensors that the scores depend on, not one")
+    return (used or list(parts.values()))[0]
 
 
 class _Sums(TorchFunctionMode):

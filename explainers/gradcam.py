@@ -1,7 +1,7 @@
 """The shared explainer: one forward pass, then Grad-CAM, Guided Backprop and Guided Grad-CAM for every score."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +9,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from explainers.relu_rules import RULES, InPlaceOnViews, Rule, follow, relu_nodes
 
 Score = Callable[[Tensor], Tensor]
-Reshape = Callable[[Tensor], Tensor]
+Reshape = Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +42,13 @@ class LayerMaps:
 
 @dataclass(frozen=True, eq=False)
 class Explanation(LayerMaps):
-    """What `explain` found for T scores of an image of H x W pixels: the maps at a layer, and the pixels' pictures.
+    """What `explain` found for T scores of an image of H x W pixels and C channels: a layer's maps, and the pixels'.
 
     Attributes:
         gradcam: (T, H, W), `maps` up-sampled bilinearly to the image, at least 0.
-        pixel_gradient: (T, 3, H, W), the score's gradient at the pixels under the ReLU rule: Guided
+        pixel_gradient: (T, C, H, W), the score's gradient at the pixels under the ReLU rule: Guided
             Backprop under the default rule.
-        guided_gradcam: (T, 3, H, W), the pointwise product of `gradcam` and `pixel_gradient`.
+        guided_gradcam: (T, C, H, W), the pointwise product of `gradcam` and `pixel_gradient`.
         relus: how many ReLUs between image and scores followed the rule. With 0, the pixel gradient is the
             plain gradient whatever the rule.
     """
@@ -75,15 +76,16 @@ def explain(
     `torch.inference_mode()`.
 
     Args:
-        score: maps an image (1, 3, H, W) to the T numbers to explain, (T,), before any softmax. It runs the
+        score: maps an image (1, C, H, W) to the T numbers to explain, (T,), before any softmax. It runs the
             model in the calling thread. A constant among the T numbers gets zeros everywhere.
-        image: (1, 3, H, W), floating point, as the model takes it.
+        image: (1, C, H, W), floating point, as the model takes it: three channels, or any other number.
         layer: the module whose output is the feature maps A^k. It runs exactly once within `score`; what it does
             where `score` switches gradients off does not count.
         rule: how ReLUs pass the gradient to the pixels: "guided" (Guided Backprop), "deconv"
             (Deconvolution) or "plain" (the true gradient).
-        reshape: brings the layer's output to (1, K, h, w), as for transformer tokens (1, N, K). It may
-            select and reorder numbers but not compute with them.
+        reshape: brings the layer's output to (1, K, h, w), as for transformer tokens (1, N, K). It gets what the
+            layer returns: a tensor, or a tuple, list or dict that holds some. It may select and reorder numbers but
+            not compute with them.
 
     Raises:
         ValueError: the image, the rule, the scores or the layer's output are not as described above, or
@@ -108,9 +110,9 @@ def explain_batch(
     a batch do in batch norm in training mode.
 
     Args:
-        score: maps the images (B, 3, H, W) to B numbers, (B,), of which each depends on its own image alone. Of one
+        score: maps the images (B, C, H, W) to B numbers, (B,), of which each depends on its own image alone. Of one
             image there may be T scores, as for `explain`.
-        images: (B, 3, H, W), as for `explain`, as are the other arguments.
+        images: (B, C, H, W), as for `explain`, as are the other arguments.
         rules: how ReLUs pass the gradient to the pixels; each takes one more backward pass.
 
     Returns:
@@ -126,7 +128,7 @@ def explain_batch(
     with torch.inference_mode(False), torch.enable_grad():
         leaf, scores, outputs = _forward(score, images, [layer])
         starts = _starts(scores, len(images))
-        (found,) = _maps(scores, outputs, reshape, starts)
+        (found,) = _maps(scores, outputs, reshape, starts, len(images))
         relus = relu_nodes(scores, leaf)
         gradients = [_at_pixels(rule, relus, scores, leaf, starts, last=rule == rules[-1]) for rule in rules]
 
@@ -154,7 +156,7 @@ def layer_maps(
     _check_images(image, 1)
     with torch.inference_mode(False), torch.enable_grad():
         _, scores, outputs = _forward(score, image, layers)
-        return _maps(scores, outputs, reshape, torch.eye(len(scores)).to(scores))
+        return _maps(scores, outputs, reshape, torch.eye(len(scores)).to(scores), 1)
 
 
 def gradcam_maps(score: Score, image: Tensor, layer: nn.Module, *, reshape: Reshape | None = None) -> Tensor:
@@ -182,7 +184,7 @@ def _starts(scores: Tensor, images: int) -> Tensor:
 
 
 def _at_pixels(rule: Rule, relus: list[Any], scores: Tensor, leaf: Tensor, starts: Tensor, *, last: bool) -> Tensor:
-    """The gradient at the pixels under a rule, (T, 3, H, W); see `_gradients`."""
+    """The gradient at the pixels under a rule, (T, C, H, W); see `_gradients`."""
     handles = follow(rule, relus)
     try:
         return torch.cat([gradient for (gradient,) in _gradients(scores, [leaf], starts, "image", last=last)]).float()
@@ -191,7 +193,7 @@ def _at_pixels(rule: Rule, relus: list[Any], scores: Tensor, leaf: Tensor, start
             handle.remove()
 
 
-def _forward(score: Score, images: Tensor, layers: Sequence[nn.Module]) -> tuple[Tensor, Tensor, list[Tensor]]:
+def _forward(score: Score, images: Tensor, layers: Sequence[nn.Module]) -> tuple[Tensor, Tensor, list[Any]]:
     """The images as a leaf, the scores, and what each layer returned on the way to them."""
     leaf = images.detach().clone().requires_grad_()
     with ExitStack() as stack, InPlaceOnViews():
@@ -205,26 +207,31 @@ def _forward(score: Score, images: Tensor, layers: Sequence[nn.Module]) -> tuple
             times = "did not run" if not found else f"ran {len(found)} times"
             raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
         (output,) = found
-        if not isinstance(output, Tensor):
-            raise ValueError(f"the layer must return one tensor, got {type(output).__name__}")
-        if not output.requires_grad:
+        if not _differentiable(output):
             raise ValueError("the layer's output does not depend on the image")
         outputs.append(output)
     return leaf, scores, outputs
 
 
 def _gradients(
-    scores: Tensor, sources: Sequence[Tensor], starts: Tensor, name: str, *, last: bool = False
-) -> list[tuple[Tensor, ...]]:
-    """For each start its gradients at `sources`, in their shapes. The last passes give the graph's memory back."""
+    scores: Tensor, sources: Sequence[Any], starts: Tensor, name: str, *, last: bool = False
+) -> list[tuple[Any, ...]]:
+    """For each start its gradients at `sources`, in their shapes. The last passes give the graph's memory back.
+
+    A source is a tensor, or what holds some: then so does its gradient, with zeros where the scores do not depend on
+    one.
+    """
+    parts = [_differentiable(source) for source in sources]
     gradients = []
     for number, start in enumerate(starts, start=1):
         retain = not last or number < len(starts)
+        wanted = [part for some in parts for part in some]
         with without_cudnn_error():
-            found = torch.autograd.grad(scores, list(sources), start, retain_graph=retain, allow_unused=True)
-        if any(gradient is None for gradient in found):
+            found = iter(torch.autograd.grad(scores, wanted, start, retain_graph=retain, allow_unused=True))
+        by_part = [{id(part): next(found) for part in some} for some in parts]
+        if any(all(gradient is None for gradient in some.values()) for some in by_part):
             raise ValueError(f"the scores do not depend on the {name}")
-        gradients.append(found)
+        gradients.append(tuple(_filled(source, some) for source, some in zip(sources, by_part, strict=True)))
     return gradients
 
 
@@ -242,14 +249,31 @@ def without_cudnn_error() -> Iterator[None]:
         ) from error
 
 
-def _maps(scores: Tensor, outputs: Sequence[Tensor], reshape: Reshape | None, starts: Tensor) -> list[LayerMaps]:
-    """Equations 1 and 2 for every score, at each layer."""
+def _differentiable(output: Any) -> list[Tensor]:
+    """The tensors in what a layer returned that depend on the image."""
+    return [part for part in pytree.tree_leaves(output) if isinstance(part, Tensor) and part.requires_grad]
+
+
+def _filled(source: Any, gradients: Mapping[int, Tensor | None]) -> Any:
+    """The source with gradients, by the `id` of its tensors, in place of them; zeros where there is none."""
+
+    def gradient(part: Tensor) -> Tensor:
+        found = gradients.get(id(part))
+        return torch.zeros_like(part) if found is None else found
+
+    return pytree.tree_map_only(Tensor, gradient, source)
+
+
+def _maps(
+    scores: Tensor, outputs: Sequence[Any], reshape: Reshape | None, starts: Tensor, images: int
+) -> list[LayerMaps]:
+    """Equations 1 and 2 for every score of so many images, at each layer."""
     found = []
     gradients = zip(*_gradients(scores, outputs, starts, "layer's output"), strict=True)
     for output, of_layer in zip(outputs, gradients, strict=True):
-        features = _feature_maps(output, reshape, len(output)).float()
-        with torch.no_grad(), torch.autocast(output.device.type, enabled=False):
-            gradient = torch.cat([_feature_maps(each, reshape, len(output)) for each in of_layer]).float()
+        features = _feature_maps(output, reshape, images).float()
+        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+            gradient = torch.cat([_feature_maps(each, reshape, images) for each in of_layer]).float()
             weights = gradient.mean(dim=(2, 3))
             signed = torch.einsum("tk,tkhw->thw", weights, features.expand(len(weights), -1, -1, -1))
             found.append(LayerMaps(scores.detach().float(), features, gradient, weights, signed, F.relu(signed)))
@@ -257,17 +281,17 @@ def _maps(scores: Tensor, outputs: Sequence[Tensor], reshape: Reshape | None, st
 
 
 @contextmanager
-def _output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+def _output_of(layer: nn.Module) -> Iterator[list[Any]]:
     """Collect what `layer` returns in this thread while the block runs and gradients are on."""
     thread = threading.get_ident()
-    outputs: list[Tensor] = []
+    outputs: list[Any] = []
 
-    def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor | None:
+    def keep(_module: nn.Module, _inputs: tuple, output: Any) -> Any:
         if threading.get_ident() != thread or not torch.is_grad_enabled():
             return None
         outputs.append(output)
         # The model goes on with a copy: an in-place ReLU after the layer would overwrite A^k.
-        return output.clone() if isinstance(output, Tensor) else None
+        return pytree.tree_map_only(Tensor, Tensor.clone, output)
 
     handle = layer.register_forward_hook(keep)
     try:
@@ -281,8 +305,8 @@ def _check_images(images: Tensor, count: int | None) -> None:
     if not (isinstance(images, Tensor) and images.is_floating_point()):
         found = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(f"image must be a floating-point tensor, got {found}")
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape or len(images) != (count or len(images)):
-        raise ValueError(f"image must have shape ({count or 'B'}, 3, H, W), got {tuple(images.shape)}")
+    if images.ndim != 4 or 0 in images.shape or len(images) != (count or len(images)):
+        raise ValueError(f"image must have shape ({count or 'B'}, C, H, W), got {tuple(images.shape)}")
 
 
 def _check_scores(scores: Tensor) -> None:
@@ -295,7 +319,7 @@ def _check_scores(scores: Tensor) -> None:
         raise ValueError("the scores do not depend on the image")
 
 
-def _feature_maps(output: Tensor, reshape: Reshape | None, count: int) -> Tensor:
+def _feature_maps(output: Any, reshape: Reshape | None, count: int) -> Tensor:
     """The output of a layer for so many images, detached, as (count, K, h, w)."""
     maps = reshape(output) if reshape is not None else output
     if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != count:

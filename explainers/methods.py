@@ -44,13 +44,13 @@ class Sight:
     """What a method with passes of its own gets to look with, for T scores of one image.
 
     Attributes:
-        score: images (B, 3, H, W) to (B, T).
-        image: (1, 3, H, W).
+        score: images (B, C, H, W) to (B, T).
+        image: (1, C, H, W).
         layer: its output, reshaped by `reshape`, is the feature maps A^k.
         found: the maps of that layer.
         weight: gives (T, K), if the scores are one linear layer of the mean of the A^k: what multiplies that.
         attention: gives (h, w), if the network weights the cells of the image itself: how.
-        colour: (3, 1, 1), what the image has where it is of `squares.fill`.
+        colour: (C, 1, 1), what the image has where it is of `squares.fill`.
         batch: how many images are looked at together.
     """
 
@@ -73,7 +73,7 @@ class Method:
     Attributes:
         title: its name in the field.
         sentence: what its picture shows and what it does not.
-        kind: "map", (T, h, w) cells, at least 0; "signed", the same of both signs; or "gradient", (T, 3, H, W) at the
+        kind: "map", (T, h, w) cells, at least 0; "signed", the same of both signs; or "gradient", (T, C, H, W) at the
             pixels, signed.
         passes: where its backward passes go: to the "layer"; on to the pixels under a ReLU rule; or it has its "own".
         function: computes it from what is shared by all methods: from the `LayerMaps` of T scores if its passes end at

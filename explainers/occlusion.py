@@ -23,13 +23,13 @@ def occlusion_maps(
     """How much each of T scores falls when a square of the image is covered, for squares on a grid.
 
     Args:
-        score: maps images (B, 3, H, W) to their scores (B, T), or one image to (T,). It is called with up to `batch`
+        score: maps images (B, C, H, W) to their scores (B, T), or one image to (T,). It is called with up to `batch`
             covered images at a time, and once more.
-        image: (1, 3, H, W), as the model takes it.
+        image: (1, C, H, W), as the model takes it.
         patch: side of the squares in pixels, at most H and W.
         stride: the most pixels from one square to the next. The squares are spread evenly from one edge of the image
             to the other, and cover every pixel if `stride` is at most `patch`.
-        fill: what the squares are filled with, one value or (3, 1, 1) for the three channels; 0 is the mean colour of
+        fill: what the squares are filled with, one value or (C, 1, 1) for the channels; 0 is the mean colour of
             images normalised by mean and deviation.
 
     Returns:

@@ -13,8 +13,8 @@ def score_cam(score: Callable[[Tensor], Tensor], image: Tensor, features: Tensor
     """ReLU(sum_k w_k A^k) with w the softmax over k of the score of the image times the stretched A^k in 0 to 1.
 
     Args:
-        score: maps images (B, 3, H, W) to their scores (B, T). It is called with up to `batch` of the K masked images.
-        image: (1, 3, H, W), as the model takes it.
+        score: maps images (B, C, H, W) to their scores (B, T). It is called with up to `batch` of the K masked images.
+        image: (1, C, H, W), as the model takes it.
         features: (1, K, h, w), the feature maps A^k of a layer. They are stretched bilinearly, as `gradcam` is.
 
     Returns:

@@ -364,7 +364,7 @@ def test_the_errors_of_explain():
     network = small_network()
     score = lambda x: network(x)[0]  # noqa: E731
     other = nn.Conv2d(3, 3, 1)
-    with pytest.raises(ValueError, match=r"shape \(1, 3, H, W\)"):
+    with pytest.raises(ValueError, match=r"shape \(1, C, H, W\)"):
         excitation_maps(score, noise()[0], None)
     with pytest.raises(ValueError, match="it did not run"):
         excitation_maps(score, noise(), other)

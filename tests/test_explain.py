@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet18, vgg16
 from torchvision.ops import roi_align
+from transformers.modeling_outputs import BaseModelOutput
 
-from explainers import explain, explain_batch, gradcam_maps, targeted_noise
+from explainers import excitation_maps, explain, explain_batch, gradcam_maps, targeted_noise
 
 RELUS = {
     "nn.ReLU": nn.ReLU(),
@@ -315,6 +316,64 @@ def test_other_precisions_come_back_as_float32(dtype):
     assert {value.dtype for value in everything(explanation)} == {torch.float32}
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_images_have_any_number_of_channels(channels):
+    """An X-ray has one, colours with depth or a scan in two contrasts others."""
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(channels, 3, 2, bias=False).requires_grad_(False)
+    image = torch.rand(1, channels, 4, 5)
+    explanation = explain(lambda x: convolution(x).sum(dim=(2, 3))[0, :1], image, convolution)
+    assert explanation.pixel_gradient.shape == explanation.guided_gradcam.shape == (1, channels, 4, 5)
+    # The score is the sum of A^0: alpha is (1, 0, 0), and the gradient at a corner pixel one weight.
+    torch.testing.assert_close(explanation.signed[0], convolution(image)[0, 0])
+    torch.testing.assert_close(explanation.pixel_gradient[0, :, 0, 0], convolution.weight[0, :, 0, 0])
+
+
+class Block(nn.Module):
+    """As the blocks of transformers, it returns its tokens in a container, beside what nobody uses."""
+
+    def __init__(self, kind) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 4)
+        self.kind = kind
+
+    def forward(self, tokens: Tensor):
+        hidden = self.linear(tokens)
+        return self.kind({"tokens": hidden, "weights": hidden.softmax(dim=1), "places": torch.arange(6), "none": None})
+
+
+CONTAINERS = {
+    "tuple": (lambda parts: tuple(parts.values()), 0),
+    "list": (lambda parts: list(parts.values()), 0),
+    "dict": (dict, "tokens"),
+    "output of transformers": (
+        lambda parts: BaseModelOutput(last_hidden_state=parts["tokens"], attentions=(parts["weights"],)),
+        "last_hidden_state",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_reshape_gets_all_that_a_layer_returns(kind):
+    torch.manual_seed(0)
+    wrap, key = CONTAINERS[kind]
+    block, head, image = Block(wrap), nn.Linear(4, 2), torch.randn(1, 3, 2, 3)
+
+    def run(layer, reshape):
+        def score(image: Tensor) -> Tensor:
+            tokens = block(image.flatten(2).transpose(1, 2))[key]
+            tokens.relu_()  # A^k is what was returned, whatever is done with it later
+            return head(tokens.mean(dim=1))[0]
+
+        explanation = explain(score, image, layer, reshape=reshape)
+        return [*everything(explanation), excitation_maps(score, image, layer, reshape=reshape)]
+
+    found = run(block, lambda output: output[key].transpose(1, 2).unflatten(2, (2, 3)))
+    expected = run(block.linear, lambda tokens: tokens.transpose(1, 2).unflatten(2, (2, 3)))
+    assert all(map(torch.equal, found, expected))
+    assert found[1].abs().max() > 0  # alpha
+
+
 class Pair(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         return image, image
@@ -330,9 +389,9 @@ def twice(model: nn.Module):
 MODEL = TwoPixels().requires_grad_(False)
 TRAINABLE = TwoPixels()
 ERRORS = {
-    "no batch": (MODEL, IMAGE[0], {}, r"shape \(1, 3, H, W\), got \(3, 1, 2\)"),
+    "no batch": (MODEL, IMAGE[0], {}, r"shape \(1, C, H, W\), got \(3, 1, 2\)"),
     "a batch of two": (MODEL, IMAGE.repeat(2, 1, 1, 1), {}, r"got \(2, 3, 1, 2\)"),
-    "one channel": (MODEL, IMAGE[:, :1], {}, r"got \(1, 1, 1, 2\)"),
+    "no channels": (MODEL, IMAGE[:, :0], {}, r"got \(1, 0, 1, 2\)"),
     "no pixels": (MODEL, IMAGE[..., :0], {}, r"got \(1, 3, 1, 0\)"),
     "bytes": (MODEL, IMAGE.byte(), {}, "floating-point tensor, got torch.uint8"),
     "a list": (MODEL, IMAGE.tolist(), {}, "floating-point tensor, got list"),
@@ -352,7 +411,7 @@ ERRORS = {
         "layer's output does not depend on the image",
     ),
     "layer is not used": (lambda x: (MODEL(x), x.sum()[None])[1], IMAGE, {}, "not depend on the layer's output"),
-    "layer returns a tuple": (lambda x: PAIR(x)[0].sum()[None], IMAGE, {"layer": PAIR}, "one tensor, got tuple"),
+    "layer returns a tuple": (lambda x: PAIR(x)[0].sum()[None], IMAGE, {"layer": PAIR}, "got tuple; pass `reshape`"),
     "layer is not spatial": (
         lambda x: MODEL(x),
         IMAGE,
@@ -391,7 +450,7 @@ def test_what_to_do_is_said_where_cudnn_has_no_gradient_and_other_errors_are_pas
     room = (torch.full_like(IMAGE, -1.0), torch.ones_like(IMAGE))
     with pytest.raises(ValueError, match=r"nn.LSTM.* inside `torch.backends.cudnn.flags\(enabled=False\)`"):
         explain(cudnn, IMAGE, MODEL.convolution)
-    with pytest.raises(ValueError, match="cudnn.flags"):
+    with pytest.raises(ValueError, match=r"cudnn\.flags"):
         targeted_noise(cudnn, IMAGE, torch.ones(3, 1, 1), room=room, passes=1, enough=1e9)
     with pytest.raises(RuntimeError, match="out of memory"):
         explain(score("CUDA out of memory"), IMAGE, MODEL.convolution)
@@ -419,7 +478,7 @@ def test_a_batch_needs_one_score_for_each_image():
     images = torch.cat([noise(0), noise(1)])
     with pytest.raises(ValueError, match="one score for each of the 2 images, got 3"):
         explain_batch(lambda x: model(x)[0, :3], images, model[6])
-    with pytest.raises(ValueError, match=r"shape \(1, 3, H, W\), got \(2, 3, 16, 16\)"):
+    with pytest.raises(ValueError, match=r"shape \(1, C, H, W\), got \(2, 3, 16, 16\)"):
         explain(lambda x: model(x)[:, 0], images, model[6])
 
 

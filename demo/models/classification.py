@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights
 
 from demo.errors import InputError, unknown
-from demo.models.network import Geometry, Network
+from demo.models.network import Geometry, LogitNetwork
 from demo.models.resnet50 import BATCH, GEOMETRY, encoder, stages
 
 
@@ -23,14 +23,12 @@ def _short(name: str) -> str:
     return name.split(",")[0]
 
 
-class Classifier(Network):
+class Classifier(LogitNetwork):
     """A network that gives a logit to each of C classes.
 
     Attributes:
         classes: the C class names, each different.
     """
-
-    score_is = "logit"
 
     def __init__(
         self,
@@ -40,9 +38,11 @@ class Classifier(Network):
         layers: dict[str, nn.Module],
         geometry: Geometry,
         batch: int = 1,
+        independent: bool = False,
     ) -> None:
         super().__init__(name, network, layers, geometry)
         self.batch = batch
+        self.independent = independent
         self.classes = list(classes)
         self._indices = {name: index for index, name in enumerate(self.classes)}
         # ImageNet's classes are "tabby" for some and "tabby, tabby cat" for others.
@@ -57,8 +57,8 @@ class Classifier(Network):
         return list(self._network(images).split(1))
 
     def say(self, logits: Tensor, _text: str) -> dict[str, float]:
-        """The probability of each class for logits (1, C), the most probable first; they sum to 1."""
-        return ranked(logits[0].softmax(dim=0), self.classes)
+        """The probability of each class for logits (1, C), the most probable first; see `independent`."""
+        return ranked(self.probabilities(logits)[0], self.classes)
 
     def scores(self, logits: Tensor, _text: str, names: Sequence[str]) -> Tensor:
         """Of logits (1, C) those of the named classes in the network's spelling, (T,)."""

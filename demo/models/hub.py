@@ -1,11 +1,15 @@
 """What the models of the Hugging Face hub have in common: opening one that is here, and its geometry."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from demo.models.network import Geometry
+from demo.models.network import Geometry, channels_of
+from demo.models.processors import measured_geometry, processing
+
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 # Safe tensors alone, float32, no code from the hub, and no network: what is opened is here already. Attention is
 # computed step by step, because the fused kernels have no gradient everywhere.
@@ -33,7 +37,7 @@ def open_all(model_class: str, folder: Path, device: str) -> tuple[Any, Any, Geo
 
     network = open_network(model_class, folder, device)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True, trust_remote_code=False)
-    return network, tokenizer, open_geometry(folder)
+    return network, tokenizer, open_geometry(folder, network)
 
 
 def open_network(model_class: str, folder: Path, device: str) -> Any:
@@ -63,20 +67,42 @@ def spelled(tokenizer: Any, pieces: Tensor) -> list[str]:
     return [text.replace(" - ", "-") for text in texts]
 
 
-def open_geometry(folder: Path) -> Geometry:
-    """The geometry of a model that is here.
+def open_geometry(folder: Path, network: Any) -> Geometry:
+    """The geometry of a model that is here: what its own image processor does, apart from a crop.
 
     Raises:
-        ValueError: it does not take square pictures.
+        ValueError: there is no image processor, or it does what no `Geometry` can.
     """
     from transformers import AutoImageProcessor
 
+    if not any((folder / name).is_file() for name in PROCESSOR_FILES) and not is_timm(folder):
+        raise ValueError(
+            "it has no preprocessor_config.json, which says how an image is resized and normalised: save that of the "
+            "training by processor.save_pretrained(folder)"
+        )
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    size = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", False) else None
-    size = size or processor.size
-    side = size.get("height") or size["shortest_edge"]
-    if size.get("width", side) != side:
-        raise ValueError(f"it takes pictures of {size['width']} x {side} pixels, not square ones")
-    if not processor.do_normalize:
-        return Geometry(side, [0.0] * 3, [1.0] * 3)
-    return Geometry(side, list(processor.image_mean), list(processor.image_std))
+    side, resample = getattr(network.config, "image_size", None), getattr(processor, "resample", None)
+    process = processing(processor)
+    return measured_geometry(process, channels_of(network), side if isinstance(side, int) else None, resample)
+
+
+def is_timm(folder: Path) -> bool:
+    """Whether a folder holds a model of timm, which says in its config.json how it takes an image."""
+    return "pretrained_cfg" in read_config(folder)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a folder.
+
+    Raises:
+        ValueError: there is none, or it is broken.
+    """
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except OSError:
+        raise ValueError("it has no config.json: save the model by model.save_pretrained(folder)") from None
+    except ValueError:
+        raise ValueError("its config.json is not JSON: save the model anew by model.save_pretrained(folder)") from None
+    if not isinstance(found, dict):
+        raise ValueError("its config.json is not that of a model: save the model by model.save_pretrained(folder)")
+    return found

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from demo.errors import InputError
-from demo.models.classification import ranked
 from demo.models.hub import open_all, spelled
 from demo.models.layers import numbered, token_grid
 from demo.models.network import Geometry, Network
@@ -59,6 +58,8 @@ class Vilt(_HubAnswerer, ListAnswerer):
     its image tokens have no influence.
     """
 
+    independent = True  # as it was trained
+
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
         # A block returns a tuple; what it returns is the output of its last part.
         blocks = [block.output for block in network.vilt.encoder.layer[:-1]]
@@ -78,13 +79,6 @@ class Vilt(_HubAnswerer, ListAnswerer):
             InputError: a question cannot be read; see `read_question`.
         """
         return list(map(self._logits, images.split(1), map(self.read_question, questions)))
-
-    def say(self, logits: Tensor, _question: str) -> dict[str, float]:
-        """The probability of each answer for logits (1, A), the most probable first.
-
-        Each for itself, as the network was trained: they do not sum to 1.
-        """
-        return ranked(logits[0].sigmoid(), self.answers)
 
     def _logits(self, image: Tensor, pieces: Tensor) -> Tensor:
         patches = self._patches(image)

@@ -1,12 +1,13 @@
 """torchvision's classifiers, with the ImageNet weights that it gives out."""
 
+from PIL import Image
 from torch import nn
 from torchvision import models
 
 from demo.models.classification import Classifier
 from demo.models.downloads import File
 from demo.models.layers import numbered
-from demo.models.network import Geometry
+from demo.models.network import GREY, ChannelOrder, Geometry, channels_of
 from demo.models.speed import quicken
 
 # The paper's networks, and what came after them.
@@ -99,6 +100,8 @@ def classifier(
 ) -> Classifier:
     """A network of one of torchvision's architectures, frozen; photographs are squashed to what it was trained on.
 
+    One that takes a single channel gets the grey photograph, with the mean of the three means and deviations.
+
     Args:
         layers: as a `Classifier` has them; without them those of `LAYERS`.
     """
@@ -106,7 +109,12 @@ def classifier(
     trained = weights(architecture).transforms()
     if layers is None:
         layers = _known_layers(architecture, network)
-    geometry = Geometry(side(architecture, network), trained.mean, trained.std)
+    mean, std = (list(values) for values in (trained.mean, trained.std))
+    order: ChannelOrder = "RGB"
+    if channels_of(network) == 1:
+        mean, std, order = [sum(mean) / 3], [sum(std) / 3], GREY
+    resample = Image.Resampling[trained.interpolation.name]
+    geometry = Geometry(side(architecture, network), mean, std, resample, order)
     return Classifier(name, network, classes, layers, geometry)
 
 

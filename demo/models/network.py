@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,25 +11,61 @@ from torch import Tensor, nn
 
 from demo.models.layers import feature_maps
 
+ChannelOrder = Literal["RGB", "BGR", "L"]
+GREY: ChannelOrder = "L"
+
 
 class Geometry(NamedTuple):
-    """How a network takes a photograph: the side of its square in pixels, and mean and deviation of rgb in 0..1."""
+    """How a network takes an image.
+
+    Attributes:
+        side: of its square, in pixels.
+        mean, std: of each channel, of values in 0..1: the network gets (value - mean) / std.
+        resample: the filter by which the image is resized.
+        order: the order of its channels; of a grey image all channels are the same, be it one or more.
+    """
 
     side: int
     mean: Sequence[float]
     std: Sequence[float]
+    resample: Image.Resampling = Image.Resampling.BICUBIC
+    order: ChannelOrder = "RGB"
+
+    def pixels(self, photo: Image.Image) -> np.ndarray:
+        """The whole photograph, squashed: uint8 (side, side, C), in the order of the network's channels."""
+        if self.order == GREY:
+            grey = np.asarray(squash(photo.convert("L"), self.side, self.resample))
+            return np.repeat(grey[..., None], len(self.mean), axis=2)
+        return np.asarray(squash(photo, self.side, self.resample))[..., :: -1 if self.order == "BGR" else 1]
+
+    def image(self, pixels: np.ndarray) -> Image.Image:
+        """The RGB image that has these `pixels`."""
+        if pixels.shape[2] == 1:
+            return Image.fromarray(pixels[..., 0]).convert("RGB")
+        return Image.fromarray(np.ascontiguousarray(pixels[..., :: -1 if self.order == "BGR" else 1]))
+
+    def as_rgb(self, values: Tensor) -> Tensor:
+        """Values at the pixels, (T, C, H, W) in the order of the channels, as (T, 3, H, W) in that of colours."""
+        if values.shape[1] == 1:
+            return values.expand(-1, 3, -1, -1)
+        return values.flip(1) if self.order == "BGR" else values
 
     def normalised(self, photo: Image.Image) -> Tensor:
-        """The whole photograph, squashed, (rgb - mean) / std, float32 (1, 3, side, side)."""
+        """The whole photograph, squashed, (value - mean) / std, float32 (1, C, side, side)."""
         # In NumPy: PyTorch's threads gain nothing on so small an array, and take 13 ms for 0.5 while others are busy.
-        pixels = np.asarray(squash(photo, self.side), np.float32) / 255
-        normal = (pixels - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)[None]))
+        normal = (self.pixels(photo) / 255 - np.asarray(self.mean)) / np.asarray(self.std)
+        return torch.from_numpy(np.ascontiguousarray(normal.transpose(2, 0, 1)[None], np.float32))
 
 
-def squash(photo: Image.Image, side: int) -> Image.Image:
+def squash(photo: Image.Image, side: int, resample: Image.Resampling = Image.Resampling.BICUBIC) -> Image.Image:
     """The whole photograph, stretched to a square of `side` pixels, so that nothing of it is out of sight."""
-    return photo.resize((side, side), Image.Resampling.BICUBIC)
+    return photo.resize((side, side), resample)
+
+
+def channels_of(network: nn.Module) -> int:
+    """How many channels the images of a network have: the inputs of its first convolution, or three."""
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
 
 
 class Network(ABC):
@@ -55,7 +91,7 @@ class Network(ABC):
         self._network = network
 
     def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, 3, side, side), normalised, on its device."""
+        """The photograph as the network takes it: float32 (1, C, side, side), normalised, on its device."""
         return self.geometry.normalised(photo).to(next(self._network.parameters()).device)
 
     def reshape(self, output: Tensor) -> Tensor:
@@ -64,7 +100,7 @@ class Network(ABC):
 
     @abstractmethod
     def encode(self, images: Tensor, texts: Sequence[str]) -> list[Tensor]:
-        """Of each of the images (B, 3, side, side), with its text, what saying something and scoring share."""
+        """Of each of the images (B, C, side, side), with its text, what saying something and scoring share."""
 
     @abstractmethod
     def say(self, encoded: Tensor, text: str) -> dict[str, float]:
@@ -82,3 +118,23 @@ class Network(ABC):
             InputError: the question cannot be read, or the network says nothing.
         """
         return self.say(self.encode(image, [text])[0], text)
+
+
+class LogitNetwork(Network):
+    """A network that gives a logit to each of its classes or answers.
+
+    Attributes:
+        independent: whether each has a probability of its own, the sigmoid of its logit, as where several can be true
+            of an image; otherwise one is true, and the probabilities are the softmax of all logits and sum to 1.
+    """
+
+    score_is = "logit"
+    independent = False
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The probabilities that logits (B, C) stand for, (B, C)."""
+        return logits.sigmoid() if self.independent else logits.softmax(dim=1)
+
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Their logarithms, (B, C)."""
+        return nn.functional.logsigmoid(logits) if self.independent else logits.log_softmax(dim=1)

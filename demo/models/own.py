@@ -74,7 +74,7 @@ def hub_classifier(repository: str, layer: str | None, device: str) -> Classifie
         folder = source.folder
     try:
         network = open_network("AutoModelForImageClassification", folder, device)
-        geometry = open_geometry(folder)
+        geometry = open_geometry(folder, network)
         logits = _Logits(network)
         layers = _found_layers(network, logits, geometry.side)
         labels = network.config.id2label

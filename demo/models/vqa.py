@@ -18,7 +18,7 @@ from torchvision.models import ResNet
 
 from demo.errors import InputError, unknown
 from demo.models.classification import ranked
-from demo.models.network import Network
+from demo.models.network import LogitNetwork
 from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
 from demo.models.words import read, words
 
@@ -94,19 +94,22 @@ class Fusion(nn.Module):
         return self.answer(self.dropout(joint))
 
 
-class ListAnswerer(Network):
+class ListAnswerer(LogitNetwork):
     """A network that gives a logit to each of its answers to a question about an image.
 
     Attributes:
         answers: the A answers, all that it can say.
     """
 
-    score_is = "logit"
     answers: Sequence[str]
 
     @cached_property
     def _indices(self) -> dict[str, int]:
         return {answer.casefold(): index for index, answer in enumerate(self.answers)}
+
+    def say(self, logits: Tensor, _question: str) -> dict[str, float]:
+        """The probability of each answer for logits (1, A), the most probable first; see `independent`."""
+        return ranked(self.probabilities(logits)[0], self.answers)
 
     @abstractmethod
     def read_question(self, question: str) -> Tensor:
@@ -174,10 +177,6 @@ class Answerer(ListAnswerer):
     def see(self, images: Tensor) -> Tensor:
         """Prepared images (B, 3, H, W) as the fusion takes them: pooled features (B, 2048)."""
         return pooled(self._network, images)
-
-    def say(self, logits: Tensor, _question: str) -> dict[str, float]:
-        """The probability of each answer for logits (1, A), the most probable first; they sum to 1."""
-        return ranked(logits[0].softmax(dim=0), self.answers)
 
     def ignored(self, question: str) -> list[str]:
         """The words of a question that the network does not know, and does not read."""
