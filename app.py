@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -114,8 +115,26 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
     page.block_thread()
 
 
+def reach_itself(host: str | None) -> None:
+    """Reach the own server directly, as Gradio does at its start, where the environment names a proxy."""
+    own = ("localhost", "127.0.0.1", "::1", host or os.environ.get("GRADIO_SERVER_NAME", ""))
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), *own)))
+
+
+def open_many_files() -> None:
+    """Allow this program as many open files, which connections are too, as the system lets it have."""
+    with suppress(ImportError, ValueError, OSError):  # not on Windows; not allowed
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 <= most < 2**16 else 2**16, most))
+
+
 def main() -> None:
     args, refuse = arguments()
+    open_many_files()
+    reach_itself(args.host)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     LOG.propagate = False
     LOG.addHandler(logging.StreamHandler())

@@ -104,7 +104,7 @@ def identify(data: bytes) -> Opened:
 
 
 def jpeg_scans(data: bytes) -> tuple[int, bool]:
-    """Count the scans of a JPEG file: each is a pass over all pixels. Returns the count, and if the end marker is there.
+    """Count the scans of a JPEG file: each is a pass over all pixels. Also returns whether its end marker is there.
 
     Raises:
         InputError: it has more than MAX_PIECES segments.

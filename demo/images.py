@@ -23,9 +23,7 @@ _SMALL = threading.Semaphore(2)
 _LARGE = threading.Semaphore(1)
 _LARGE_WAITING = threading.Semaphore(32)
 
-TOO_LARGE = (
-    f"The file is larger than {MAX_BYTES // 2**20} MB. Make the image smaller, or save it as JPEG, and upload it again."
-)
+TOO_LARGE = f"The file is larger than {MAX_BYTES // 2**20} MB. Make the image smaller, or save it as JPEG, and try again."
 
 
 def open_photo(source: str | Path | bytes) -> Image.Image:
@@ -52,6 +50,16 @@ def open_photo(source: str | Path | bytes) -> Image.Image:
             return _decoded(_identify(source))
     finally:
         _LARGE_WAITING.release()
+
+
+def is_large(data: bytes) -> bool:
+    """Whether an image file takes much memory or time to open.
+
+    Raises:
+        InputError: as of `identify`.
+    """
+    with _SMALL:
+        return identify(data).large
 
 
 def _identify(source: str | Path | bytes) -> Opened:

@@ -1,6 +1,7 @@
 """The endpoints of the API: an image and then texts go in, which make a query."""
 
 import asyncio
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,9 +57,12 @@ class Api:
 def api(engine: Engine) -> Api:
     """Build the hidden components of the endpoints."""
     image = gr.Image(type="filepath", visible=False, label="image")
-    # Gradio does not check it: what is wrong with it gets a sentence of ours.
-    schema = image.api_info()
-    vars(image).update(data_model=None, api_info=lambda: schema)
+    # Gradio does not check it: what is wrong with it gets an error message of ours.
+    schema = copy.deepcopy(image.api_info())
+    del schema["properties"]["url"]  # no address is fetched
+    schema["additional_description"] = "A file of yours, which a client uploads"
+    example = {"path": "photo.jpg", "meta": {"_type": "gradio.FileData"}}
+    vars(image).update(data_model=None, api_info=lambda: schema, example_inputs=lambda: example)
     texts = {name: gr.Textbox("", visible=False, label=name) for name in INPUTS if name != "image"}
     pictures = {name: gr.Image(visible=False, format="png", label=name) for name in (*PANELS, "picture")}
     said: dict[str, Any] = {
