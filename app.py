@@ -28,6 +28,7 @@ from demo.models.shipped import require_shipped
 from demo.page import LAUNCH, build
 from demo.records import LOG
 from demo.service import surroundings
+from demo.tabs import mcp_tools
 from demo.tabs.uploads import tidied
 
 # How long a connection lasts on which nothing is asked. A request that is sent while the server closes its connection
@@ -110,6 +111,8 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
         )
     except (OSError, OverflowError) as error:
         refuse(f"The demo cannot listen there: {first_line(error)}.")
+    if args.mcp:
+        mcp_tools.keep_tools(page)
     # While the first visitor's browser still opens the page.
     engine.about("classification", engine.library.default("classification"))
     page.block_thread()
@@ -163,7 +166,7 @@ def main() -> None:
     if "GRADIO_TEMP_DIR" not in os.environ:  # for this demo alone, as what others put there would be deleted, too
         os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix="why-")
     engine = Engine(library, networks=networks)
-    page = build(engine)
+    page = build(engine, args.mcp)
     code = 0
     try:
         serve(page, engine, args, refuse)

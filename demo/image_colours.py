@@ -32,7 +32,7 @@ def deep_range(image: Image.Image, data: bytes) -> tuple[float, float] | None:
     if not image.mode.startswith("I;16"):
         return None
     known = image if image.mode == "I;16" else image.convert("I")  # Pillow finds no extremes in other byte orders
-    brightest = max(known.getextrema())  # type: ignore[type-var]
+    brightest = max(known.getextrema())
     bits = tags.get(_BITS, (16,))[0]
     stated = tags.get(_MAX_SAMPLE, (2**bits - 1,) if bits < 16 else ())
     if image.format == "PNG" and b"sBIT" in data[: data.find(b"IDAT")]:  # values then fill all 16 bits
@@ -57,7 +57,7 @@ def white_is_zero(image: Image.Image) -> bool:
     return tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
-def to_srgb(image: Image.Image, info: dict[str, Any], is_grey: bool) -> Image.Image:
+def to_srgb(image: Image.Image, info: dict[Any, Any], is_grey: bool) -> Image.Image:
     """Convert an image to RGB, or RGBA where it has transparency, by the colour profile or gamma of its file.
 
     A profile that is broken, or of another kind of image, is ignored, as browsers do.

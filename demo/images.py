@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from demo.errors import TOO_MUCH, InputError
 from demo.image_colours import deep_range, eight_bits, is_deep, to_srgb, white_is_zero
@@ -23,7 +24,7 @@ _SMALL = threading.Semaphore(2)
 _LARGE = threading.Semaphore(1)
 _LARGE_WAITING = threading.Semaphore(32)
 
-TOO_LARGE = f"The file is larger than {MAX_BYTES // 2**20} MB. Make the image smaller, or save it as JPEG, and try again."
+TOO_LARGE = f"The file is larger than {MAX_BYTES // 2**20} MB. Make it smaller, or save it as JPEG."
 
 
 def open_photo(source: str | Path | bytes) -> Image.Image:
@@ -133,7 +134,7 @@ def _load(image: Image.Image) -> None:
     try:
         image.load()
     except OSError:
-        if image.format != "PNG" or image.info.get("interlace"):
+        if not isinstance(image, PngImageFile) or image.info.get("interlace"):
             raise
         image.tile = []  # the rows that were decoded stay, and the others are zero
         image.load()

@@ -7,7 +7,7 @@ import gradio as gr
 from gradio_client.utils import is_http_url_like
 
 from demo.engine import MOST_WAITING, Engine
-from demo.errors import UNFIT
+from demo.errors import ADDRESS, UNFIT
 from demo.images import MAX_BYTES
 from demo.tabs import captioning, classification, endpoints, frame, lesson, links, quiz, vqa
 from demo.tabs.uploads import is_kept
@@ -41,7 +41,6 @@ HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip 
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
 LONGEST_PATH = 1000  # characters, more than an upload has
-ADDRESS = "An address is not fetched. Send the image itself."
 FAILED = "Something went wrong here: try again, or ask something else."
 
 LAUNCH = {
@@ -101,16 +100,15 @@ def _refused(inputs: Any) -> str:
 
 def _without_lost_file(value: Any) -> Any:
     """An upload, without its path if that is not on the server: the handler then says so, where Gradio would not."""
-    if isinstance(value, dict) and "meta" in value and isinstance(value.get("path"), str) and not is_kept(value["path"]):
-        return {"path": None, "meta": value["meta"]}
-    return value
+    is_file = isinstance(value, dict) and "meta" in value and isinstance(value.get("path"), str)
+    return {"path": None, "meta": value["meta"]} if is_file and not is_kept(value["path"]) else value
 
 
-def build(engine: Engine) -> gr.Blocks:
-    """The page with all its tabs and endpoints; no model is loaded."""
+def build(engine: Engine, assistants: bool = False) -> gr.Blocks:
+    """The page with all its tabs and endpoints, and tools for assistants if there are any; no model is loaded."""
     with _Page(title=TITLE, fill_width=True, analytics_enabled=False) as page:
         gr.HTML(HEADER, elem_id="title")
-        api = endpoints.api(engine)
+        api = endpoints.api(engine, assistants)
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 shared = frame.shared_column()

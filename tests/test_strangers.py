@@ -14,9 +14,8 @@ import httpx
 import pytest
 from conftest import in_a_loop, started
 
-from demo.errors import TOO_MUCH, UNFIT
+from demo.errors import ADDRESS, TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
-from demo.page import ADDRESS
 from demo.service import MAX_PARTS, MOST_BODY, TOO_MANY_PARTS
 from evaluation.fuzz import ANSWERED, FAULT, REFUSED, SECRET, UNREAD, hammered, table
 

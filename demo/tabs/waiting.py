@@ -37,7 +37,7 @@ def visitor() -> str:
     if request is None:
         return ""
     by_plain_http = "/call/" in request.url.path  # each is a session of its own
-    if by_plain_http or not request.session_hash:
+    if by_plain_http or not getattr(request, "session_hash", None):  # an assistant has none
         return f"address {request.client.host}"
     return f"page {request.session_hash}"
 

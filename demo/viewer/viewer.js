@@ -1015,14 +1015,14 @@ const viewer = (() => {
   const picked = () => taken;
 
   const KEPT_PHOTOGRAPH = "photograph";
-  let current = null; // the photograph
+  let shownPhotograph = null;
 
   /* There is another photograph or model: the tab that is open looks at it. */
   const lookAgain = () => document.dispatchEvent(new CustomEvent("look"));
 
   /* There is another photograph; it is there again when the page is opened again. */
   function photographed(photo) {
-    current = photo;
+    shownPhotograph = photo;
     try {
       sessionStorage.setItem(KEPT_PHOTOGRAPH, JSON.stringify(photo));
     } catch {
@@ -1048,10 +1048,10 @@ const viewer = (() => {
 
   /* Takes the first example where the server has lost the photograph, and says so. */
   async function replaceLost(message, say) {
-    const lost = current;
+    const lost = shownPhotograph;
     const kept = !lost?.url || (await fetch(lost.url, { method: "HEAD" }).then(({ ok }) => ok, () => true)); // or no server
-    if (kept || lost !== current) return;
-    current = null;
+    if (kept || lost !== shownPhotograph) return;
+    shownPhotograph = null;
     sessionStorage.removeItem(KEPT_PHOTOGRAPH);
     document.addEventListener("look", () => say(message), { once: true });
     document.querySelector("#examples .pick").click();
