@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -27,6 +28,7 @@ from demo.models.shipped import require_shipped
 from demo.page import LAUNCH, build
 from demo.records import LOG
 from demo.service import surroundings
+from demo.tabs import mcp_tools
 from demo.tabs.uploads import tidied
 
 # How long a connection lasts on which nothing is asked. A request that is sent while the server closes its connection
@@ -109,13 +111,33 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
         )
     except (OSError, OverflowError) as error:
         refuse(f"The demo cannot listen there: {first_line(error)}.")
+    if args.mcp:
+        mcp_tools.keep_tools(page)
     # While the first visitor's browser still opens the page.
     engine.about("classification", engine.library.default("classification"))
     page.block_thread()
 
 
+def reach_itself(host: str | None) -> None:
+    """Reach the own server directly, as Gradio does at its start, where the environment names a proxy."""
+    own = ("localhost", "127.0.0.1", "::1", host or os.environ.get("GRADIO_SERVER_NAME", ""))
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), *own)))
+
+
+def open_many_files() -> None:
+    """Allow this program as many open files, which connections are too, as the system lets it have."""
+    with suppress(ImportError, ValueError, OSError):  # not on Windows; not allowed
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 <= most < 2**16 else 2**16, most))
+
+
 def main() -> None:
     args, refuse = arguments()
+    open_many_files()
+    reach_itself(args.host)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     LOG.propagate = False
     LOG.addHandler(logging.StreamHandler())
@@ -144,7 +166,7 @@ def main() -> None:
     if "GRADIO_TEMP_DIR" not in os.environ:  # for this demo alone, as what others put there would be deleted, too
         os.environ["GRADIO_TEMP_DIR"] = folder = tempfile.mkdtemp(prefix="why-")
     engine = Engine(library, networks=networks)
-    page = build(engine)
+    page = build(engine, args.mcp)
     code = 0
     try:
         serve(page, engine, args, refuse)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 TOO_MUCH = "Too much is being asked at once: try again in a moment."
+ADDRESS = "An address is not fetched. Send the image itself."
 UNFIT = "The request does not fit what is asked for here: see “Use via API” at the foot of the page."
 
 

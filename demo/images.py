@@ -1,5 +1,6 @@
-"""Picture files. What a stranger uploads becomes a small, upright RGB photograph, or one clear sentence."""
+"""Image files. What a user uploads becomes a small, upright RGB image as a browser shows it, or one error message."""
 
+import threading
 from contextlib import suppress
 from io import BytesIO
 from math import ceil
@@ -7,48 +8,72 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
-from demo.errors import InputError
+from demo.errors import TOO_MUCH, InputError
+from demo.image_colours import deep_range, eight_bits, is_deep, to_srgb, white_is_zero
+from demo.image_files import DAMAGED, Opened, identify
 
 MAX_BYTES = 10 * 2**20
-MAX_PIXELS = 50_000_000  # a 50-megapixel telephone still fits; Pillow's own limits start at 89 million
-MAX_PIECES = 50_000  # that a picture is stored in: a TIFF may name a million strips, which take 20 seconds
 MAX_SIDE = 640  # of what is shown; the networks take less
+MAX_MISSING = 0.02  # of the rows of an image whose end is missing
 
-# Pillow opens much more, some of it (EPS) by running other programs. HEIF is there only where a plugin adds it.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "BMP", "TIFF")
-Image.init()
+# Bounds the processor and the memory for all users together, whoever opens an image: two at a time, and one of those
+# that take much. An ordinary image waits for no large one.
+_SMALL = threading.Semaphore(2)
+_LARGE = threading.Semaphore(1)
+_LARGE_WAITING = threading.Semaphore(32)
 
-TOO_LARGE = (
-    f"The file is larger than {MAX_BYTES // 2**20} MB: make the picture smaller, or save it as JPEG, and upload it "
-    "again."
-)
-_TOO_MANY_PIXELS = (
-    f"The picture has more than {MAX_PIXELS // 1_000_000} million pixels: make it smaller and upload it again."
-)
-_DAMAGED = (
-    "The picture is damaged or incomplete: upload it again, or open it in a picture program and save it anew as "
-    "JPEG or PNG."
-)
+TOO_LARGE = f"The file is larger than {MAX_BYTES // 2**20} MB. Make it smaller, or save it as JPEG."
 
 
 def open_photo(source: str | Path | bytes) -> Image.Image:
-    """Open an uploaded picture, the file or what is in it; of an animation the first frame.
+    """Open an uploaded image, the file or what is in it; of an animation the first frame.
 
-    Returns an RGB image, turned as its EXIF orientation says, transparency laid over white, the longest side scaled
-    down to at most MAX_SIDE pixels. It carries no metadata. Greys of 16 bits are mapped from 0..65535 to 0..255;
-    those of 32 bits, which have no agreed white, from their own darkest and brightest.
+    Returns:
+        An RGB image in sRGB, turned as its EXIF orientation says, transparency laid over white, the longest side
+        scaled down to at most MAX_SIDE pixels. It carries no metadata. Greys of 16 bits: see `deep_range`; those of 32
+        bits, which have no agreed white, are mapped from their own darkest and brightest.
 
-    Raises InputError for anything else: a file that is missing, empty, over MAX_BYTES or MAX_PIXELS, damaged,
-    or of another kind.
+    Raises:
+        InputError: the file is missing, empty, over MAX_BYTES, or as of `identify`; it is damaged, or has lost more
+            than MAX_MISSING of its rows; or too many large images are waiting to be opened.
     """
-    data = source if isinstance(source, bytes) else read_upload(source)
+    with _SMALL:
+        opened = _identify(source)
+        if not opened.large:
+            return _decoded(opened)
+    del opened  # nothing is held by those who wait
+    if not _LARGE_WAITING.acquire(blocking=False):
+        raise InputError(TOO_MUCH)
     try:
-        return _photograph(_identify(data))  # which is not kept here: what it is converted to is as large
+        with _LARGE:
+            return _decoded(_identify(source))
+    finally:
+        _LARGE_WAITING.release()
+
+
+def is_large(data: bytes) -> bool:
+    """Whether an image file takes much memory or time to open.
+
+    Raises:
+        InputError: as of `identify`.
+    """
+    with _SMALL:
+        return identify(data).large
+
+
+def _identify(source: str | Path | bytes) -> Opened:
+    return identify(source if isinstance(source, bytes) else read_upload(source))
+
+
+def _decoded(opened: Opened) -> Image.Image:
+    try:
+        return _photograph(opened)
     except InputError:
         raise
     except Exception:  # on damaged data Pillow raises almost anything
-        raise InputError(_DAMAGED) from None
+        raise InputError(DAMAGED) from None
 
 
 def read_upload(path: str | Path) -> bytes:
@@ -61,55 +86,76 @@ def read_upload(path: str | Path) -> bytes:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError):  # ValueError: a null character in the path
-        raise InputError("The file cannot be read: choose the picture and upload it again.") from None
+        raise InputError("The file cannot be read. Choose the image and upload it again.") from None
     if not data:
-        raise InputError("The file is empty: choose the picture and upload it again.")
+        raise InputError("The file is empty. Choose the image and upload it again.")
     if len(data) > MAX_BYTES:
         raise InputError(TOO_LARGE)
     return data
 
 
-def _identify(data: bytes) -> Image.Image:
-    try:
-        picture = Image.open(BytesIO(data), formats=[name for name in _FORMATS if name in Image.OPEN])
-    except Image.DecompressionBombError:
-        raise InputError(_TOO_MANY_PIXELS) from None
-    except Exception:  # on a damaged header Pillow raises almost anything
-        raise InputError(
-            "The file is not a picture that can be opened here: save it as JPEG or PNG and upload that."
-        ) from None
-    if picture.width * picture.height > MAX_PIXELS:
-        raise InputError(_TOO_MANY_PIXELS)
-    if len(picture.tile) > MAX_PIECES:
-        raise InputError(_DAMAGED)
-    return picture
-
-
-def _photograph(picture: Image.Image) -> Image.Image:
-    mode = picture.mode
-    if mode == "F" or mode.startswith("I"):
-        picture = picture.convert("F")
-    elif picture.has_transparency_data and mode != "RGBA":
-        picture = picture.convert("RGBA")
-    elif mode in ("1", "P"):  # these cannot be scaled smoothly
-        picture = picture.convert("RGB")
-    # A large JPEG is decoded at the smallest size, of those in powers of two, that is not below what is needed.
-    scale = MAX_SIDE / max(picture.size)
-    picture.draft(None, (ceil(picture.width * scale), ceil(picture.height * scale)))
-    picture.thumbnail((MAX_SIDE, MAX_SIDE), reducing_gap=None)
-    picture.load()  # a TIFF turns itself here and then says so in its EXIF
+def _photograph(opened: Opened) -> Image.Image:
+    image = opened.image if opened.complete else _completed(opened.data)
+    info, is_grey, is_inverted = image.info, image.mode[0] in "1LIF", white_is_zero(image)
+    black_and_white = deep_range(image, opened.data) if is_deep(image.mode) else None
+    image = _thumbnail(image)
+    image.load()  # a TIFF turns itself here and then says so in its EXIF
     orientation = 1
-    with suppress(Exception):  # a picture whose EXIF is broken is still a picture
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    if picture.mode == "F":
-        grey = np.nan_to_num(np.asarray(picture))
-        black_to_white = (0, 65535) if mode.startswith("I;16") else (grey.min(), grey.max())
-        picture = Image.fromarray(np.interp(grey, black_to_white, (0, 255)).round().astype(np.uint8))
+    with suppress(Exception):  # an image whose EXIF is broken is still an image
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if image.mode == "F":
+        image = eight_bits(image, black_and_white, is_inverted)
+    image = to_srgb(image, info, is_grey)
 
-    photograph = Image.new("RGB", picture.size, "white")
-    photograph.paste(picture, mask=picture if picture.mode == "RGBA" else None)
+    photograph = Image.new("RGB", image.size, "white")
+    photograph.paste(image, mask=image if image.mode == "RGBA" else None)
     photograph.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(photograph)
+
+
+def _thumbnail(image: Image.Image) -> Image.Image:
+    """Decode an image, and scale it down to at most MAX_SIDE pixels."""
+    # A large JPEG is decoded at the smallest size, of those in powers of two, that is not below what is needed.
+    scale = MAX_SIDE / max(image.size)
+    image.draft(None, (ceil(image.width * scale), ceil(image.height * scale)))
+    _load(image)
+    if is_deep(image.mode):
+        image = image.convert("F")
+    elif image.has_transparency_data and image.mode != "RGBA":
+        image = image.convert("RGBA")
+    elif image.mode in ("1", "P"):  # these cannot be scaled smoothly
+        image = image.convert("RGB")
+    image.thumbnail((MAX_SIDE, MAX_SIDE), reducing_gap=None)
+    return image
+
+
+def _load(image: Image.Image) -> None:
+    """Decode an image, a PNG also where its last bytes are missing."""
+    try:
+        image.load()
+    except OSError:
+        if not isinstance(image, PngImageFile) or image.info.get("interlace"):
+            raise
+        image.tile = []  # the rows that were decoded stay, and the others are zero
+        image.load()
+        *_, bottom = image.getbbox(alpha_only=False) or (0,)
+        if bottom < (1 - MAX_MISSING) * image.height:
+            raise
+
+
+def _completed(data: bytes) -> Image.Image:
+    """Decode a JPEG without an end marker.
+
+    What is missing is what differs by what stands in its place.
+    """
+    end = b"\xff\xd9"
+    image, other = (
+        _thumbnail(Image.open(BytesIO(data + filler + end), formats=["JPEG"])) for filler in (b"", bytes(len(data)))
+    )
+    rows = np.asarray(image) != np.asarray(other)
+    if rows.reshape(image.height, -1).any(1).mean() > MAX_MISSING:
+        raise InputError(DAMAGED)
+    return image
 
 
 def png(picture: Image.Image) -> bytes:

@@ -7,9 +7,10 @@ import gradio as gr
 from gradio_client.utils import is_http_url_like
 
 from demo.engine import MOST_WAITING, Engine
-from demo.errors import UNFIT
+from demo.errors import ADDRESS, UNFIT
 from demo.images import MAX_BYTES
 from demo.tabs import captioning, classification, endpoints, frame, lesson, links, quiz, vqa
+from demo.tabs.uploads import is_kept
 from demo.viewer import data
 
 FOLDER = Path(__file__).parent
@@ -40,7 +41,6 @@ HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip 
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
 LONGEST_PATH = 1000  # characters, more than an upload has
-ADDRESS = "An address is not fetched: send the picture itself."
 FAILED = "Something went wrong here: try again, or ask something else."
 
 LAUNCH = {
@@ -52,7 +52,7 @@ LAUNCH = {
     ],
     "max_file_size": MAX_BYTES,
     # Each browser that has a page open is a session: half a megabyte, and the photographs that its tabs show, of about
-    # a megabyte at most. A forgotten one is made anew.
+    # a megabyte at most. One that is not open may be forgotten and is made anew: see demo.sessions.
     "state_session_capacity": 400,
     # As many events at a time: they wait for the engine, which says when it is too much.
     "max_threads": MOST_WAITING + 100,
@@ -71,6 +71,7 @@ class _Page(gr.Blocks):
         try:
             refused = _refused(inputs)
             if not refused:
+                inputs = [_without_lost_file(value) for value in inputs]
                 return await super().preprocess_data(block_fn, inputs, *given, **named)
         except Exception:  # an input too few, a choice that there is not, a file that nobody uploaded
             refused = UNFIT
@@ -88,7 +89,8 @@ class _Page(gr.Blocks):
 def _refused(inputs: Any) -> str:
     """Why a file among the inputs is refused, or "": Gradio would fetch an address, and fails at a long path."""
     if isinstance(inputs, dict):
-        if is_http_url_like(path := inputs.get("path")):
+        path = inputs.get("path")
+        if is_http_url_like(path or inputs.get("url")):
             return ADDRESS
         if isinstance(path, str) and len(path) > LONGEST_PATH:
             return UNFIT
@@ -96,11 +98,17 @@ def _refused(inputs: Any) -> str:
     return next(filter(None, map(_refused, inputs)), "") if isinstance(inputs, list) else ""
 
 
-def build(engine: Engine) -> gr.Blocks:
-    """The page with all its tabs and endpoints; no model is loaded."""
+def _without_lost_file(value: Any) -> Any:
+    """An upload, without its path if that is not on the server: the handler then says so, where Gradio would not."""
+    is_file = isinstance(value, dict) and "meta" in value and isinstance(value.get("path"), str)
+    return {"path": None, "meta": value["meta"]} if is_file and not is_kept(value["path"]) else value
+
+
+def build(engine: Engine, assistants: bool = False) -> gr.Blocks:
+    """The page with all its tabs and endpoints, and tools for assistants if there are any; no model is loaded."""
     with _Page(title=TITLE, fill_width=True, analytics_enabled=False) as page:
         gr.HTML(HEADER, elem_id="title")
-        api = endpoints.api(engine)
+        api = endpoints.api(engine, assistants)
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
                 shared = frame.shared_column()

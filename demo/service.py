@@ -1,10 +1,14 @@
 """What surrounds the page: a guard that holds off strangers, whether all is well, and numbers."""
 
+import asyncio
 import logging
 import traceback
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -15,8 +19,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.engine import Engine
-from demo.errors import UNFIT
+from demo.errors import TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
+from demo.sessions import Sessions
 
 # Gradio's page has scripts and styles in its text, and makes functions of what its components bring along.
 POLICY = {
@@ -41,6 +46,11 @@ HEADERS = {
 }
 
 MOST_BODY = MAX_BYTES + 2**20  # bytes of a request: a photograph and what surrounds it, or a query of the page
+MAX_PARTS = 4  # of an upload, each of which is an open file; the page and clients send one
+MAX_CONCURRENT_UPLOADS, MAX_CONCURRENT_UPLOADS_OF_ONE = 128, 64  # in all, and from one address: a classroom may be one
+UPLOAD_SECONDS = 120.0  # in which an upload has to arrive: 10 MB at 0.7 Mbit/s
+TOO_MANY_PARTS = "The upload has too many parts. Upload one image at a time."
+TOO_SLOW = "The upload took too long. Make the image smaller, or try again with a better connection."
 NO_ROOM = "The server cannot keep files at the moment: try again later."
 
 # Of Gradio, and not used here: what keeps for ever what strangers send, has another program read it, or fetches it.
@@ -57,19 +67,33 @@ class _Guard:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._uploads: Counter[str] = Counter()  # that are coming in, by address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         taken, more, begun = 0, True, False
+        parts = _PartCounter(Headers(scope=scope).get("content-type", ""))
+        address = (scope.get("client") or ("",))[0]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + UPLOAD_SECONDS
 
         async def receive_at_most() -> Message:
             nonlocal taken, more
-            message = await receive()
+            if parts.boundary and more:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        message = await receive()
+                except TimeoutError:
+                    raise MultiPartException(TOO_SLOW) from None
+            else:
+                message = await receive()
             taken += len(message.get("body", b""))
             if taken > MOST_BODY:
                 raise MultiPartException(TOO_LARGE)
+            if parts.add(message.get("body", b"")) > MAX_PARTS + 1:  # and the end
+                raise MultiPartException(TOO_MANY_PARTS)
             if message["type"] == "http.disconnect" and taken and more:
                 raise MultiPartException("The upload was broken off.")
             more = message.get("more_body", False)
@@ -82,11 +106,19 @@ class _Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
+        counted = bool(parts.boundary)
+        busy = counted and (
+            self._uploads.total() >= MAX_CONCURRENT_UPLOADS or self._uploads[address] >= MAX_CONCURRENT_UPLOADS_OF_ONE
+        )
+        self._uploads[address] += counted
         try:
             if int(Headers(scope=scope).get("content-length", 0)) > MOST_BODY:
                 await JSONResponse({"detail": TOO_LARGE}, 413)(scope, receive, send_with_headers)
+            elif busy:
+                await JSONResponse({"detail": TOO_MUCH}, 503)(scope, receive, send_with_headers)
             else:
-                await self._app(scope, receive_at_most, send_with_headers)
+                with _held_open(scope, address):
+                    await self._app(scope, receive_at_most, send_with_headers)
         except Exception as error:
             if begun and isinstance(error.__cause__, HTTPException):  # a stream of events has said what it is
                 await send({"type": "http.response.body"})
@@ -94,6 +126,34 @@ class _Guard:
                 raise
             else:
                 await _failed(error)(scope, receive, send_with_headers)
+        finally:
+            self._uploads[address] -= counted
+            self._uploads += Counter()  # forgets addresses without uploads
+
+
+def _held_open(scope: Scope, address: str) -> AbstractContextManager[None]:
+    """Keep the session of a page as long as its connection is open."""
+    _, found, session = scope["path"].partition("/gradio_api/heartbeat/")
+    sessions = getattr(scope.get("app"), "state_holder", None)
+    return sessions.opened(session, address) if found and isinstance(sessions, Sessions) else nullcontext()
+
+
+class _PartCounter:
+    """Counts the parts of an upload as it comes in."""
+
+    def __init__(self, content_type: str) -> None:
+        kind, options = parse_options_header(content_type)
+        self.boundary = options.get(b"boundary", b"") if kind == b"multipart/form-data" else b""
+        self._delimiter = b"--" + self.boundary
+        self._count, self._rest = 0, b""
+
+    def add(self, body: bytes) -> int:
+        """Return how many parts have begun."""
+        if self.boundary:
+            text = self._rest + body
+            self._count += text.count(self._delimiter)
+            self._rest = text[len(text) - len(self._delimiter) + 1 :] if len(text) >= len(self._delimiter) else text
+        return self._count
 
 
 def _failed(error: Exception) -> Response:

@@ -84,7 +84,7 @@ def test_pictures_of_two_classes_differ_where_they_should(client):
         ((ZEBRA, "😀" * 20_001, "", ""), "longer than 20000 characters: shorten it"),
         ((ZEBRA, 7, "", ""), "no class “7”"),
         ((None, "zebra", "", ""), "There is no photograph: choose one first."),
-        ((handle_file(__file__), "zebra", "", ""), "not a picture that can be opened here: save it as JPEG or PNG"),
+        ((handle_file(__file__), "zebra", "", ""), "not an image that can be opened here. Save it as JPEG or PNG"),
     ],
 )
 def test_what_cannot_be_used_gets_a_sentence(client, arguments, message):

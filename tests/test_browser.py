@@ -175,7 +175,7 @@ def test_download_of_everything(page):
 def test_a_file_that_is_no_picture_is_refused_and_the_page_lives_on(page, tmp_path):
     (tmp_path / "holiday.jpg").write_text("<html><script>alert(1)</script></html>")
     upload(page, tmp_path / "holiday.jpg")
-    says(page, "not a picture that can be opened here: save it as JPEG or PNG")
+    says(page, "not an image that can be opened here. Save it as JPEG or PNG")
     assert drawn(page) == []
     upload(page, EXAMPLES / "coffee.jpg")
     says(page, "Explaining espresso")

@@ -228,7 +228,7 @@ def test_the_file_of_a_photograph_counts_as_kept():
     [
         (replace(ZEBRA, task="haiku"), "No task “haiku”"),
         (replace(ZEBRA, model="GPT"), "No model “GPT”"),
-        (replace(ZEBRA, photo=photo_of(b"nothing")), "not a picture that can be opened here"),
+        (replace(ZEBRA, photo=photo_of(b"nothing")), "not an image that can be opened here"),
         (Query(ZEBRA.photo, "vqa", targets=("",)), "There is no question"),
         (
             Query(ZEBRA.photo, "vqa", text="what" + 20_000 * " ", targets=("",)),

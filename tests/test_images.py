@@ -180,8 +180,8 @@ def test_fine_detail_is_averaged_and_not_dropped(opened, mode):
     assert photo.getextrema() == ((pytest.approx(127, abs=3),) * 2,) * 3
 
 
-BOMB = "more than 50 million pixels: make it smaller and upload it again"  # said of files that hold no pixel to decode
-OTHER = "not a picture that can be opened here: save it as JPEG or PNG"
+BOMB = "more than 50 million pixels. Make it smaller and upload it again"  # said of files that hold no pixel to decode
+OTHER = "not an image that can be opened here. Save it as JPEG or PNG"
 REFUSED = {
     "png": (BOMB, png(60000, 60000, b"")),
     "png under the limit of Pillow": (BOMB, png(10000, 10000, b"")),
@@ -196,7 +196,7 @@ REFUSED = {
     "eps": (OTHER, encoded(corner(), "EPS")),
     "heic": (OTHER, b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64)),
     "one byte": (OTHER, b"\x89"),
-    "nothing": ("empty: choose the picture and upload it again", b""),
+    "nothing": ("empty. Choose the image and upload it again", b""),
 }
 
 
@@ -211,13 +211,13 @@ def test_a_refusal_says_what_is_wrong_and_what_to_do(opened, name):
 def test_bytes_are_counted(opened):
     picture = encoded(corner(), "PNG")
     assert_corner(opened(picture.ljust(MAX_BYTES, b"\0")))
-    with pytest.raises(InputError, match="larger than 10 MB: make the picture smaller"):
+    with pytest.raises(InputError, match=r"larger than 10 MB\. Make it smaller"):
         opened(picture.ljust(MAX_BYTES + 1, b"\0"))
 
 
 @pytest.mark.parametrize("name", ["", "missing", "a\0b"])
 def test_no_file_to_read(tmp_path, name):
-    with pytest.raises(InputError, match="cannot be read: choose the picture and upload it again"):
+    with pytest.raises(InputError, match=r"cannot be read\. Choose the image and upload it again"):
         open_photo(f"{tmp_path}/{name}")
 
 

@@ -62,7 +62,7 @@ def test_a_large_photograph_is_kept_small_and_once_with_the_same_pixels():
     ("data", "message"),
     [
         (b"", "The file is empty"),
-        (bytes(MAX_BYTES), "not a picture that can be opened here"),
+        (bytes(MAX_BYTES), "not an image that can be opened here"),
         (bytes(MAX_BYTES + 1), "larger than 10 MB"),
     ],
 )

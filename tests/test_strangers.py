@@ -14,10 +14,9 @@ import httpx
 import pytest
 from conftest import in_a_loop, started
 
-from demo.errors import TOO_MUCH, UNFIT
+from demo.errors import ADDRESS, TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
-from demo.page import ADDRESS
-from demo.service import MOST_BODY
+from demo.service import MAX_PARTS, MOST_BODY, TOO_MANY_PARTS
 from evaluation.fuzz import ANSWERED, FAULT, REFUSED, SECRET, UNREAD, hammered, table
 
 ROOT = Path(__file__).parents[1]
@@ -117,8 +116,8 @@ def test_a_file_over_the_cap_that_does_not_say_so_is_refused_and_leaves_nothing(
     before = house.files()
 
     def chunks() -> Iterator[bytes]:
-        for _ in range(100):
-            yield FORM + bytes(2**20) + b"\r\n"
+        for number in range(100):
+            yield (FORM if number in (0, 8) else b"") + bytes(2**20) + (b"\r\n" if number == 7 else b"")
 
     try:
         refused = httpx.post(
@@ -132,6 +131,18 @@ def test_a_file_over_the_cap_that_does_not_say_so_is_refused_and_leaves_nothing(
     except httpx.WriteError:  # it was hung up on
         pass
     assert house.files() == before
+
+
+def test_an_upload_of_many_parts_is_refused_before_each_is_an_open_file(house):
+    before = house.files()
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    for parts, status in ((2, 200), (MAX_PARTS + 1, 400), (999, 400)):
+        body = b"\r\n".join([FORM] * parts) + b"\r\n--x--"
+        answer = httpx.post(f"{house.address}/gradio_api/upload", content=body, headers=form)
+        assert answer.status_code == status
+        assert (answer.text == TOO_MANY_PARTS) == (status == 400)
+        before = before or house.files()
+    assert len(house.files() - before) <= 1  # of the two empty ones
 
 
 @pytest.fixture

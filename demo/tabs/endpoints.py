@@ -1,9 +1,11 @@
 """The endpoints of the API: an image and then texts go in, which make a query."""
 
 import asyncio
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -14,9 +16,10 @@ from demo.errors import InputError
 from demo.files import row_files
 from demo.query import AT_ONCE, PANELS, Photo, Query, Result
 from demo.rendering import scales
+from demo.tabs import mcp_tools
 from demo.tabs.frame import NETWORK
 from demo.tabs.uploads import Upload, save, uploaded
-from demo.tabs.waiting import answer
+from demo.tabs.waiting import answer, opening
 from explainers import METHODS
 
 # What the inputs are, for the page of the API and for assistants.
@@ -51,14 +54,18 @@ class Api:
     asking: gr.Button
     inputs: dict[str, Any]
     outputs: dict[str, Any]
+    assistants: bool
 
 
-def api(engine: Engine) -> Api:
+def api(engine: Engine, assistants: bool) -> Api:
     """Build the hidden components of the endpoints."""
     image = gr.Image(type="filepath", visible=False, label="image")
-    # Gradio does not check it: what is wrong with it gets a sentence of ours.
-    schema = image.api_info()
-    vars(image).update(data_model=None, api_info=lambda: schema)
+    # Gradio does not check it: what is wrong with it gets an error message of ours.
+    schema = copy.deepcopy(image.api_info())
+    del schema["properties"]["url"]  # no address is fetched
+    schema["additional_description"] = "A file of yours, which a client uploads"
+    example = {"path": "photo.jpg", "meta": {"_type": "gradio.FileData"}}
+    vars(image).update(data_model=None, api_info=lambda: schema, example_inputs=lambda: example)
     texts = {name: gr.Textbox("", visible=False, label=name) for name in INPUTS if name != "image"}
     pictures = {name: gr.Image(visible=False, format="png", label=name) for name in (*PANELS, "picture")}
     said: dict[str, Any] = {
@@ -66,7 +73,9 @@ def api(engine: Engine) -> Api:
         "caption": gr.Textbox(visible=False, label="caption"),
         "details": gr.JSON(visible=False, label="details"),
     }
-    return Api(engine, gr.Button(visible=False), {"image": image} | texts, pictures | said)
+    image_text = {mcp_tools.IMAGE: gr.Textbox(visible=False, label="image")} if assistants else {}
+    inputs = {"image": image} | image_text | texts
+    return Api(engine, gr.Button(visible=False), inputs, pictures | said, assistants)
 
 
 def endpoint(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: Sequence[str]) -> None:
@@ -95,6 +104,34 @@ def endpoint(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: S
     answered.__name__, answered.__doc__ = name, f"{about}\nArgs:\n{described}"
     given, returned = [api.inputs[given] for given in inputs], [api.outputs[output] for output in outputs]
     api.asking.click(answered, given, returned, api_name=name, **NETWORK)
+    if api.assistants:
+        _tool(api, name, about, ask, reply, outputs)
+
+
+def _tool(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: Sequence[str]) -> None:
+    """Add the tool for assistants that answers as an endpoint does, with all its pictures side by side in one."""
+
+    async def used(image: str, *given: Any) -> Any:
+        texts = ["" if text is None else str(text) for text in given]
+        try:
+            upload = await opening(partial(mcp_tools.upload_of, str(image)))
+            result = await answer(api.engine, lambda: ask(uploaded(upload), *texts))
+            replied = await asyncio.to_thread(reply, result, *texts)
+            return await asyncio.to_thread(mcp_tools.with_one_picture, replied)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    inputs = inspect.signature(ask).parameters
+    described = {given: INPUTS[given] for given in inputs} | {"image": mcp_tools.IMAGE_INPUT}
+    vars(used)["__signature__"] = inspect.Signature([*inputs.values()])
+    used.__name__, used.__doc__ = name, f"{about}\nArgs:\n" + "\n".join(f"{k}: {v}" for k, v in described.items())
+    given = [api.inputs[mcp_tools.IMAGE if name == "image" else name] for name in inputs]
+    returned = ["picture", "details"] if len(outputs) > 1 else outputs
+    # Outside the queue Gradio sends pictures as such, also to clients that do not follow the progress.
+    api_name = mcp_tools.PREFIX + name
+    api.asking.click(
+        used, given, [api.outputs[output] for output in returned], api_name=api_name, queue=False, **NETWORK
+    )
 
 
 def _forget_session(request: gr.Request) -> None:
@@ -136,7 +173,7 @@ def method_endpoint(api: Api) -> None:
         peak = float(np.abs(row.pictures[method]).max())
         return [*_files(api.engine, result, method), row.details | {"method": method, "peak": peak}]
 
-    about = "Where in a photograph a network finds the evidence for what it says: as one picture of any method."
+    about = "Where in a photograph a network finds the evidence for what it says: as one image of any method."
     endpoint(api, "explain_method", about, ask, reply, ["picture", "details"])
 
 

@@ -1,6 +1,7 @@
 """What all tabs share: the photograph and the examples, and how the events of the page are run."""
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from demo.errors import InputError
 from demo.images import MAX_BYTES
 from demo.tabs import components
 from demo.tabs.uploads import Upload, displayable, path_of
+from demo.tabs.waiting import opening
 
 EXAMPLES_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 FIRST_EXAMPLE = EXAMPLES_FOLDER / "zebra_elephant.jpg"
@@ -59,10 +61,16 @@ def shared_column() -> Shared:
             return path_of({"path": components.told(event).get("path")})
         return gr.skip()
 
+    async def show_unseen(upload: Upload) -> Any:
+        try:
+            return await opening(partial(displayable, upload))
+        except InputError:  # too much is asked
+            return gr.skip()
+
     examples.pick(None, None, photo, js="viewer.picked")
     photo.change(None, photo, None, js="viewer.photographed")
     camera.taken(take, None, photo, **QUIET)
-    camera.unseen(displayable, photo, photo, **ASKING | QUIET)
+    camera.unseen(show_unseen, photo, photo, **ASKING | QUIET)
     return Shared(photo, camera)
 
 

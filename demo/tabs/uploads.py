@@ -4,25 +4,29 @@ import asyncio
 import logging
 import os
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from cachetools import LRUCache, cached
 from gradio import processing_utils, utils
 from gradio.routes import App
 
 from demo import give_back_memory
 from demo.errors import InputError
-from demo.images import open_photo, png, read_upload
+from demo.images import is_large, open_photo, png, read_upload
 from demo.query import Photo, photo_of
+from demo.sessions import Sessions
 
 Upload = dict[str, Any] | None
 
+GONE = "The image is not on the server any more. Choose it again."
 LARGE = 2**20  # bytes of an upload
+SHOWN_BY_BROWSERS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM")  # the first bytes of such files
 FORGET = 3000  # seconds after the last use of an upload or a result
 MOST_BYTES = 2**30  # on disk, of all uploads and results together
 TIDY_SECONDS = 10.0
@@ -38,10 +42,11 @@ def uploaded(upload: Upload) -> Photo:
     return _photo(path_of(upload))
 
 
-@lru_cache(32)  # by path, which has the hash of the content in it: all tabs of a visitor share one
+# By path, which has the hash of the content in it: all tabs of a user share one. Who asks while it is opened waits.
+@cached(LRUCache(32), condition=threading.Condition())
 def _photo(path: str) -> Photo:
     data = read_upload(path)
-    return photo_of(data if len(data) <= LARGE else png(open_photo(data)))
+    return photo_of(png(open_photo(path)) if len(data) > LARGE or is_large(data) else data)
 
 
 def path_of(upload: Upload) -> str:
@@ -54,13 +59,20 @@ def path_of(upload: Upload) -> str:
         raise InputError("There is no photograph: choose one first.")
     if not isinstance(upload, dict) or not isinstance(upload.get("path"), str | None):
         raise InputError('The image is not an uploaded file: send {"path": ...} as the upload returned it.')
-    # A request can name any file of this computer; only those that were uploaded may be opened.
-    with suppress(ValueError, OSError):  # a null character in the path; deleted just now
-        path = Path(upload.get("path") or "").resolve()
-        if path.is_relative_to(Path(utils.get_upload_folder()).resolve()) and path.is_file():
-            path.touch()  # the age at which it is deleted counts from its last use
-            return str(path)
-    raise InputError("The photograph is not on the server any more: choose it again.")
+    path = upload.get("path") or ""
+    if not is_kept(path):
+        raise InputError(GONE)
+    with suppress(OSError):  # deleted just now
+        Path(path).touch()  # the age at which it is deleted counts from its last use
+    return str(Path(path).resolve())
+
+
+def is_kept(path: str) -> bool:
+    """Whether a file was uploaded and is still there. A request can name any file; only these may be opened."""
+    with suppress(ValueError, OSError):  # a null character in the path
+        found = Path(path).resolve()
+        return found.is_relative_to(Path(utils.get_upload_folder()).resolve()) and found.is_file()
+    return False
 
 
 def identity(upload: Upload) -> str:
@@ -86,6 +98,7 @@ def save(data: bytes, name: str) -> str:
 async def tidied(app: App) -> AsyncIterator[None]:
     """As long as the server runs, uploads, results and free memory are bounded; at its end the files are deleted."""
     page = app.get_blocks()
+    app.state_holder = Sessions(page)
     Path(utils.get_upload_folder()).mkdir(parents=True, exist_ok=True)
 
     async def again_and_again() -> None:
@@ -133,7 +146,9 @@ def tidy(page: gr.Blocks, forget: float = FORGET) -> None:
 
 
 def displayable(upload: Upload) -> Any:
-    """A photograph that a browser cannot show (TIFF, HEIC) as one that it can."""
-    with suppress(InputError):  # said where the photograph is used
-        return save(png(open_photo(Path(path_of(upload)))), "photograph.png")
+    """An image that a browser cannot show (TIFF, HEIC) as one that it can."""
+    with suppress(InputError, OSError):  # said where the image is used
+        path = path_of(upload)
+        if not Path(path).read_bytes().startswith(SHOWN_BY_BROWSERS):
+            return save(png(open_photo(_photo(path).data)), "photograph.png")
     return gr.skip()

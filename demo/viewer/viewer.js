@@ -1015,12 +1015,14 @@ const viewer = (() => {
   const picked = () => taken;
 
   const KEPT_PHOTOGRAPH = "photograph";
+  let shownPhotograph = null;
 
   /* There is another photograph or model: the tab that is open looks at it. */
   const lookAgain = () => document.dispatchEvent(new CustomEvent("look"));
 
   /* There is another photograph; it is there again when the page is opened again. */
   function photographed(photo) {
+    shownPhotograph = photo;
     try {
       sessionStorage.setItem(KEPT_PHOTOGRAPH, JSON.stringify(photo));
     } catch {
@@ -1029,15 +1031,30 @@ const viewer = (() => {
     lookAgain();
   }
 
-  /* The photograph that was there when the page was left, if its address is that of one without a name. */
-  function restored() {
+  /* The photograph that was there when the page was left, if its address is that of one without a name, and if the
+     server still has it. */
+  async function restored() {
     const parameters = new URLSearchParams(location.search);
     try {
-      if (parameters.has("task") && !parameters.has("photo")) return JSON.parse(sessionStorage.getItem(KEPT_PHOTOGRAPH)) ?? NO_VALUE;
+      const photo = JSON.parse(sessionStorage.getItem(KEPT_PHOTOGRAPH));
+      if (!photo?.url || !parameters.has("task") || parameters.has("photo")) return NO_VALUE;
+      if ((await fetch(photo.url, { method: "HEAD" })).ok) return photo;
+      sessionStorage.removeItem(KEPT_PHOTOGRAPH);
     } catch {
       // As above.
     }
     return NO_VALUE;
+  }
+
+  /* Takes the first example where the server has lost the photograph, and says so. */
+  async function replaceLost(message, say) {
+    const lost = shownPhotograph;
+    const kept = !lost?.url || (await fetch(lost.url, { method: "HEAD" }).then(({ ok }) => ok, () => true)); // or no server
+    if (kept || lost !== shownPhotograph) return;
+    shownPhotograph = null;
+    sessionStorage.removeItem(KEPT_PHOTOGRAPH);
+    document.addEventListener("look", () => say(message), { once: true });
+    document.querySelector("#examples .pick").click();
   }
 
   /* A row of buttons, one stop for the Tab key with arrows inside. What the panels show is marked as pressed; where
@@ -1233,6 +1250,10 @@ const viewer = (() => {
   function intake(element, { trigger, props, watch, upload }, _events, { most }) {
     const note = make("p", { class: "note", role: "alert", hidden: true });
     const take = (file) => upload(file).then(({ path }) => trigger("taken", { path }), () => null); // Gradio says why
+    const say = (message) => {
+      note.textContent = message;
+      note.hidden = false;
+    };
     const picture = (files) => [...(files ?? [])].find((file) => file.type.startsWith("image/"));
 
     /* Says why a file cannot be the photograph, so that the one that is there stays. */
@@ -1242,13 +1263,13 @@ const viewer = (() => {
       event.preventDefault();
       event.stopImmediatePropagation();
       const why = fits ? `is larger than ${most / 2 ** 20} MB: make it smaller` : "is not a picture: take another file";
-      note.textContent = `“${file.name}” ${why}.`;
-      note.hidden = false;
+      say(`“${file.name}” ${why}.`);
     }
 
     document.addEventListener("change", (event) => event.target.closest("#photo") && refuse(event, event.target.files?.[0]), true);
     document.addEventListener("drop", (event) => refuse(event, event.dataTransfer.files[0]), true);
     document.addEventListener("look", () => (note.hidden = true));
+    document.addEventListener("explained", ({ detail }) => detail.note && replaceLost(detail.note, say));
     document.addEventListener("paste", (event) => {
       const file = picture(event.clipboardData?.files);
       const text = event.target.closest("input, textarea") && event.clipboardData.types.includes("text/plain");
