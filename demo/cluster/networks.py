@@ -36,6 +36,10 @@ LAST = ("refused", "failed", "result")  # kinds of news after which there is non
 REMOTE_ENTRIES: Mapping[str, Sequence[Entry]] = {
     task: [replace(entry, source=None) for entry in entries] for task, entries in ENTRIES.items()
 }
+# What to offer if the replicas are to download nothing.
+SHIPPED_ENTRIES: Mapping[str, Sequence[Entry]] = {
+    task: [entry for entry in entries if entry.shipped] for task, entries in ENTRIES.items()
+}
 _DOWNLOADED = {(task, entry.name) for task, entries in ENTRIES.items() for entry in entries if not entry.shipped}
 
 
