@@ -19,7 +19,7 @@ import uvicorn
 from gradio import http_server
 
 from demo import IS_LENT_A_GPU
-from demo.cluster.networks import REMOTE_ENTRIES, Cluster
+from demo.cluster.networks import REMOTE_ENTRIES, SHIPPED_ENTRIES, Cluster
 from demo.engine import Engine
 from demo.errors import InputError, first_line
 from demo.models import MAX_MODELS, Library
@@ -47,6 +47,11 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     parser.add_argument(
         "--preload", nargs="+", default=[], metavar="MODEL", help="download these models before the page opens"
+    )
+    parser.add_argument(
+        "--no-downloads",
+        action="store_true",
+        help="offer only models that are installed: those of the demo, of --preload, and downloaded before",
     )
     parser.add_argument(
         "--max-models",
@@ -146,9 +151,10 @@ def main() -> None:
         require_shipped()
         networks = None if args.cluster is None else Cluster(args.cluster, args.device)
         if networks is None:
-            library = Library("cpu" if IS_LENT_A_GPU else args.device, args.max_models)
+            device = "cpu" if IS_LENT_A_GPU else args.device
+            library = Library(device, args.max_models, downloads=not args.no_downloads)
         else:
-            library = Library(entries=REMOTE_ENTRIES)
+            library = Library(entries=SHIPPED_ENTRIES if args.no_downloads else REMOTE_ENTRIES)
         own = None
         if args.arch:
             own = partial(torchvision_classifier, args.classifier, args.arch, args.labels, args.layer)

@@ -61,7 +61,7 @@ def look(
         with torch.inference_mode():
             encode(images)
         return []
-    began = time.perf_counter()
+    began = _now(images.device)
     layers = [model.layers[name] for name in first.layers]
     sources: list[dict[str, Any]]
     if rules := rules_of(first):
@@ -69,29 +69,36 @@ def look(
         sources = [{"layer": by_rule[rules[0]]} | {str(rule): found for rule, found in by_rule.items()}]
     else:
         sources = [{"layer": found} for found in layer_maps(scores, images, layers, reshape=model.reshape)]
-    shared = time.perf_counter() - began
+    shared = _now(images.device) - began
     measured: dict[str, float] = {}
     first = queries[0]  # which is completed by now
     if has_own(first):
         if not rules:
             measured, shared = {"gradcam_seconds": round(shared, 3)}, 0.0
         sources[0]["own"] = _sight(model, images, layers[0], sources[0]["layer"], first)
-    pictures, seconds = yield from _timed(_all_pictures(first, sources, model.geometry))
+    pictures, seconds = yield from _timed(_all_pictures(first, sources, model.geometry), images.device)
     measured = {"seconds": round(shared + seconds, 3)} | measured
     return [Look(source["layer"], drawn, measured) for source, drawn in zip(sources, pictures, strict=True)]
 
 
-def _timed(passes: Passes[T]) -> Passes[tuple[T, float]]:
-    """What passes return, and the seconds that they took, without the pauses between them."""
+def _timed(passes: Passes[T], device: torch.device) -> Passes[tuple[T, float]]:
+    """What passes return, and the seconds that they took on a device, without the pauses between them."""
     seconds = 0.0
     while True:
-        began = time.perf_counter()
+        began = _now(device)
         try:
             done = next(passes)
         except StopIteration as stop:
-            return stop.value, seconds + time.perf_counter() - began
-        seconds += time.perf_counter() - began
+            return stop.value, seconds + _now(device) - began
+        seconds += _now(device) - began
         yield done
+
+
+def _now(device: torch.device) -> float:
+    """The seconds of a clock when a device has done all that it was asked: a GPU computes after the call returns."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter()
 
 
 def rules_of(query: Query) -> list[Rule]:

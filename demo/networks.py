@@ -23,6 +23,7 @@ from explainers import Passes, finished
 
 MOST_DEAR = 8  # queries that are answered pass by pass at the same time
 STOPPING = "The demo is being stopped: try again in a few minutes."
+BROKEN = "The device that runs the models has failed: try again when the demo has been restarted."
 
 T = TypeVar("T")
 
@@ -140,6 +141,7 @@ class OwnNetworks:
         self._begun: deque[tuple[Pending, Passes[None]]] = deque()  # the dear queries that are being answered
         self._changed = threading.Condition()
         self._closing = False
+        self._broken = False
         self._thread = threading.Thread(target=self._run, name="networks", daemon=True)
         self._thread.start()
 
@@ -151,7 +153,7 @@ class OwnNetworks:
 
     def answer(self, pending: Pending) -> None:
         query = pending.query
-        opening = self._when_open(query.task, query.model, lambda model: model, query.weights)
+        opening = self._when_open(query.task, query.model, lambda model: model)
         opening.add_done_callback(lambda opening: self._line_up(pending, opening))
 
     def join(self, pending: Pending, visitor: str) -> None:
@@ -170,7 +172,7 @@ class OwnNetworks:
             return self._line.before(visitor)
 
     def is_well(self) -> bool:
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._broken
 
     def close(self) -> None:
         with self._changed:
@@ -191,16 +193,22 @@ class OwnNetworks:
                 return
         pending.fail(UnwantedError())
 
-    def _when_open(self, task: str, name: str, use: Callable[[Model], T], weights: str = "") -> Future[T]:
+    def _when_open(self, task: str, name: str, use: Callable[[Model], T]) -> Future[T]:
         """What `use` makes of a model, as soon as it is open."""
         used: Future[T] = Future()
         try:
-            if (model := self._library.opened(task, name, weights)) is None:
-                return in_a_thread("opener", lambda: use(self._library.load(task, name, weights)))
+            if (model := self._library.opened(task, name) or self._awaited(task, name)) is None:
+                return in_a_thread("opener", lambda: use(self._library.load(task, name)))
             used.set_result(use(model))
         except Exception as error:  # whoever waits is told
             used.set_exception(error)
         return used
+
+    def _awaited(self, task: str, name: str) -> Model | None:
+        """The model that other queries wait with, so that one which the library has dropped is not opened twice."""
+        with self._changed:
+            same = (model for one, model in self._models.items() if (one.query.task, one.query.model) == (task, name))
+            return next(same, None)
 
     def _run(self) -> None:
         """Batch by batch; and of the dear queries that have begun, one after the other goes on by a pass."""
@@ -230,11 +238,16 @@ class OwnNetworks:
         return taken
 
     def _is_ready(self, pending: Pending) -> bool:
-        """Whether a query's turn may come: of the dear ones, which hold much memory, few are begun and one of each."""
+        """Whether a query's turn may come: of the dear ones, which hold much memory, few are begun and one of each.
+
+        With altered weights one of all, as it holds its copy until it ends, and two copies exist at most.
+        """
         if not is_dear(pending.query):
             return True
-        theirs = any(visitor in dear.visitors for dear, _ in self._begun for visitor in pending.visitors)
-        return len(self._begun) < MOST_DEAR and not theirs
+        begun = [dear for dear, _ in self._begun]
+        theirs = any(visitor in dear.visitors for dear in begun for visitor in pending.visitors)
+        altered = bool(pending.query.weights) and any(dear.query.weights for dear in begun)
+        return len(begun) < MOST_DEAR and not theirs and not altered
 
     def _goes_on(self, dear: Pending, work: Passes[None]) -> bool:
         """Do one pass of a dear query's work; whether there is more, which somebody waits for."""
@@ -251,11 +264,19 @@ class OwnNetworks:
     def _finish(self, together: list[Pending]) -> Passes[None]:
         try:
             with self._changed:
-                models = [self._models.pop(pending) for pending in together]
-            yield from _answer(self._answers, models[0], together)
+                model, *_ = [self._models.pop(pending) for pending in together]
+            if self._broken:
+                raise InputError(BROKEN)
+            query = together[0].query
+            if query.weights:  # a copy is made now, as what waits would hold one each
+                model = self._library.altered(query.task, model, query.weights)
+            yield from _answer(self._answers, model, together)
         except Exception as error:  # nobody is to wait for ever
             for pending in together:
                 pending.fail(error)
+        errors = [pending.result.exception() for pending in together if pending.result.done()]
+        if any(isinstance(error, RuntimeError) for error in errors) and not self._library.computes():
+            self._broken = True
 
 
 def _answer(work: Answers, model: Model, together: list[Pending]) -> Passes[None]:

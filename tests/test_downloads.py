@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import random
+import re
 import socket
 import threading
 import time
@@ -176,16 +177,17 @@ def test_a_model_in_memory_needs_its_file_no_more(hub):
     assert len(Hub.asked) == 1
 
 
-def test_a_request_of_the_api_that_asks_again_learns_why_there_is_no_model(hub):
+def test_after_a_failed_download_the_next_request_tries_again_and_learns_why(hub):
     gone = Entry("Gone", 4.0, lambda *_: None, File(f"{hub}/missing-{HASH}.pth"))
     library = library_with("vqa", gone)
-    with pytest.raises(InputError, match="is being downloaded"):
-        library.require("vqa", "Gone")
-    wait([library._fetching[gone.source]], 10)
-    with pytest.raises(InputError, match=r"Gone cannot be downloaded \(HTTP Error 404"):
-        library.require("vqa", "Gone")
-    with pytest.raises(InputError, match="is being downloaded"):  # and it is tried again
-        library.require("vqa", "Gone")
+    again = r"^Gone is being downloaded \(4 MB\): ask again in a few minutes\."
+    for number, why in enumerate(("$", r" The last try has failed: .*HTTP Error 404", r" The last try has failed")):
+        with pytest.raises(InputError, match=again + why):
+            library.require("vqa", "Gone")
+        wait([library._fetching[gone.source]], 10)
+        assert len(Hub.asked) == number + 1
+    with pytest.raises(InputError, match=r"^Gone cannot be downloaded \(HTTP Error 404"):  # who waits for one
+        library.fetch("vqa", "Gone")
 
 
 def test_preloading_by_name(hub):
@@ -196,6 +198,25 @@ def test_preloading_by_name(hub):
     library.preload("ResNet-50 (ImageNet)")
     with pytest.raises(InputError, match=r"No model “Nut”. Models: ResNet-50"):
         library.preload("Nut")
+
+
+def test_without_downloads_what_is_not_installed_is_not_offered_and_nothing_is_asked_of_the_hub(hub):
+    net, other = (Entry(name, 4.0, lambda *_: object(), File(f"{hub}/{name}-{HASH}.pth")) for name in ("net", "other"))
+    library = Library(entries={**ENTRIES, "vqa": [ENTRIES["vqa"][0], net, other]}, downloads=False)
+    shipped = ENTRIES["vqa"][0].name
+    assert [entry.name for entry in library.catalog("vqa")] == [shipped]
+    for ask in (library.find, library.require, library.fetch, library.load, library.opened):
+        with pytest.raises(
+            InputError,
+            match=rf"^net is not installed here, and downloads are turned off: pick one of {re.escape(shipped)},",
+        ):
+            ask("vqa", "Net")
+    assert Hub.asked == []
+    library.preload("Net")  # by whoever starts the demo
+    assert [entry.name for entry in library.catalog("vqa")] == [shipped, "net"]
+    model = library.load("vqa", "net")
+    net.source.path.unlink()
+    assert library.load("vqa", "net") is model
 
 
 def test_the_least_recently_used_downloaded_models_are_dropped_and_shipped_ones_stay(hub):

@@ -1,9 +1,10 @@
 """The engine: queries in, results out, on the shipped networks."""
 
+import gc
 import pickle
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -16,8 +17,10 @@ from PIL import Image
 from demo.engine import MOST_OF_ONE, Engine
 from demo.errors import InputError
 from demo.models import Entry, Library
+from demo.models.classification import Classifier
 from demo.models.downloads import File
 from demo.models.entries import ENTRIES
+from demo.models.library import MAX_ALTERED
 from demo.models.network import squash
 from demo.models.resnet50 import BATCH
 from demo.networks import Pending, UnwantedError
@@ -366,6 +369,65 @@ def test_what_a_network_says_that_was_made_random_is_not_taken_for_what_the_trai
     assert engine.answer(replace(asked, weights="randomised 2")).said == random
 
 
+def copies() -> int:
+    """How many classifiers there are beside those that are open."""
+    return sum(isinstance(found, Classifier) for found in gc.get_objects())
+
+
+def test_queries_that_wait_for_random_weights_hold_no_copy_of_the_network():
+    names = ("cat", "dog", "rocket", "bison", "coffee", "fruit")
+    asked = [
+        Query(photo(name), "classification", targets=("",), weights=f"randomised {count}")
+        for count, name in enumerate(names, 1)
+    ]
+    with Held() as engine:
+        before = copies()
+        waiting = [engine.ask(query, visitor=query.weights) for query in asked]
+        assert copies() == before
+    found = [pending.result.result(60).said for pending in waiting]
+    assert len({next(iter(said.values())) for said in found}) == len(asked)
+    assert copies() - before == MAX_ALTERED
+
+
+def test_of_a_network_with_other_weights_two_copies_exist_at_most_whatever_is_begun(engine):
+    dear = replace(DEAR, photo=photo("garden"), squares=Squares(patch=1 / 4, stride=1 / 4))
+    asked = [
+        engine.ask(replace(query, weights=f"randomised {count}"), visitor=f"{query.methods} {count}")
+        for query, counts in ((dear, (1, 2, 3)), (ZEBRA, (4, 5, 1)))
+        for count in counts
+    ]
+    seen = {0}
+    for pending in asked:
+        while wait([pending.result], 0.02).not_done:
+            seen.add(len(engine.library._copies))
+    assert max(seen) == MAX_ALTERED
+    assert all(pending.result.result().rows for pending in asked)
+
+
+def test_a_model_that_others_wait_for_is_not_opened_twice(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = File("http://127.0.0.1:9/net-12345678.pth")
+    source.path.parent.mkdir(parents=True)
+    source.path.write_bytes(b"")
+    opened: list[str] = []
+    slow = {name: Slow() for name in "ABC"}
+
+    def opener(name: str, _device: str) -> Slow:
+        opened.append(name)
+        return slow[name]
+
+    engine = Engine(Library(most=1, entries={"classification": [Entry(name, 0.0, opener, source) for name in slow]}))
+    asked = []
+    for number, name in enumerate("CABAB"):  # the first holds up the others
+        asked.append(engine.ask(Query(ZEBRA.photo, "classification", name, targets=(str(number),))))
+        engine.about("classification", name).result(30)
+    assert opened == ["C", "A", "B"]
+    for model in slow.values():
+        model.go_on.set()
+    for pending in asked:
+        assert isinstance(pending.result.exception(30), AttributeError)  # it has no scores
+
+
 def test_a_dear_query_that_nobody_waits_for_is_given_up_and_can_be_asked_again(engine):
     query = replace(DEAR, photo=photo("cat"))
     first = begun(engine, query)
@@ -514,3 +576,22 @@ def test_a_stopped_engine_says_so_to_whoever_waits_and_finishes_what_has_begun()
         assert not engine.is_well()
     closing.join(30)
     assert held.running.result.result(30).said == {"nothing": 1.0}
+
+
+def test_an_engine_whose_device_has_failed_is_not_well_and_says_so():
+    """The meta device stands for a GPU that refuses to compute."""
+    broken, held = Slow(), Held()
+    broken.go_on.set()
+    engine, library = held.engine, held.engine.library
+    library._entries["classification"].append(Entry("Broken", 0.0, lambda *_: broken))
+    broken.encode = lambda *_: torch.zeros(1, device="meta").item()
+    query = Query(photo("rocket"), "classification", "Broken")
+    with pytest.raises(RuntimeError, match="meta"):  # an error of one query
+        engine.answer(query)
+    assert engine.is_well()
+    library._device = "meta"
+    with pytest.raises(RuntimeError, match="meta"):
+        engine.answer(query)
+    with pytest.raises(InputError, match="The device that runs the models has failed"):
+        engine.answer(ZEBRA)
+    assert not engine.is_well()

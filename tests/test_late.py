@@ -9,6 +9,7 @@ from conftest import in_a_loop
 
 from demo.engine import Engine
 from demo.models import Library
+from demo.networks import Pending
 from demo.query import Query, photo_of
 from demo.tabs import late
 from demo.tabs.late import Late, renewed
@@ -26,12 +27,19 @@ def engine() -> Engine:
     return engine
 
 
-async def pending(columns: Late, key: str):
+async def pending(columns: Late, key: str) -> Pending:
     """What the engine answers of a column that has begun."""
     column = columns._columns[key]
     while not column.pending:
         await asyncio.sleep(0.01)
     return column.pending[0]
+
+
+async def left(asked: Pending) -> None:
+    """Wait until nobody waits for a query."""
+    async with asyncio.timeout(10):
+        while asked.visitors:
+            await asyncio.sleep(0.01)
 
 
 def test_what_nobody_asks_after_is_given_up(engine, monkeypatch):
@@ -60,7 +68,7 @@ def test_a_request_that_was_overtaken_neither_starts_nor_stops(engine):
         columns.want(1, [])
         assert asked.visitors
         columns.want(4, [])
-        assert not asked.visitors
+        await left(asked)
         columns.want(3, ["occlusion"])
         assert columns.begun() == []
 
@@ -80,7 +88,7 @@ def test_a_column_goes_on_when_others_come_and_go(engine):
         assert same is second
         coarser = renewed(second, Late(engine, [QUERY], ["occlusion", "cam"], Squares()))
         assert coarser is not second
-        assert not asked.visitors
+        await left(asked)
         coarser.want(1, [])
         while not (news := await coarser.news([]))["columns"]:
             pass

@@ -9,8 +9,8 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -130,13 +130,18 @@ async def serve_page(pipe: Connection, device: str, address: str) -> None:
         running[number].add_done_callback(partial(_ended, running, number, tell))
 
     def read() -> None:
-        with suppress(EOFError, OSError):
+        code = 0
+        try:
             while True:
                 loop.call_soon_threadsafe(take, *received(pipe))
-        # The page's process has ended.
-        threading.Timer(END_SECONDS, os._exit, (0,)).start()
+        except (EOFError, OSError):  # the page's process has ended
+            pass
+        except Exception:  # nobody reads any more: the page's process notices, and starts another one of this
+            traceback.print_exc()
+            code = 1
+        threading.Timer(END_SECONDS, os._exit, (code,)).start()
         ray.shutdown()
-        os._exit(0)
+        os._exit(code)
 
     threading.Thread(target=read, daemon=True).start()
     try:

@@ -5,9 +5,14 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 
+def packed(*message: Any) -> bytes:
+    """A message as it is written. `Connection.send` would share the memory of tensors instead of sending them."""
+    return pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+
+
 def send(pipe: Connection, *message: Any) -> None:
-    """Write a message. `Connection.send` would share the memory of tensors instead of sending them."""
-    pipe.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+    """Write a message."""
+    pipe.send_bytes(packed(*message))
 
 
 def received(pipe: Connection) -> Any:

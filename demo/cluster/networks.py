@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.answers import is_dear
-from demo.cluster.messages import received, send
+from demo.cluster.messages import packed, received
 from demo.errors import InputError
 from demo.models.entries import ENTRIES, Entry
 from demo.networks import STOPPING, About, Pending, UnwantedError
@@ -35,6 +35,10 @@ LAST = ("refused", "failed", "result")  # kinds of news after which there is non
 # For the page nothing is to be downloaded: it is the replicas that do.
 REMOTE_ENTRIES: Mapping[str, Sequence[Entry]] = {
     task: [replace(entry, source=None) for entry in entries] for task, entries in ENTRIES.items()
+}
+# What to offer if the replicas are to download nothing.
+SHIPPED_ENTRIES: Mapping[str, Sequence[Entry]] = {
+    task: [entry for entry in entries if entry.shipped] for task, entries in ENTRIES.items()
 }
 _DOWNLOADED = {(task, entry.name) for task, entries in ENTRIES.items() for entry in entries if not entry.shipped}
 
@@ -53,6 +57,12 @@ class Asked:
 
     def hear(self, kind: str, value: Any) -> None:
         """Take a piece of news, as of `Replica.answer`, or "failed" and an error."""
+        try:
+            self._take(kind, value)
+        except Exception as error:  # news that does not fit fails this alone
+            self.fail(error)
+
+    def _take(self, kind: str, value: Any) -> None:
         if kind == "refused":
             self.fail(InputError(value))
         elif kind == "failed":
@@ -87,7 +97,7 @@ class Driver:
 
     def __init__(self, device: str, address: str) -> None:
         # Whoever asks never waits until the process reads, which may be writing itself.
-        self._messages: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._pipe, theirs = Pipe()
         command = [sys.executable, "-m", "demo.cluster.driver", str(theirs.fileno()), device, address]
         paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -100,7 +110,7 @@ class Driver:
         theirs.close()
         try:
             _, kind, value = self.received(CONNECT_SECONDS)
-        except (EOFError, OSError):
+        except Exception:  # it has ended, or is not to be understood
             kind, value = "refused", "there was no answer"
         if kind == "refused":
             self.stop()
@@ -110,8 +120,8 @@ class Driver:
             )
         threading.Thread(target=self._write, name="to the cluster", daemon=True).start()
 
-    def send(self, *message: Any) -> None:
-        """Have a message written, at once or later."""
+    def send(self, message: bytes) -> None:
+        """Have a message, as of `packed`, written at once or later."""
         self._messages.put(message)
 
     def received(self, seconds: float) -> Any:
@@ -133,7 +143,7 @@ class Driver:
     def _write(self) -> None:
         with suppress(OSError):  # the process has ended, of which whoever reads hears, too
             while (message := self._messages.get()) is not None:
-                send(self._pipe, *message)
+                self._pipe.send_bytes(message)
 
 
 class Cluster:
@@ -157,7 +167,8 @@ class Cluster:
         self._asked: dict[int, Asked] = {}
         self._lock = threading.Lock()  # of what is asked and the driver; nobody who holds it waits for anything
         self._driver: Driver | None = self._connect()  # none while the cluster is gone
-        threading.Thread(target=self._run, name="cluster", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
+        self._thread.start()
 
     def require(self, task: str, name: str) -> None:
         if self._driver is None:
@@ -188,7 +199,7 @@ class Cluster:
                 return
             del self._asked[number]
             if self._driver is not None:
-                self._driver.send(number, "leave")
+                self._driver.send(packed(number, "leave"))
         pending.fail(UnwantedError())
 
     def place(self, visitor: str) -> int:
@@ -199,7 +210,7 @@ class Cluster:
         )
 
     def is_well(self) -> bool:
-        return self._driver is not None
+        return self._driver is not None and self._thread.is_alive()
 
     def close(self) -> None:
         with self._lock:
@@ -209,33 +220,41 @@ class Cluster:
                 one.fail(InputError(STOPPING))
 
     def _send(self, asked: Asked, *what: Any) -> None:
+        number = next(self._numbers)
+        try:
+            message = packed(number, *what)
+        except Exception as error:  # whatever cannot be sent fails alone
+            asked.fail(error)
+            return
         with self._lock:
             if (driver := self._driver) is not None:
-                number = next(self._numbers)
                 self._asked[number] = asked
-                driver.send(number, *what)
+                driver.send(message)
         if driver is None:
             asked.fail(InputError(GONE))
 
     def _run(self) -> None:
         """Hand on what the cluster tells; when it is gone, say so to whoever waits, and reach it again."""
         while True:
-            if (driver := self._driver) is None:
-                time.sleep(AGAIN_SECONDS)
-                with suppress(InputError):
-                    self._driver = self._connect()
-                continue
             try:
-                self._hear(*driver.received(SILENCE_SECONDS))
-            except Exception as error:  # it has ended, or is not to be understood
-                if not isinstance(error, EOFError | OSError):
-                    logging.getLogger(__name__).exception("The cluster said something that cannot be read.")
-                driver.stop()
-                with self._lock:
-                    self._driver, lost = None, list(self._asked.values())
-                    self._asked.clear()
-                for asked in lost:
-                    asked.fail(InputError(GONE))
+                if self._driver is None:
+                    time.sleep(AGAIN_SECONDS)
+                    self._driver = self._connect()
+                self._hear(*self._driver.received(SILENCE_SECONDS))
+            except Exception as error:  # it has ended, is not to be understood, or cannot be started now
+                known = isinstance(error, EOFError | OSError | InputError)
+                logging.getLogger(__name__).warning("The cluster is not reached: %r", error, exc_info=not known)
+                self._lose()
+
+    def _lose(self) -> None:
+        with self._lock:
+            driver, self._driver = self._driver, None
+            lost = list(self._asked.values())
+            self._asked.clear()
+        for asked in lost:
+            asked.fail(InputError(GONE))
+        if driver is not None:
+            driver.stop()
 
     def _hear(self, number: int, kind: str, value: Any) -> None:
         with self._lock:

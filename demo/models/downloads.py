@@ -214,8 +214,9 @@ class Downloads:
             if download is None:
                 if source.is_here():
                     return None
-                download = self._running[source] = Download(source, self)
+                download = Download(source, self)
                 threading.Thread(target=download._run, daemon=True).start()
+                self._running[source] = download  # unless no thread can be started
             download._waiting += 1  # before anything is counted, which takes the lock
             return download
 

@@ -4,21 +4,22 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Literal, overload
+from weakref import WeakValueDictionary
 
 import torch
-from cachetools import LRUCache
 
 from demo.errors import InputError, first_line
 from demo.models.altered import altered
 from demo.models.classification import Classifier
 from demo.models.downloads import Download, Downloads, Source
 from demo.models.entries import ENTRIES, AnyAnswerer, AnyCaptioner, Entry, Model
-from demo.models.memory import available_megabytes
+from demo.models.memory import available_megabytes, available_on
 from demo.threads import in_a_thread
 
 MAX_MODELS = 3
 ROOM = 2.0  # times the size of its files that a model takes while it is opened: what is read, and its tensors
-MAX_ALTERED = 2  # each may take as much memory as the model itself
+DEVICE_ROOM = 1.5  # times that size that it takes on a GPU: its tensors, and those of a pass
+MAX_ALTERED = 2  # copies with other weights, each of which may take as much memory as the model itself
 
 
 def available_device(name: str) -> str:
@@ -36,6 +37,16 @@ def available_device(name: str) -> str:
     return present[-1] if name == "auto" else name
 
 
+def computes(device: str) -> bool:
+    """Whether a device computes: after some errors a GPU refuses all that the process asks it from then on."""
+    try:
+        return torch.zeros(1, device=device).item() == 0
+    except torch.OutOfMemoryError:
+        return True
+    except RuntimeError:
+        return False
+
+
 class Library:
     """Lists the models of each task, fetches and opens them on first use, and keeps them. Threads may share one.
 
@@ -43,13 +54,20 @@ class Library:
         device: what the models run on, named as for `available_device`.
         most: how many downloaded models are kept in memory, at least 1; the shipped ones are kept besides.
         entries: the models of each task, the shipped one first.
+        downloads: whether models that are not installed are offered, and downloaded for anybody who asks; `preload`
+            downloads in any case.
 
     Raises:
         InputError: this computer or this PyTorch has no such device, or `most` is less than one.
     """
 
     def __init__(
-        self, device: str = "cpu", most: int = MAX_MODELS, entries: Mapping[str, Sequence[Entry]] = ENTRIES
+        self,
+        device: str = "cpu",
+        most: int = MAX_MODELS,
+        entries: Mapping[str, Sequence[Entry]] = ENTRIES,
+        *,
+        downloads: bool = True,
     ) -> None:
         self._device = available_device(device)
         if most < 1:
@@ -57,35 +75,50 @@ class Library:
         self._most = most
         self._entries = {task: list(offered) for task, offered in entries.items()}
         self._defaults = {task: offered[0].name for task, offered in self._entries.items()}
+        self._offers_downloads = downloads
         self._downloads = Downloads()
-        self._altered: LRUCache[tuple[str, str, str], Model] = LRUCache(MAX_ALTERED)
+        self._altered: dict[tuple[str, str, str], Model] = {}  # kept copies; the one that was used last is the last
+        self._copies: WeakValueDictionary[tuple[str, str, str], Model] = WeakValueDictionary()  # kept or still in use
+        self._altering = threading.Lock()
         self._loaded: dict[tuple[str, str], Model] = {}  # by task and name; the one that was used last is the last
         self._fetching: dict[Source, Future[None]] = {}  # what `require` downloads
         self._opening = threading.Lock()  # one at a time, because transformers changes PyTorch while it opens one
         self._lock = threading.Lock()  # so that who uses an open model does not wait for one that is being opened
 
     def catalog(self, task: str) -> list[Entry]:
-        """The models for a task, the shipped one first.
+        """The models for a task, the shipped one first; without downloads, those that are installed.
 
         Raises:
             InputError: no such task.
         """
-        if task not in self._entries:
-            raise InputError(f"No task “{task}”. Tasks: {', '.join(self._entries)}.")
-        return list(self._entries[task])
+        return [entry for entry in self._of(task) if self._is_offered(task, entry)]
 
     def find(self, task: str, name: str | None = None) -> Entry:
         """The model of that name, whatever its capitals, or the task's shipped one.
 
         Raises:
-            InputError: no such task or model.
+            InputError: no such task or model, or it is not installed and there are no downloads.
         """
-        entries = {entry.name.casefold(): entry for entry in self.catalog(task)}
-        entry = entries.get(name.casefold()) if name else next(iter(entries.values()))
+        entries = self._of(task)
+        wanted = (name or entries[0].name).casefold()
+        entry = next((entry for entry in entries if entry.name.casefold() == wanted), None)
+        if entry is not None and self._is_offered(task, entry):
+            return entry
+        names = ", ".join(entry.name for entry in self.catalog(task))
         if entry is None:
-            names = ", ".join(entry.name for entry in entries.values())
             raise InputError(f"No model “{str(name)[:80]}” for {task}. Models: {names}.")
-        return entry
+        raise InputError(
+            f"{entry.name} is not installed here, and downloads are turned off: pick one of {names}, or ask the host "
+            "of this demo to install it."
+        )
+
+    def _of(self, task: str) -> list[Entry]:
+        if task not in self._entries:
+            raise InputError(f"No task “{task}”. Tasks: {', '.join(self._entries)}.")
+        return self._entries[task]
+
+    def _is_offered(self, task: str, entry: Entry) -> bool:
+        return self._offers_downloads or (task, entry.name) in self._loaded or entry.is_here()
 
     def default(self, task: str) -> str:
         """The name of the model that a tab opens with: the shipped one, or the user's own once it is offered."""
@@ -112,7 +145,7 @@ class Library:
         Args:
             task: whose model it is.
             name: as in the catalogue.
-            weights: "" for the trained ones, or others, as of `altered`, in a copy; the last of these are kept.
+            weights: "" for the trained ones, or others, as for `altered`.
 
         Raises:
             InputError: no such task or model, its files cannot be had or read, or it has no such weights.
@@ -126,23 +159,35 @@ class Library:
                     self._require_memory(entry)
                     model = self._open(entry)
                     self._keep(key, model)
-        if not weights:
-            return model
-        with self._opening:
-            if (other := self._other(key, weights)) is None:
-                other = altered(model, weights)
-                with self._lock:
-                    self._altered[*key, weights] = other
-        return other
+        return self.altered(task, model, weights) if weights else model
 
-    def opened(self, task: str, name: str | None = None, weights: str = "") -> Model | None:
+    def altered(self, task: str, model: Model, weights: str) -> Model:
+        """A copy of a model of this library with other weights, shared by all callers that hold it.
+
+        The last `MAX_ALTERED` copies are kept. An older one is dropped before the next is made, so that no more exist
+        at a time unless callers hold them.
+
+        Raises:
+            InputError: the model has no such weights.
+        """
+        key = (task, model.name, weights)
+        with self._altering:
+            other = self._altered.pop(key, None) or self._copies.get(key)
+            if other is None:
+                while len(self._copies) >= MAX_ALTERED and self._altered:
+                    del self._altered[next(iter(self._altered))]
+                with torch.inference_mode(False):  # as in `_open`
+                    other = altered(model, weights)
+            self._altered[key] = self._copies[key] = other
+            return other
+
+    def opened(self, task: str, name: str | None = None) -> Model | None:
         """The model, if it is open already.
 
         Raises:
             InputError: no such task or model.
         """
-        key = (task, self.find(task, name).name)
-        return self._other(key, weights) if weights else self._used(key)
+        return self._used((task, self.find(task, name).name))
 
     def fetch(self, task: str, name: str | None = None) -> None:
         """Wait until the files of a model are here, unless it is open: `load` then waits for no network.
@@ -154,28 +199,33 @@ class Library:
         if entry.source is not None and (task, entry.name) not in self._loaded:
             self._downloads.fetch(entry.source, entry.name)
 
+    def computes(self) -> bool:
+        """Whether the device of the models computes."""
+        return computes(self._device)
+
     def join(self, source: Source) -> Download | None:
         """The download of a model's files, shared by all who wait for it; none if they are here."""
         return self._downloads.join(source)
 
     def require(self, task: str, name: str | None = None) -> None:
-        """Make sure that a model is here, without waiting: if it is not, its download begins.
+        """Make sure that a model is here, without waiting: if it is not and is not being downloaded, that begins.
 
         Raises:
-            InputError: it is not here yet, its last download failed, or there is no such model.
+            InputError: it is being downloaded, and why the try before has failed; or there is no such model.
         """
         entry = self.find(task, name)
         source = entry.source
         if source is None or (task, entry.name) in self._loaded or source.is_here():
             return
+        failed = ""
         with self._lock:
             fetching = self._fetching.get(source)
-            if fetching is not None and fetching.done():
-                del self._fetching[source]
-                fetching.result()
-            if source not in self._fetching:
+            if fetching is not None and fetching.done() and (error := fetching.exception()) is not None:
+                failed = f" The last try has failed: {error}"
+            if fetching is None or fetching.done():
                 self._fetching[source] = in_a_thread("download", lambda: self._downloads.fetch(source, entry.name))
-        raise InputError(f"{entry.name} is being downloaded ({entry.megabytes:.0f} MB): ask again in a few minutes.")
+        size = f"{entry.megabytes:.0f} MB"
+        raise InputError(f"{entry.name} is being downloaded ({size}): ask again in a few minutes.{failed}")
 
     def offer(self, open_classifier: Callable[[str], Classifier]) -> None:
         """Offer the user's own classifier, behind the shipped one; it is opened at once, with a device.
@@ -196,11 +246,13 @@ class Library:
         Raises:
             InputError: there is no such model, or it cannot be had.
         """
-        tasks = {entry.name: task for task in self._entries for entry in self.catalog(task)}
-        task = next((task for known, task in tasks.items() if known.casefold() == name.casefold()), None)
-        if task is None:
-            raise InputError(f"No model “{name[:80]}”. Models: {', '.join(tasks)}.")
-        self.fetch(task, name)
+        entries = {entry.name.casefold(): entry for task in self._entries for entry in self._of(task)}
+        entry = entries.get(name.casefold())
+        if entry is None:
+            names = ", ".join(entry.name for entry in entries.values())
+            raise InputError(f"No model “{name[:80]}”. Models: {names}.")
+        if entry.source is not None:
+            self._downloads.fetch(entry.source, entry.name)
 
     def _used(self, key: tuple[str, str]) -> Model | None:
         """The model, if it is in memory; it is then the one that was used last."""
@@ -209,35 +261,37 @@ class Library:
                 self._loaded[key] = model
             return model
 
-    def _other(self, key: tuple[str, str], weights: str) -> Model | None:
-        """The model with other weights, if it is in memory."""
-        with self._lock:
-            return self._altered.get((*key, weights))
-
     def _keep(self, key: tuple[str, str], model: Model) -> None:
         with self._lock:
             self._loaded[key] = model
             downloaded = [key for key in self._loaded if not self.find(*key).shipped]
-            for old in downloaded[: max(len(downloaded) - self._most, 0)]:
+            dropped = downloaded[: max(len(downloaded) - self._most, 0)]
+            for old in dropped:
                 del self._loaded[old]
+        with self._altering:  # a copy has the tensors of its original that it does not change
+            for copied in [copied for copied in self._altered if copied[:2] in dropped]:
+                del self._altered[copied]
 
     def _require_memory(self, entry: Entry) -> None:
-        """Make sure that a downloaded model fits into the memory that is free.
+        """Make sure that a downloaded model fits into the memory that is free, and into that of its device.
 
         Raises:
             InputError: it does not.
         """
-        free = available_megabytes()
-        if entry.source is None or free is None:
+        if entry.source is None:
             return
         path = entry.source.path
         files = [path] if path.is_file() else path.rglob("*")
-        needed = ROOM * sum(file.lstat().st_size for file in files) / 1e6
-        if needed > free:
-            raise InputError(
-                f"{entry.name} needs about {needed:,.0f} MB of memory to be opened, and {free:,.0f} MB are free here: "
-                "pick a smaller model."
-            )
+        size = sum(file.lstat().st_size for file in files) / 1e6
+        for needed, free, kind in (
+            (ROOM * size, available_megabytes(), "memory"),
+            (DEVICE_ROOM * size, available_on(self._device), "GPU memory"),
+        ):
+            if free is not None and needed > free:
+                raise InputError(
+                    f"{entry.name} needs about {needed:,.0f} MB of {kind} to be opened, and {free:,.0f} MB are free "
+                    "here: pick a smaller model."
+                )
 
     def _open(self, entry: Entry) -> Model:
         # Tensors made under a caller's inference mode could never be explained.

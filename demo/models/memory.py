@@ -2,20 +2,51 @@
 
 from pathlib import Path
 
+import torch
+
 MEMORY = Path("/proc/meminfo")
 GROUP = Path("/sys/fs/cgroup")  # of a container
+
+# The files of a container's limit and use, and the line of `memory.stat` for file pages that are free at once: those
+# of files that were read count as used. In version 2 of control groups, then in version 1.
+_V2 = ("memory.max", "memory.current", "inactive_file")
+_V1 = ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file")
 
 
 def available_megabytes() -> float | None:
     """The memory that can be had without swapping, in millions of bytes; none where it is not known, as on a Mac."""
     try:
-        lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
-        available = 1024 * int(lines["MemAvailable"].split()[0])
+        available = 1024 * _numbers(MEMORY)["MemAvailable:"]
     except (OSError, KeyError, ValueError):
         return None
-    try:
-        limit, used = (int((GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        available = min(available, limit - used)
-    except (OSError, ValueError):  # no container, or one without a limit
-        pass
-    return available / 1e6
+    in_group = available_in_group(GROUP)
+    return (available if in_group is None else min(available, in_group)) / 1e6
+
+
+def available_in_group(folder: Path) -> int | None:
+    """The bytes that a container may still take, from its control group's folder; none if it has no limit."""
+    for limit, used, inactive in (_V2, _V1):
+        try:
+            free = int((folder / limit).read_text()) - int((folder / used).read_text())
+        except (OSError, ValueError):  # no container, one without a limit, or another version
+            continue
+        try:
+            return free + _numbers((folder / used).with_name("memory.stat")).get(inactive, 0)
+        except (OSError, ValueError):
+            return free
+    return None
+
+
+def available_on(device: str) -> float | None:
+    """The memory of a GPU that can be had, in millions of bytes; none for a device that uses the computer's own."""
+    if device != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    # What PyTorch has taken and does not use, it gives to the next model.
+    return (free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()) / 1e6
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """The numbers of a file of the kernel, by the name at the start of their lines."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    return {name: int(number) for name, number, *_ in lines}

@@ -109,7 +109,7 @@ class CaptioningTab:
         given = wanted.at_layer(given, self.layer)
         try:
             pending = await ask(self.engine, self.query(given, _key(WHOLE, "")))
-            found = await arrived(self.engine, pending.said)
+            found = await arrived(self.engine, pending.said, pending)
         except InputError as error:
             visitor.text, visitor.shown = "", Shown(note=str(error))
             yield {self.text: "", self.beam: None}

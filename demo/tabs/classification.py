@@ -59,7 +59,7 @@ class ClassificationTab:
         given = wanted.at_layer(given, self.layer)
         try:
             pending = await ask(self.engine, self.query(given, ""))
-            found = await arrived(self.engine, pending.said)
+            found = await arrived(self.engine, pending.said, pending)
         except InputError as error:
             visitor.shown = Shown(note=str(error))
             yield {self.targets.said: None}

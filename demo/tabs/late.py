@@ -9,9 +9,9 @@ from typing import Any
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.networks import Pending, UnwantedError
+from demo.networks import Pending
 from demo.query import SQUARES, Query, Row
-from demo.tabs.waiting import arrived, ask, visitor
+from demo.tabs.waiting import arrived, ask, has_left, in_background, listened_event
 from demo.tasks.sentence import measured, price
 from demo.viewer import data
 from explainers import METHODS, Squares
@@ -26,14 +26,12 @@ class Column:
 
     Attributes:
         queries: of each row, by this method alone.
-        wanted: whether somebody waits for it.
         pending: what the engine answers of the queries.
         task: gives what the browser is sent, when all are answered; none until it is started.
         rows: the answers; none for a row that has no picture.
     """
 
     queries: list[Query]
-    wanted: bool = True
     pending: list[Pending] = field(default_factory=list)
     task: asyncio.Task[dict[str, Any]] | None = None
     rows: list[Row | None] = field(default_factory=list)
@@ -54,7 +52,6 @@ class Late:
         self.number = round(1000 * time.monotonic())
         self.asked = 0
         self._engine = engine
-        self._visitor = visitor()
         self._columns = {key: Column([_alone(query, key, squares) for query in queries]) for key in methods}
         self._gone: asyncio.TimerHandle | None = None
 
@@ -90,16 +87,14 @@ class Late:
             if METHODS[key].price and key not in keys:
                 self._stop(key)
             elif column.task is None:
-                column.task = asyncio.create_task(self._fill(key, column))
+                column.task = in_background(self._fill(key, column))
 
     def _stop(self, key: str) -> None:
         """Give a column up, unless it is filled."""
         column = self._columns[key]
         if column.task is None or column.task.done():
             return
-        column.wanted = False
-        for pending in column.pending:
-            self._engine.leave(pending, self._visitor)
+        column.task.cancel()
         self._columns[key] = Column(column.queries)
 
     def leave(self) -> None:
@@ -118,6 +113,8 @@ class Late:
         tasks = [column.task for column in begun.values() if column.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=NEWS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if has_left(listened_event()):
+            self.leave()
         # Not those that were stopped meanwhile.
         wanted = {key: column for key, column in begun.items() if self._columns.get(key) is column}
         filled = {key: column.task.result() for key, column in wanted.items() if column.task and column.task.done()}
@@ -138,16 +135,8 @@ class Late:
         """What the engine answers; or none, and why."""
         try:
             pending = await ask(self._engine, lambda: query)
-            if not column.wanted:
-                self._engine.leave(pending, self._visitor)
             column.pending.append(pending)
-            return (await arrived(self._engine, pending.result)).rows[0], ""
-        except UnwantedError:
-            if column.wanted:  # by this page, which seemed to have gone
-                self._columns = {
-                    key: Column(one.queries) if one is column else one for key, one in self._columns.items()
-                }
-            return None, ""
+            return (await arrived(self._engine, pending.result, pending)).rows[0], ""
         except InputError as error:
             return None, str(error)
         except Exception:

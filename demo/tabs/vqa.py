@@ -65,7 +65,7 @@ class AnsweringTab:
         asked: Given = {self.text: question}
         try:
             pending = await ask(self.engine, self.question(given, question, ""))
-            found = await arrived(self.engine, pending.said)
+            found = await arrived(self.engine, pending.said, pending)
             visitor.text = question
             visitor.texts[identity(given[self.shared.photo])] = question
             lists = (await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets
@@ -80,7 +80,7 @@ class AnsweringTab:
             asked[self.targets.names] = components.named(names, choices.UNLISTED)
         yield asked | {self.targets.said: bars(found, about(given[self.shared.photo], question))}
         try:
-            result = await arrived(self.engine, pending.result)
+            result = await arrived(self.engine, pending.result, pending)
         except InputError as error:
             visitor.shown = Shown(note=str(error))
             yield {self.note: gr.HTML(visible=False)}

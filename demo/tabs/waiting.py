@@ -3,9 +3,9 @@
 import asyncio
 import contextvars
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import gradio as gr
@@ -13,13 +13,13 @@ from gradio.context import LocalContext
 
 from demo.engine import MOST_OF_ONE, MOST_WAITING, Engine
 from demo.errors import TOO_MUCH, InputError
-from demo.networks import Pending, UnwantedError
+from demo.networks import Pending
 from demo.query import Query, Result
 
 T = TypeVar("T")
 
 AT_ONCE = 2  # photographs of one visitor that are opened at a time: whoever sends many holds up nobody
-NEWS_SECONDS = 1.0  # after which somebody who waits is told the place
+NEWS_SECONDS = 0.25  # after which somebody who waits is told the place, and a closed connection is noticed
 
 # Threads that wait for their turn to open an image, more than may wait for large ones: see demo.images. No other work
 # waits for them.
@@ -42,11 +42,22 @@ def visitor() -> str:
     return f"page {request.session_hash}"
 
 
-def has_left() -> bool:
-    """Whether nobody listens any more to the event whose handler this is."""
+def listened_event() -> Any:
+    """Gradio's event whose handler this is, of which `has_left` can be asked also when it has ended; or none."""
     page, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
-    events = page._queue.event_ids_to_events if page is not None else {}
-    return event in events and not events[event].alive
+    return page._queue.event_ids_to_events.get(event) if page is not None else None
+
+
+def has_left(event: Any) -> bool:
+    """Whether nobody listens any more to an event, as of `listened_event`."""
+    return event is not None and not event.alive
+
+
+def in_background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task that goes on when the event that begins it has ended, or has lost its listener."""
+    context = contextvars.copy_context()
+    context.run(LocalContext.event_id.set, None)
+    return asyncio.create_task(work, context=context)
 
 
 async def opening(function: Callable[[], T]) -> T:
@@ -70,35 +81,51 @@ async def opening(function: Callable[[], T]) -> T:
 
 
 async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
-    """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read."""
-    who = visitor()
-    return await opening(lambda: engine.ask(made(), keep=keep, visitor=who))
-
-
-async def arrived(engine: Engine, future: Future[T]) -> T:
-    """The value of one of the engine's futures; meanwhile the page shows how many others are answered before.
+    """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read.
 
     Raises:
-        UnwantedError: nobody listens any more.
+        asyncio.CancelledError: nobody listens any more.
     """
+    if has_left(listened_event()):
+        raise asyncio.CancelledError
+    who = visitor()
+    asked = asyncio.create_task(opening(lambda: engine.ask(made(), keep=keep, visitor=who)))
+    try:
+        return await asyncio.shield(asked)
+    except asyncio.CancelledError:  # its thread goes on
+        asked.add_done_callback(lambda asked: asked.exception() or engine.leave(asked.result(), who))
+        raise
+
+
+async def arrived(engine: Engine, future: Future[T], asked: Pending | None = None) -> T:
+    """The value of one of the engine's futures; meanwhile the page shows how many others are answered before.
+
+    Args:
+        asked: the query whose future it is, from `ask`; the engine gives it up if the wait is cancelled.
+
+    Raises:
+        asyncio.CancelledError: nobody listens any more.
+    """
+    who, event = visitor(), listened_event()
     value = asyncio.wrap_future(future)
     value.add_done_callback(lambda value: value.cancelled() or value.exception())  # or asyncio complains
     shown = 0
-    while not (await asyncio.wait({value}, timeout=NEWS_SECONDS))[0]:
-        if has_left():
-            raise UnwantedError
-        place = engine.place(visitor())
-        if place != shown:
-            gr.Progress()((place, None) if place else None, unit="before you")
-        shown = place
+    try:
+        while not (await asyncio.wait({value}, timeout=NEWS_SECONDS))[0]:
+            if has_left(event):
+                raise asyncio.CancelledError
+            place = engine.place(who)
+            if place != shown:
+                gr.Progress()((place, None) if place else None, unit="before you")
+            shown = place
+    except asyncio.CancelledError:
+        if asked is not None:
+            engine.leave(asked, who)
+        raise
     return value.result()
 
 
 async def answer(engine: Engine, made: Making, *, keep: bool = True) -> Result:
     """`Engine.answer` beside the event loop."""
     pending = await ask(engine, made, keep=keep)
-    try:
-        return await arrived(engine, pending.result)
-    except (asyncio.CancelledError, UnwantedError):
-        engine.leave(pending, visitor())
-        raise
+    return await arrived(engine, pending.result, pending)

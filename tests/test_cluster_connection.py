@@ -1,0 +1,105 @@
+"""The connection to the process that is connected to a Ray cluster, with a stand-in for that process and for Ray."""
+
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from demo.cluster import networks
+from demo.cluster.networks import GONE, Cluster
+from demo.engine import Engine
+from demo.errors import InputError
+from demo.models import Library
+from demo.networks import About
+from demo.query import Query, photo_of
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="there is no Ray")
+
+PHOTO = photo_of((ROOT / "assets" / "examples" / "cat.jpg").read_bytes())
+ABOUT = About("ResNet-50 (ImageNet)", ("layer4",), (), ())
+
+# Run in the place of Python: it tells of any model the same, and breaks off at a model called "break off".
+STAND_IN = f"""#!{sys.executable}
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from multiprocessing.connection import Connection
+from demo.cluster.messages import received, send
+from demo.networks import About
+
+pipe = Connection(int(sys.argv[3]))
+send(pipe, 0, "ready", None)
+while True:
+    number, what, task, name, *_ = received(pipe)
+    if name == "break off":
+        pipe.send_bytes(b"not a pickle")
+    elif what == "about":
+        send(pipe, number, "result", {ABOUT!r})
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch) -> Path:
+    path = tmp_path / "python"
+    path.write_text(STAND_IN)
+    path.chmod(0o755)
+    monkeypatch.setattr(networks, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(sys, "executable", str(path))
+    return path
+
+
+@pytest.fixture
+def cluster(stand_in) -> Iterator[Cluster]:
+    cluster = Cluster()
+    yield cluster
+    cluster._driver.stop()
+
+
+def about(cluster: Cluster, name: str) -> About:
+    return cluster.about("classification", name).result(30)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+
+
+def test_a_process_that_cannot_be_started_is_started_later(cluster, stand_in, caplog):
+    assert about(cluster, "") == ABOUT
+    stand_in.unlink()
+    with pytest.raises(InputError, match=GONE):
+        about(cluster, "break off")
+    until(lambda: sum("FileNotFoundError" in record.message for record in caplog.records) > 1)
+    with pytest.raises(InputError, match=GONE):
+        about(cluster, "")
+    assert not cluster.is_well()
+    stand_in.write_text(STAND_IN)
+    stand_in.chmod(0o755)
+    until(cluster.is_well)
+    assert about(cluster, "") == ABOUT
+
+
+def test_what_cannot_be_sent_fails_alone(cluster):
+    engine = Engine(Library(), networks=cluster)
+    asked = engine.ask(Query(PHOTO, "classification", targets=(lambda: None,)))
+    assert "pickle" in str(asked.result.exception(30))
+    assert about(cluster, "") == ABOUT
+    assert cluster.is_well()
+
+
+def test_a_process_that_cannot_read_what_it_is_asked_ends_and_says_why():
+    ours, theirs = Pipe()
+    command = [sys.executable, "-m", "demo.cluster.driver", str(theirs.fileno()), "cpu", "127.0.0.1:9"]
+    with subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True) as process:
+        theirs.close()
+        ours.send_bytes(b"not a pickle")
+        _, said = process.communicate(timeout=120)
+    assert "UnpicklingError" in said
+    assert "Exception in thread" not in said  # which would have ended alone
+    assert process.returncode == 1

@@ -1,0 +1,136 @@
+"""Closed connections: what nobody waits for on the page is not computed."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from test_engine import EXAMPLES, Held
+
+from demo.engine import Engine
+from demo.networks import Pending
+from demo.page import LAUNCH, build
+from demo.service import surroundings
+
+USERS = 30
+OCCLUSION = 7 * 7  # passes
+
+
+class Demo:
+    """A demo in this process, and its page as a browser gets it."""
+
+    def __init__(self, address: str, engine: Engine) -> None:
+        self.engine = engine
+        self.http = httpx.Client(base_url=f"{address}gradio_api/", timeout=60)
+        config = httpx.get(f"{address}config", timeout=60).json()
+        self._widgets = {widget["id"]: widget for widget in config["components"]}
+        self._events = config["dependencies"]
+
+    def event(self, name: str, task: str) -> int:
+        """The number of an event of the panels of a task, which are the first ones with an event of that name."""
+        named = [event["id"] for event in self._events if any(name == target[1] for target in event["targets"])]
+        return named[("classification", "captioning", "vqa").index(task)]
+
+    def after(self, event: int) -> int:
+        """The number of the event that follows another."""
+        return next(other["id"] for other in self._events if other["trigger_after"] == event)
+
+    def join(self, user: str, event: int, image: Any = None, methods: Any = (), **told: Any) -> None:
+        """Let an event happen in a user's page, where all else is as it was opened."""
+        values = []
+        for widget in (self._widgets[number] for number in self._events[event]["inputs"]):
+            chosen = {"image": image, "checkboxgroup": list(methods), "state": None}
+            values.append(chosen.get(widget["type"], widget["props"].get("value")))
+        body = {"data": values, "fn_index": event, "session_hash": user, "event_data": told}
+        self.http.post("queue/join", json=body).raise_for_status()
+
+    def upload(self, user: str) -> dict[str, Any]:
+        """An image that nobody else has."""
+        data = (EXAMPLES / "dog.jpg").read_bytes() + user.encode()
+        (path,) = self.http.post("upload", files={"files": ("dog.jpg", data)}).raise_for_status().json()
+        return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+    @contextmanager
+    def listening(self, user: str) -> Iterator[Iterator[dict[str, Any]]]:
+        """The messages of a user's page, until it is closed."""
+        with self.http.stream("GET", "queue/data", params={"session_hash": user}) as events:
+            yield (json.loads(line.removeprefix("data: ")) for line in events.iter_lines() if line)
+
+    def outputs(self, user: str) -> list[Any]:
+        """The last outputs of the only event that a user waits for."""
+        with self.listening(user) as messages:
+            return next(message["output"]["data"] for message in messages if message["msg"] == "process_completed")
+
+    def outcomes(self, name: str) -> float:
+        """How many queries were answered, left and so on."""
+        values = (line.rsplit(" ", 1) for line in self.engine.records.as_text().decode().splitlines())
+        return sum(float(value) for key, value in values if f'_total{{outcome="{name}"' in key)
+
+
+@pytest.fixture
+def held() -> Held:
+    return Held()
+
+
+@pytest.fixture
+def demo(held, tmp_path, monkeypatch) -> Iterator[Demo]:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = build(held.engine)
+    _, address, _ = page.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", app_kwargs=surroundings(held.engine), **LAUNCH
+    )
+    yield Demo(address, held.engine)
+    held.engine.close()
+    page.close(verbose=False)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def waiting(engine: Engine) -> list[Pending]:
+    return [pending for pending in list(engine._pending.values()) if pending.query.model != "Slow"]
+
+
+@pytest.mark.parametrize("task", ["classification", "captioning", "vqa"])
+def test_of_users_who_close_the_page_while_they_wait_nothing_is_computed(held, demo, task):
+    def visit(number: int) -> None:
+        user = f"user{number}"
+        demo.join(user, demo.event("look", task), demo.upload(user), number=1)
+        with demo.listening(user) as messages:
+            assert next(messages)["msg"] == "estimation"
+            until(lambda: any(f"page {user}" in pending.visitors for pending in waiting(held.engine)))
+
+    with held:
+        with ThreadPoolExecutor(USERS) as users:
+            list(users.map(visit, range(USERS)))
+        until(lambda: not waiting(held.engine))
+    assert held.running.result.result(30).said
+    assert (demo.outcomes("left"), demo.outcomes("answered")) == (USERS, 1)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["at the first news", "later"])
+def test_a_slow_method_ends_when_the_page_is_closed(demo, again):
+    look, late = demo.event("look", "classification"), demo.event("late", "classification")
+    demo.join("user", look, demo.upload("user"), number=1)
+    demo.outputs("user")
+    demo.join("user", demo.after(look), methods=["occlusion"])
+    number = next(value["late"]["number"] for value in demo.outputs("user") if value and "late" in value)
+    for ask in range(1, 2 + again):
+        demo.join("user", late, time=number, ask=ask, known=[], wanted=["occlusion"])
+        if ask <= again:
+            demo.outputs("user")
+    with demo.listening("user") as messages:
+        next(messages)
+        until(lambda: any(pending.done[0] for pending in waiting(demo.engine)))
+        (slow,) = waiting(demo.engine)
+    until(slow.result.done)
+    assert slow.done[0] < OCCLUSION == slow.done[1]
+    assert demo.outcomes("left") == 1
