@@ -45,6 +45,9 @@ OBJECTS = {
     "kitten": ("tabby", "wool"),
 }
 
+# What everybody begins with: an easy question, which shows what the others are like.
+EASY = ("ram_peacock", "zebra_elephant")
+
 # What the shipped classifier says of a photograph, rightly, and with noise on its weights too.
 AGREED = {
     "bison": "bison",
@@ -97,6 +100,15 @@ class Question:
         """What can be answered."""
         return self.classes if self.study == "object" else SCALE
 
+    def about(self) -> str:
+        """What is seen before the answer. As in section 5.1, the image itself is not."""
+        if self.study == "trust":
+            return f"Both networks say {self.classes[0]}, rightly; here is what explains it."
+        return (
+            "The image contains both objects, and the model was asked about one of them. "
+            "You see the explanation alone, as in the paper’s study: the image follows after your answer."
+        )
+
     def vote(self, answer: int) -> Vote:
         """What one of the answers is worth, which is given by its place."""
         if self.study == "object":
@@ -145,11 +157,13 @@ class Question:
 
 
 def draw(study: Study, chance: random.Random, before: Question | None = None) -> Question:
-    """A question at random, about another photograph than the one before."""
-    examples: Sequence[str] = [*(OBJECTS if study == "object" else AGREED)]
+    """A question at random, about another photograph than the one before; of "object" the first one is easy."""
+    is_easy = study == "object" and before is None
+    examples: Sequence[str] = EASY if is_easy else [*(OBJECTS if study == "object" else AGREED)]
     example = chance.choice([name for name in examples if before is None or name != before.example])
     classes = tuple(chance.sample(OBJECTS[example], 2)) if study == "object" else (AGREED[example],)
-    return Question(study, example, chance.choice(SHOWN[study]), classes, chance.randrange(2))
+    method = "guided_gradcam" if is_easy else chance.choice(SHOWN[study])
+    return Question(study, example, method, classes, chance.randrange(2))
 
 
 @lru_cache

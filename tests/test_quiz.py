@@ -7,8 +7,11 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -16,19 +19,23 @@ import httpx
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import in_a_loop, says
+from conftest import in_a_loop, says, started
+from gradio.context import LocalContext
 from PIL import Image
 from playwright.sync_api import Page, expect
+from test_engine import Held
 
 from demo import studies
 from demo.engine import Engine
+from demo.errors import InputError
 from demo.models import Library
 from demo.query import Query, photo_of
 from demo.rendering import gradient_limit, gradient_picture
-from demo.rooms import LIFETIME, Rooms, Vote
-from demo.studies import AGREED, LEFT, OBJECTS, RIGHT, SHOWN, Question, draw
+from demo.rooms import ENOUGH, LIFETIME, MAX_ROOMS_OF_USER, MAX_VOTES_OF_USER, Rooms, Vote
+from demo.studies import AGREED, EASY, LEFT, OBJECTS, REPORTED, RIGHT, SHOWN, Question, draw
 from demo.tabs import quiz
 from demo.tabs.quiz import QuizTab, Sitting
+from evaluation.processes import free_port
 from explainers import METHODS
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -85,6 +92,12 @@ def test_questions_are_drawn_alike_often_and_never_about_the_same_photograph_aga
     if study == "object":
         explained = Counter(question.classes[question.truth] for question in drawn)
         assert set(explained) == {name for names in OBJECTS.values() for name in names}
+
+
+def test_the_first_question_is_easy():
+    first = [draw("object", random.Random(seed)) for seed in range(50)]
+    assert {question.example for question in first} == set(EASY)
+    assert {question.method for question in first} == {"guided_gradcam"}
 
 
 def test_the_network_has_evidence_for_every_object_that_is_asked_about(engine):
@@ -150,7 +163,7 @@ def test_nothing_is_told_of_the_answer_before_it_is_given(tab):
         for study in SHOWN:
             sitting = Sitting()
             asked = await asks(tab, sitting, study=study)
-            assert set(asked) - {"about"} == {"study", "number", "answers", "answer", "pictures", "size", "time"}
+            assert set(asked) == {"study", "number", "answers", "answer", "about", "pictures", "size", "time"}
             assert {*asked["pictures"]} == ({"0"} if study == "object" else {"0", "1"})
             for picture in asked["pictures"].values():
                 assert set(picture) == {"kind", "shared", "limit", "shape", "reach", "data"}
@@ -229,7 +242,7 @@ def test_a_visitor_alone_and_a_room_that_is_forgotten(tab, clock):
         clock.now += LIFETIME
         _, votes = await answers(tab, sitting, study="object", number=asked["number"], answer=0)
         assert (votes["room"], votes["own"]) == ("", 2)
-        assert "There is no room" in votes["note"]
+        assert f"Room {room} and its votes are gone" in votes["note"]
 
     in_a_loop(sit())
 
@@ -253,45 +266,187 @@ def test_two_hundred_who_vote_at_once_lose_no_vote(tab, monkeypatch):
         projector = Sitting()
         room = (await tab.open_room({tab.visit: projector}))[tab.votes]["room"]
         await asyncio.gather(*(voter(room, number) for number in range(200)))
-        return (await tab.look({tab.visit: projector}))[tab.votes]
+        return (await tab.look({tab.visit: projector}, told(room=room)))[tab.votes]
 
     bars = in_a_loop(vote())["charts"]["object"]
     assert sum(bar["votes"] for bar in bars) == 600
     assert 0.35 < sum(bar["votes"] * bar["mean"] for bar in bars) / 600 < 0.65  # nobody looked
 
 
+async def votes_of(tab: QuizTab, sitting: Sitting, count: int, place: int = 0) -> dict[str, Any]:
+    """Answer so many questions; returns the votes as they are then."""
+    votes, after = {}, None
+    for _ in range(count):
+        after = (await asks(tab, sitting, study="trust", after=after))["number"]
+        _, votes = await answers(tab, sitting, study="trust", number=after, answer=place)
+    return votes
+
+
+def test_the_result_of_the_paper_and_an_interval_are_shown_from_enough_votes_on(tab):
+    async def sit() -> list[dict[str, Any]]:
+        sitting = Sitting()
+        return [(await votes_of(tab, sitting, 1, turn % 5))["charts"]["trust"] for turn in range(4 * ENOUGH)]
+
+    shown = [(method, bar) for bars in in_a_loop(sit()) for method, bar in zip(SHOWN["trust"], bars, strict=True)]
+    assert {bar["votes"] < ENOUGH for _, bar in shown} == {True, False}
+    for method, bar in shown:
+        is_enough = bar["votes"] >= ENOUGH
+        assert bar["reported"] == (REPORTED["trust", method] if is_enough else None)
+        assert (bar["interval"] is not None) == is_enough
+
+
+def test_one_visitor_votes_no_more_than_so_often_in_a_room(tab):
+    async def sit() -> None:
+        room, sitting = await opens(tab), Sitting()
+        await tab.join({tab.visit: sitting}, told(code=room))
+        assert (await votes_of(tab, sitting, MAX_VOTES_OF_USER))["note"] == ""
+        votes = await votes_of(tab, sitting, 1)
+        assert "counted for you alone" in votes["note"]
+        assert (votes["room"], votes["own"]) == (room, MAX_VOTES_OF_USER + 1)
+        assert sum(bar["votes"] for bar in votes["charts"]["trust"]) == MAX_VOTES_OF_USER
+        classmate = Sitting()
+        await tab.join({tab.visit: classmate}, told(code=room))
+        assert (await votes_of(tab, classmate, 1))["note"] == ""
+
+    in_a_loop(sit())
+
+
+def test_a_server_that_has_forgotten_all_tells_the_students_and_the_projector(tab):
+    async def sit() -> None:
+        room, known = "QQQQQ", Sitting()
+        shown, votes = await answers(tab, Sitting(), study="object", number=123, answer=0, room=room)
+        assert shown["answer"] is None
+        assert (votes["room"], votes["own"]) == ("", 0)
+        assert "Your last answer was not counted" in votes["note"]
+        for note in (
+            votes["note"],
+            (await tab.ask({tab.visit: Sitting()}, told(study="object", room=room)))[tab.votes]["note"],
+            (await tab.look({tab.visit: Sitting()}, told(room=room)))[tab.votes]["note"],
+            (await tab.save_votes({tab.visit: Sitting()}, told(room=room)))[tab.votes]["note"],
+        ):
+            assert f"Room {room} and its votes are gone" in note
+            assert "ask your teacher for the code" in note
+        await asks(tab, known, study="object")
+        assert "not counted" not in (await answers(tab, known, study="object", number=123, answer=0))[1]["note"]
+
+    in_a_loop(sit())
+
+
+def test_a_visitor_who_alone_was_forgotten_is_in_the_room_again(tab):
+    async def sit() -> None:
+        room, sitting = await opens(tab), Sitting()
+        _, votes = await answers(tab, sitting, study="object", number=123, answer=0, room=room.lower())
+        assert votes["room"] == room
+        assert votes["note"].startswith("Your last answer was not counted")
+        asked = await asks(tab, sitting, study="object", room=room)
+        _, votes = await answers(tab, sitting, study="object", number=asked["number"], answer=0, room=room)
+        assert (votes["note"], votes["own"]) == ("", 1)
+        await tab.join({tab.visit: sitting}, told(code=""))
+        assert (await asks(tab, sitting, study="object", room="")) and sitting.room == ""
+
+    in_a_loop(sit())
+
+
+def test_a_room_is_that_of_the_visitor_who_opened_it(tab):
+    async def sit() -> None:
+        teacher, student = Sitting(), Sitting()
+        votes = (await tab.open_room({tab.visit: teacher}))[tab.votes]
+        assert votes["mine"]
+        assert not (await tab.join({tab.visit: student}, told(code=votes["room"])))[tab.votes]["mine"]
+        assert (await tab.look({tab.visit: teacher}, told(room=votes["room"])))[tab.votes]["mine"]
+
+    in_a_loop(sit())
+
+
+def test_who_closes_the_page_takes_the_picture_from_nobody_else():
+    held = Held()
+    with gr.Blocks() as page:
+        tab = quiz.layout(held.engine, Rooms(), random.Random(5))
+    page._queue.event_ids_to_events["closed"] = SimpleNamespace(alive=False)  # type: ignore[assignment]
+    pictures = draw("object", random.Random(0)).shown(tab.model)
+
+    async def closes() -> None:
+        LocalContext.blocks.set(page)
+        LocalContext.event_id.set("closed")
+        with pytest.raises(InputError, match="Nobody waited"):
+            await tab.pictures.get(pictures)
+
+    async def sit() -> None:
+        with held:
+            first = asyncio.create_task(closes())
+            await asyncio.sleep(0)
+            others = [asyncio.create_task(tab.pictures.get(pictures)) for _ in range(3)]
+            others[0].cancel()
+            await first
+            assert not any(task.done() for task in others[1:])
+        (one,), (other,) = await asyncio.gather(*others[1:])
+        assert one is other
+        assert one["kind"] == "gradient"
+
+    in_a_loop(sit())
+
+
 # ---- In the app ------------------------------------------------------------------------------------------------
+
+
+class Pages:
+    """What several open pages send."""
+
+    def __init__(self, client: httpx.AsyncClient, events: dict[str, int]) -> None:
+        self.client, self.events = client, events
+
+    async def send(self, event: str, session: str, **data: Any) -> list[Any]:
+        body = {"fn_index": self.events[event], "session_hash": session, "data": [None], "event_data": data}
+        return (await self.client.post("/gradio_api/run/predict", json=body)).raise_for_status().json()["data"]
+
+
+@asynccontextmanager
+async def pages(server: str) -> AsyncIterator[Pages]:
+    async with httpx.AsyncClient(base_url=server, timeout=60) as client:
+        config = (await client.get("/config")).json()
+        ours = {
+            part["id"] for part in config["components"]
+            if re.search(r"viewer\.(quiz|votes)\(", str(part["props"].get("js_on_load")))
+        }  # fmt: skip
+        yield Pages(
+            client,
+            {name: one["id"] for one in config["dependencies"] for part, name in one["targets"] if part in ours},
+        )
 
 
 def test_events_that_are_sent_twice_count_once_in_the_app(server):
     """As a page sends them, from several visitors at once."""
 
-    async def post(client: httpx.AsyncClient, event: int, session: str, **data: Any) -> list[Any]:
-        body = {"fn_index": event, "session_hash": session, "data": [None], "event_data": data}
-        return (await client.post("/gradio_api/run/predict", json=body)).raise_for_status().json()["data"]
-
-    async def visit(client: httpx.AsyncClient, events: dict[str, int], room: str, session: str) -> None:
-        asked, _ = await post(client, events["ask"], session, study="object")
-        await post(client, events["join"], session, code=room)
-        sent = {"study": "object", "number": asked["number"], "answer": 0}
-        await asyncio.gather(*(post(client, events["answer"], session, **sent) for _ in range(3)))
+    async def visit(sent: Pages, room: str, session: str) -> None:
+        asked, _ = await sent.send("ask", session, study="object")
+        await sent.send("join", session, code=room)
+        answer = {"study": "object", "number": asked["number"], "answer": 0}
+        await asyncio.gather(*(sent.send("answer", session, **answer) for _ in range(3)))
 
     async def vote() -> int:
-        async with httpx.AsyncClient(base_url=server, timeout=60) as client:
-            config = (await client.get("/config")).json()
-            ours = {
-                part["id"] for part in config["components"]
-                if re.search(r"viewer\.(quiz|votes)\(", str(part["props"].get("js_on_load")))
-            }  # fmt: skip
-            events = {
-                name: one["id"] for one in config["dependencies"] for part, name in one["targets"] if part in ours
-            }
-            ((opened,), sessions) = await post(client, events["open"], "projector"), range(6)
-            await asyncio.gather(*(visit(client, events, opened["room"], f"phone{number}") for number in sessions))
-            (seen,) = await post(client, events["look"], "projector")
+        async with pages(server) as sent:
+            (opened,) = await sent.send("open", "projector")
+            await asyncio.gather(*(visit(sent, opened["room"], f"phone{number}") for number in range(6)))
+            (seen,) = await sent.send("look", "projector")
             return sum(bar["votes"] for bar in seen["charts"]["object"])
 
     assert in_a_loop(vote()) == 6
+
+
+def test_a_page_that_opens_many_rooms_closes_nobody_elses_in_the_app(server):
+    async def attack() -> None:
+        async with pages(server) as sent:
+            (opened,) = await sent.send("open", "a teacher")
+            many = [(await sent.send("open", "an attacker"))[0] for _ in range(2 * MAX_ROOMS_OF_USER)]
+            assert len({votes["room"] for votes in many}) == MAX_ROOMS_OF_USER
+            assert "are in use" in many[-1]["note"]
+            (other,) = await sent.send("open", "another teacher")
+            assert other["mine"]
+            assert other["note"] == ""
+            (seen,) = await sent.send("look", "a teacher")
+            assert (seen["room"], seen["note"]) == (opened["room"], "")
+
+    in_a_loop(attack())
 
 
 def open_quiz(page: Page, address: str) -> None:
@@ -392,10 +547,34 @@ def test_a_class_in_a_room_sees_its_votes_on_the_projector(blank, browser, serve
     heading, *votes = Path(download.value.path()).read_text().splitlines()
     assert heading == "study,method,value"
     assert len(votes) == 2
+    for phone in phones:
+        for name in ("Show on the projector", "Votes (CSV)"):
+            expect(phone.get_by_role("button", name=name)).to_be_hidden()
+    projector.reload()
+    expect(projector.get_by_role("button", name="Show on the projector")).to_be_visible()
     phones[0].get_by_role("button", name="Leave the room").click()
     expect(phones[0].locator(".votes h2")).to_have_text("Your answers: 1")
     for phone in phones:
         phone.close()
+
+
+def test_a_restart_is_told_on_the_phones_and_the_projector(blank, browser, tmp_path):
+    port = free_port()
+    student = browser.new_page(viewport={"width": 390, "height": 844})
+    with started(tmp_path, "--port", str(port)) as address:
+        open_quiz(blank, f"{address}?task=quiz")
+        blank.get_by_role("button", name="Open a room").click()
+        code = blank.locator(".banner .code").inner_text()
+        open_quiz(student, f"{address}?task=quiz&room={code}")
+        expect(student.locator(".votes h2")).to_have_text(f"Room {code}: 0 votes")
+    with started(tmp_path, "--port", str(port)):
+        expect(blank.locator(".votes .note")).to_contain_text(f"Room {code} and its votes are gone")
+        student.locator(".answers button").first.click()
+        expect(student.locator(".votes .note")).to_contain_text("Your last answer was not counted")
+        expect(student.locator(".votes .note")).to_be_in_viewport()
+        blank.get_by_role("button", name="Open a room").click()
+        expect(blank.locator(".banner .code")).not_to_have_text(code)
+    student.close()
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])

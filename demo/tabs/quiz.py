@@ -2,18 +2,23 @@
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import gradio as gr
 from cachetools import LRUCache
+from gradio.context import LocalContext
 
 from demo import studies
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.rooms import VALUES, Rooms, Study, Tally, Vote, tally
+from demo.query import Row
+from demo.rooms import ENOUGH, VALUES, Rooms, Study, Tally, Vote, tally
 from demo.studies import Picture, Question
 from demo.tabs.components import drawn_by, shown_photo, told
 from demo.tabs.frame import ASKING, QUIET
@@ -27,25 +32,32 @@ TASK: Final = "quiz"
 MOST_PICTURES = 128  # that are kept, of about 200 KB; there are fewer
 MOST_OWN = 1000  # votes of one visitor that are counted for him or her alone
 
+FORGOTTEN = "Your last answer was not counted: the server has lost its question. Here is another one."
+
 HEADINGS: dict[Study, dict[str, str]] = {
-    "object": {"title": "1. Which object?", "question": "Which object does this picture explain?"},
+    "object": {"title": "1. Which object?", "question": "Which object does this panel explain?"},
     "trust": {"title": "2. Which network?", "question": "Which network is more reliable?"},
 }
 
 
 class Pictures:
-    """What browsers are sent to draw of the quiz's pictures: each is found once, for all who are shown it."""
+    """What browsers are sent to draw of the quiz's pictures: each is made once, for all who are shown it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._begun: LRUCache[Picture, asyncio.Task[dict[str, Any]]] = LRUCache(MOST_PICTURES)
+        self._made: LRUCache[Picture, asyncio.Task[dict[str, Any]]] = LRUCache(MOST_PICTURES)
+        self._begun: set[asyncio.Task[Any]] = set()
 
     def begin(self, pictures: Sequence[Picture]) -> None:
         """Find pictures, without waiting for them."""
-        for picture in pictures:
-            task = self._begun.get(picture)
-            if task is None or (task.done() and (task.cancelled() or task.exception())):
-                self._begun[picture] = asyncio.create_task(self._find(picture))
+        task = asyncio.create_task(self.get(pictures))
+        self._begun.add(task)  # or it may be collected before it ends
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._begun.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to those who ask for the pictures; or asyncio complains
 
     async def get(self, pictures: Sequence[Picture]) -> list[dict[str, Any]]:
         """Pictures, as `demo.viewer.data.pictures` makes them.
@@ -53,14 +65,23 @@ class Pictures:
         Raises:
             InputError: the network does not answer; the message says why.
         """
-        self.begin(pictures)
-        # Shielded, because others wait for the same.
-        return await asyncio.gather(*(asyncio.shield(self._begun[picture]) for picture in pictures))
+        return await asyncio.gather(*map(self._get, pictures))
 
-    async def _find(self, picture: Picture) -> dict[str, Any]:
-        row = (await answer(self._engine, lambda: picture.query)).rows[0]
-        ((drawn,),) = (found.values() for found in await asyncio.to_thread(data.pictures, [row], [picture.method]))
-        return drawn
+    async def _get(self, picture: Picture) -> dict[str, Any]:
+        if not self._is_made(picture):
+            # Every user asks the engine, which computes it once, and gives it up when nobody waits any more.
+            row = (await answer(self._engine, lambda: picture.query)).rows[0]
+            if not self._is_made(picture):
+                self._made[picture] = asyncio.create_task(asyncio.to_thread(_encoded, row, picture.method))
+        return await asyncio.shield(self._made[picture])
+
+    def _is_made(self, picture: Picture) -> bool:
+        task = self._made.get(picture)
+        return task is not None and not (task.done() and (task.cancelled() or task.exception()))
+
+
+def _encoded(row: Row, method: str) -> dict[str, Any]:
+    return data.pictures([row], [method])[0][method]
 
 
 @dataclass
@@ -81,14 +102,21 @@ class Sitting:
         coming: those that come after them.
         votes: the visitor's own.
         room: the code of the room that the votes are counted in too, or "".
+        opened: the codes of the rooms that the visitor opened.
         turn: of the handlers that write this.
+        user: a random name, for the rooms.
     """
 
     asked: dict[Study, Asked] = field(default_factory=dict)
     coming: dict[Study, Question] = field(default_factory=dict)
     votes: list[Vote] = field(default_factory=list)
     room: str = ""
+    opened: set[str] = field(default_factory=set)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @cached_property
+    def user(self) -> str:
+        return secrets.token_hex(8)  # when it is first asked for, as Gradio copies one sitting for all pages
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +146,12 @@ class QuizTab:
         sitting: Sitting = given[self.visit]
         study = _study(event)
         async with sitting.turn:
+            note = self._go_back(sitting, event)
             asked = self._open(sitting, study)
             if asked.answer is not None and told(event).get("after") == asked.number:
                 del sitting.asked[study]
                 asked = self._open(sitting, study)
-            return {self.question: await self._drawn(asked), self.votes: self._counted(sitting)}
+            return {self.question: await self._drawn(asked), self.votes: self._counted(sitting, note)}
 
     def _open(self, sitting: Sitting, study: Study) -> Asked:
         """The question of a study that a visitor sees; a new one, if there is none."""
@@ -131,17 +160,30 @@ class QuizTab:
             sitting.asked[study] = Asked(question, _now())
         return sitting.asked[study]
 
+    def _go_back(self, sitting: Sitting, event: gr.EventData) -> str:
+        """Put a page that was forgotten back into the room that it is in; returns why it is in none any more."""
+        code = str(told(event).get("room") or "")
+        if not code or sitting.room:
+            return ""
+        try:
+            sitting.room = self.rooms.find(code)
+        except InputError:
+            return _gone(code)
+        return ""
+
     async def take(self, given: Given, event: gr.EventData) -> Given:
         """The answer to the question that is shown; any other, and a second one, is no vote."""
         sitting: Sitting = given[self.visit]
         study, place = _study(event), told(event).get("answer")
-        note = ""
         async with sitting.turn:
+            note = self._go_back(sitting, event)
+            if study not in sitting.asked:
+                note = f"{FORGOTTEN} {note}".rstrip()
             asked = self._open(sitting, study)
             places = list(range(len(asked.question.answers)))
             if asked.answer is None and told(event).get("number") == asked.number and place in places:
                 asked.answer = places.index(place)
-                note = self._vote(sitting, asked.question.vote(asked.answer))
+                note = self._vote(sitting, asked.question.vote(asked.answer)) or note
                 sitting.coming[study] = coming = studies.draw(study, self.chance, asked.question)
                 self.pictures.begin(coming.shown(self.model))
             return {self.question: await self._drawn(asked), self.votes: self._counted(sitting, note)}
@@ -153,7 +195,7 @@ class QuizTab:
         if not sitting.room:
             return ""
         try:
-            self.rooms.vote(sitting.room, vote)
+            self.rooms.vote(sitting.room, vote, sitting.user)
         except InputError as error:
             return str(error)
         return ""
@@ -179,8 +221,7 @@ class QuizTab:
             "size": size,
             "time": _now(),
         }
-        if question.study == "trust":
-            value["about"] = f"Both networks say {question.classes[0]}, rightly; here is what explains it."
+        value["about"] = question.about()
         if place is None:
             return value
         photo = await asyncio.to_thread(shown_photo, self.engine, question.photo())
@@ -190,7 +231,8 @@ class QuizTab:
         sitting: Sitting = given[self.visit]
         async with sitting.turn:
             try:
-                sitting.room, note = self.rooms.open(), ""
+                sitting.room, note = self.rooms.open(sitting.user, _address()), ""
+                sitting.opened.add(sitting.room)
             except InputError as error:
                 note = str(error)
             return {self.votes: self._counted(sitting, note)}
@@ -206,16 +248,17 @@ class QuizTab:
                 note = str(error)
             return {self.votes: self._counted(sitting, note)}
 
-    async def look(self, given: Given) -> Given:
+    async def look(self, given: Given, event: gr.EventData) -> Given:
         """The votes of the room as they are now, for the projector."""
-        return {self.votes: self._counted(given[self.visit])}
+        sitting: Sitting = given[self.visit]
+        return {self.votes: self._counted(sitting, self._go_back(sitting, event))}
 
-    async def save_votes(self, given: Given) -> Any:
-        room = given[self.visit].room
-        try:
-            return await asyncio.to_thread(lambda: save(self.rooms.csv(room).encode(), f"votes_{room}.csv"))
-        except InputError:
-            return gr.skip()  # it is said where the votes are
+    async def save_votes(self, given: Given, event: gr.EventData) -> Given:
+        sitting: Sitting = given[self.visit]
+        note, room, file = self._go_back(sitting, event), sitting.room, None
+        with suppress(InputError):  # said where the votes are
+            file = await asyncio.to_thread(lambda: save(self.rooms.csv(room).encode(), f"votes_{room}.csv"))
+        return {self.table: file, self.votes: self._counted(sitting, note)}
 
     def _counted(self, sitting: Sitting, note: str = "") -> dict[str, Any]:
         """What a browser is sent of the votes: those of the room, or the visitor's own."""
@@ -223,11 +266,12 @@ class QuizTab:
         if sitting.room:
             try:
                 counted = self.rooms.tally(sitting.room)
-            except InputError as error:
-                sitting.room, note = "", note or str(error)
+            except InputError:
+                sitting.room, note = "", _gone(sitting.room)
         found = {(row.study, row.method): row for row in counted}
         return {
             "room": sitting.room,
+            "mine": sitting.room in sitting.opened,
             "own": len(sitting.votes),
             "charts": {
                 study: [_bar(study, method, found) for method in studies.SHOWN[study]] for study in studies.SHOWN
@@ -241,16 +285,34 @@ def _study(event: gr.EventData) -> Study:
     return "trust" if told(event).get("study") == "trust" else "object"
 
 
+_EPOCH = time.time_ns() - time.monotonic_ns()  # so that it goes on, too, where the demo is started again elsewhere
+
+
 def _now() -> int:
     """By which a browser knows what is newer: in microseconds."""
-    return time.monotonic_ns() // 1000
+    return (_EPOCH + time.monotonic_ns()) // 1000
+
+
+def _gone(room: str) -> str:
+    """What those in a room are told that is there no more."""
+    return (
+        f"Room {room[:20]} and its votes are gone: the demo was restarted, or the room was too old. "
+        "Open a new room, or ask your teacher for the code of the new one."
+    )
+
+
+def _address() -> str:
+    """The network address of the user whose event is handled."""
+    request = LocalContext.request.get(None)
+    return request.client.host if request is not None and request.client else ""
 
 
 def _bar(study: Study, method: str, found: dict[tuple[str, str], Tally]) -> dict[str, Any]:
     """A method in the chart of a study."""
     row = found.get((study, method), Tally(study, method, 0, 0.0, None))
-    bar = {"title": METHODS[method].title, "votes": row.votes, "mean": row.mean, "error": row.error}
-    return bar | {"reported": studies.REPORTED.get((study, method))}
+    bar = {"title": METHODS[method].title, "votes": row.votes, "mean": row.mean, "interval": row.interval}
+    # Not before: who sees what others found votes alike.
+    return bar | {"reported": studies.REPORTED[study, method] if row.votes >= ENOUGH else None}
 
 
 def _named(question: Question) -> dict[str, Any]:
@@ -273,7 +335,8 @@ def tab(engine: Engine) -> None:
 def layout(engine: Engine, rooms: Rooms, chance: random.Random) -> QuizTab:
     """Build the tab's widgets."""
     question = drawn_by("quiz", ("ask", "answer"), {"studies": HEADINGS})
-    settings = {"chance": studies.CHANCE, "most": {study: max(values) for study, values in VALUES.items()}}
+    most = {study: max(values) for study, values in VALUES.items()}
+    settings = {"chance": studies.CHANCE, "most": most, "enough": ENOUGH}
     votes = drawn_by("votes", ("open", "join", "look", "csv"), settings)
     model = engine.library.catalog("classification")[0].name
     table = gr.File(visible="hidden")
@@ -290,6 +353,6 @@ def connect(tab: QuizTab) -> None:
     tab.votes.open(tab.open_room, {tab.visit}, tab.votes, **at_once)
     tab.votes.join(tab.join, {tab.visit}, tab.votes, **at_once)
     tab.votes.look(tab.look, {tab.visit}, tab.votes, **at_once)
-    tab.votes.csv(tab.save_votes, {tab.visit}, tab.table, **at_once).success(
+    tab.votes.csv(tab.save_votes, {tab.visit}, [tab.table, tab.votes], **at_once).success(
         None, tab.table, None, js="(file) => file && viewer.download(file)"
     )

@@ -17,6 +17,8 @@
     };
   }
 
+  let room = ""; // that this page is in: told with each event, as a server that was restarted has forgotten it
+
   // ---- The question -----------------------------------------------------------------------------------------------
 
   const SECONDS_TO_WAIT = 15;
@@ -62,7 +64,7 @@
     function tell(event, told) {
       since = performance.now();
       root.setAttribute("aria-busy", true);
-      trigger(event, told);
+      trigger(event, { ...told, room });
     }
 
     /* The question that is open, or once it is answered the next. */
@@ -158,24 +160,23 @@
 
   const SECONDS = 2; // from one look at the votes to the next, on the projector
 
-  function votes(element, { trigger, props, watch }, _events, { chance, most }) {
+  function votes(element, { trigger, props, watch }, _events, { chance, most, enough }) {
     const root = element.querySelector(".votes");
     const isNewer = newest();
     let value = { room: "", own: 0, charts: {}, note: "" };
-    let opening = false;
     let linked = new URLSearchParams(location.search).get("room"); // until it is joined
 
     const title = make("h2");
     const code = make("input", { type: "text", maxlength: 12, autocomplete: "off", autocapitalize: "characters", spellcheck: "false" });
     const join = make("form", { class: "join", onsubmit: typed }, make("label", {}, "Room code ", code), make("button", {}, "Join a room"));
-    const open = button("Open a room", openRoom);
+    const open = button("Open a room", () => trigger("open", {}));
     const project = button("Show on the projector", () => projected(!projecting()), { "aria-pressed": "false" });
-    const leave = button("Leave the room", () => trigger("join", { code: "" }));
-    const table = button("Votes (CSV)", () => trigger("csv", {}));
+    const leave = button("Leave the room", leaveRoom);
+    const table = button("Votes (CSV)", () => trigger("csv", { room }));
     const note = make("p", { class: "note", role: "alert", hidden: true });
     const banner = make("p", { class: "banner", hidden: true });
     const charts = make("div", { class: "charts" });
-    const rules = make("div", { class: "rules" }, ...RULES.map((text) => make("p", {}, text)));
+    const rules = make("div", { class: "rules" }, ...rulesOf(enough).map((text) => make("p", {}, text)));
     const tools = make("div", { class: "tools" }, open, join, project, table, leave);
     root.replaceChildren(make("header", {}, title, tools), note, banner, charts, legend(), rules);
 
@@ -191,29 +192,30 @@
       if (code.value.trim()) trigger("join", { code: code.value });
     }
 
-    function openRoom() {
-      opening = true;
-      trigger("open", {});
+    function leaveRoom() {
+      room = "";
+      trigger("join", { code: "" });
     }
 
     function show() {
       if (!isNewer(props.value)) return;
       ({ value } = props);
-      if (opening && value.room) {
-        opening = false;
+      ({ room } = value);
+      if (value.mine && !opened.has(room)) {
+        opened.add(room);
         root.classList.add("projecting");
       }
-      if (!value.room) root.classList.remove("projecting");
-      if (value.room) code.value = "";
+      if (room) code.value = "";
+      else root.classList.remove("projecting");
       update();
       address();
     }
 
     function update() {
-      const { room, own } = value;
       const count = Object.values(value.charts).flat().reduce((sum, bar) => sum + bar.votes, 0);
-      title.textContent = room ? `Room ${room}: ${counted(count)}` : `Your answers: ${own}`;
-      for (const one of [project, table, leave]) one.hidden = !room;
+      title.textContent = room ? `Room ${room}: ${counted(count)}` : `Your answers: ${value.own}`;
+      leave.hidden = !room;
+      for (const one of [project, table]) one.hidden = !opened.has(room);
       for (const one of [open, join]) one.hidden = Boolean(room);
       project.setAttribute("aria-pressed", projecting());
       project.textContent = projecting() ? "Back to the questions" : "Show on the projector";
@@ -221,36 +223,55 @@
       if (note.textContent !== value.note) note.textContent = value.note;
       if (value.note) note.scrollIntoView({ block: "nearest" });
       banner.hidden = !projecting();
-      if (room) banner.replaceChildren("Join at ", make("b", { class: "link" }, link(room)), " or with the code ", make("b", { class: "code" }, room));
+      if (room) banner.replaceChildren("Join at ", make("b", { class: "link" }, link()), " or with the code ", make("b", { class: "code" }, room));
       charts.replaceChildren(...Object.entries(value.charts).map(([study, bars]) => chart(study, bars, chance[study], most[study])));
     }
 
     /* The address leads here again, and into the room. */
     function address() {
-      if (inSight(root)) showAddress([["task", "quiz"], ...(value.room ? [["room", value.room]] : [])]);
+      if (inSight(root)) showAddress([["task", "quiz"], ...(room ? [["room", room]] : [])]);
     }
 
     whenTurned(root, (turned) => {
       root.classList.toggle("open", turned);
       if (!turned) return;
-      if (linked && !value.room) trigger("join", { code: linked });
+      if (linked && !room) trigger("join", { code: linked });
       else address();
       linked = null;
     });
-    setInterval(() => projecting() && inSight(root) && !document.hidden && trigger("look", {}), SECONDS * 1000);
+    setInterval(() => projecting() && inSight(root) && !document.hidden && trigger("look", { room }), SECONDS * 1000);
     watch("value", show);
     update();
     show();
   }
 
-  const link = (room) => `${location.host}${location.pathname}?task=quiz&room=${room}`;
+  const link = () => `${location.host}${location.pathname}?task=quiz&room=${room}`;
 
   const counted = (count) => (count === 1 ? "1 vote" : `${count} votes`);
 
-  const RULES = [
-    "The paper asked about other photographs, of PASCAL VOC, and about other networks: VGG-16, and which of it and AlexNet is more reliable.",
-    "A whisker is one standard error, as if each vote were another person's: where one person gave several, the true one is likely larger.",
-    "A vote is the study, the method and what was answered, and nothing about who answered; a room with its votes is forgotten after a day.",
+  /* The codes of the rooms that this browser opened: the teacher's buttons are shown for these. */
+  const OPENED = "opened rooms";
+  const opened = {
+    codes: [], // where the browser stores nothing, they are kept as long as the page is open
+    has(code) {
+      try {
+        this.codes = JSON.parse(localStorage.getItem(OPENED)) ?? this.codes;
+      } catch {}
+      return this.codes.includes(code);
+    },
+    add(code) {
+      this.codes = [code, ...this.codes].slice(0, 20);
+      try {
+        localStorage.setItem(OPENED, JSON.stringify(this.codes));
+      } catch {}
+    },
+  };
+
+  const rulesOf = (enough) => [
+    `From ${enough} votes on, a bar has its 95% interval and the paper’s result. The interval counts each vote as a different person’s: it is too narrow where people voted more than once.`,
+    "The paper asked about other images, of PASCAL VOC, and about other models: VGG-16, and which of it and AlexNet is more reliable.",
+    "Everybody’s first question is an easy one about Guided Grad-CAM, which favours that method.",
+    "A vote is the study, the method and the answer, and nothing about who gave it. A room with its votes is deleted after a day, or when the demo is restarted.",
   ];
 
   const TITLES = {
@@ -259,7 +280,7 @@
   };
 
   function legend() {
-    const parts = [["bar", "mean"], ["whisker", "± one standard error"], ["reported", "the paper’s"], ["chance", "guessing"]];
+    const parts = [["bar", "mean"], ["whisker", "95% interval"], ["reported", "the paper’s"], ["chance", "guessing"]];
     return make("p", { class: "legend", "aria-hidden": "true" }, ...parts.map(([name, text]) => make("span", {}, make("i", { class: name }), text)));
   }
 
@@ -269,15 +290,16 @@
     const place = (number) => `${(100 * (Math.min(Math.max(number, low), most) - low)) / (most - low)}%`;
     const at = (name, from, to = from) =>
       make("i", { class: name, style: `left: ${place(Math.min(from, to))}; right: calc(100% - ${place(Math.max(from, to))})` });
-    const laid = bars.map(({ title, votes: count, mean, error, reported }) => {
+    const laid = bars.map(({ title, votes: count, mean, interval, reported }) => {
       const track = make("span", { class: "track", "aria-hidden": "true" }, at("chance", guessed));
       if (count) track.append(at("bar", 0, mean));
-      if (count && error !== null) track.append(at("whisker", mean - error, mean + error));
+      if (interval) track.append(at("whisker", ...interval));
       if (reported !== null) track.append(at("reported", reported));
       const number = study === "trust" ? signed : percent;
-      const parts = count ? [number(mean) + (error === null ? "" : ` ± ${number(error).replace("+", "")}`), `, ${counted(count)}`] : ["no votes yet"];
-      const paper = reported === null ? "" : ` (paper: ${study === "trust" ? reported.toFixed(2) : `${(100 * reported).toFixed(2)}%`})`;
-      return make("li", {}, make("span", { class: "method" }, title), track, make("span", { class: "number" }, ...parts, paper));
+      const range = interval ? ` (${interval.map(number).join(" to ")})` : "";
+      const text = count ? `${number(mean)}${range}, ${counted(count)}` : "no votes yet";
+      const paper = reported === null ? "" : `; paper: ${study === "trust" ? reported.toFixed(2) : `${(100 * reported).toFixed(2)}%`}`;
+      return make("li", {}, make("span", { class: "method" }, title), track, make("span", { class: "number" }, text, paper));
     });
     return make("section", { "data-chart": study }, make("h3", {}, TITLES[study]), make("ul", {}, ...laid));
   }
