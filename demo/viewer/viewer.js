@@ -245,7 +245,8 @@ const viewer = (() => {
 
   // ---- The panels -------------------------------------------------------------------------------------------------
 
-  const LENS = 104; // its diameter in pixels of the screen
+  const LENS = 104; // its diameter in pixels of the screen, where a panel is not small
+  const LENS_GAP = 14; // from the point to it
   const MOST_ZOOM = 12;
   const STEP = 1 / 64; // of the side of the photograph, for an arrow key
   const MIDDLE = { x: 0.5, y: 0.5 };
@@ -347,6 +348,7 @@ const viewer = (() => {
     scene.hands.letGo();
     scene.panels = [];
     scene.scales = [];
+    if (shown.photo) root.style.setProperty("--shape", shown.photo.width / shown.photo.height);
     rows.replaceChildren(...shown.rows.map((row, number) => laidRow(scene, row, number)));
     if (shown.note) rows.prepend(make("p", { class: "note", role: "alert" }, shown.note));
     for (const line of rows.querySelectorAll(".line")) line.scrollTo({ left: swiped(scene, line), behavior: "instant" });
@@ -624,16 +626,25 @@ const viewer = (() => {
     mark.style.left = `${100 * at.x}%`;
     mark.style.top = `${100 * at.y}%`;
     mark.style.transform = `translate(-50%, -50%) scale(${1 / zoom})`;
-    const [left, top] = [box.left - frame.left + box.width * at.x, box.top - frame.top + box.height * at.y];
-    lens.style.left = `${between(0, left > frame.width / 2 ? left - LENS - 14 : left + 14, frame.width - LENS)}px`;
-    lens.style.top = `${between(0, top - LENS / 2, frame.height - LENS)}px`;
-    const seen = ((LENS / 4) * canvas.width) / box.width; // four times as large as in the panel
+    const side = placeLens(lens, box.left - frame.left + box.width * at.x, box.top - frame.top + box.height * at.y, frame);
+    const seen = ((side / 4) * canvas.width) / box.width; // four times as large as in the panel
     const pencil = lens.getContext("2d");
     pencil.imageSmoothingEnabled = false;
     pencil.clearRect(0, 0, LENS, LENS);
     // What is seen there: beyond the slider the photograph.
     const source = at.x <= settings.split ? canvas : below;
     pencil.drawImage(source, at.x * canvas.width - seen / 2, at.y * canvas.height - seen / 2, seen, seen, 0, 0, LENS, LENS);
+  }
+
+  /* Lays a lens beside a point, along the longer side of the frame, so that it does not cover it; returns its diameter. */
+  function placeLens(lens, x, y, { width, height }) {
+    const side = Math.min(LENS, width, height, Math.max(width, height) / 2 - LENS_GAP);
+    const beside = (place, length) => (place > length / 2 ? place - side - LENS_GAP : place + LENS_GAP);
+    const [left, top] = width < height ? [x - side / 2, beside(y, height)] : [beside(x, width), y - side / 2];
+    lens.style.width = lens.style.height = `${side}px`;
+    lens.style.left = `${between(0, left, width - side)}px`;
+    lens.style.top = `${between(0, top, height - side)}px`;
+    return side;
   }
 
   function told(picture, value) {
@@ -870,10 +881,8 @@ const viewer = (() => {
 
     function open(panel) {
       if (element.open) return;
-      const { photo } = scene.shown;
       home = make("figure", { class: "panel" });
       panel.figure.replaceWith(home);
-      element.style.setProperty("--shape", photo.width / photo.height);
       element.replaceChildren(make("h2", {}, panel.name), panel.figure, splitter(), close);
       enter();
       panel.frame.focus();
