@@ -16,11 +16,15 @@ const viewer = (() => {
   const between = (low, value, high) => Math.min(Math.max(value, low), high);
 
   const KEPT = "panels";
-  const settings = { colours: "viridis", opacity: 0.5, own: false, split: 1 };
+  const OPACITY = { uniform: 0.5, byValue: 0.8 }; // at first: the same everywhere, or of the strongest value
+  const settings = { colours: Object.keys(COLOUR_NAMES)[0], opacity: OPACITY.byValue, uniform: false, own: false, split: 1 };
   try {
     const kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
     if (Object.hasOwn(COLOUR_NAMES, kept.colours)) settings.colours = kept.colours;
-    if (typeof kept.opacity === "number") settings.opacity = between(0, kept.opacity, 1);
+    // An opacity without it was chosen when all was uniform.
+    if (typeof kept.uniform === "boolean" && typeof kept.opacity === "number") {
+      Object.assign(settings, { uniform: kept.uniform, opacity: between(0, kept.opacity, 1) });
+    }
   } catch {
     // A browser that keeps nothing starts with the defaults.
   }
@@ -40,7 +44,8 @@ const viewer = (() => {
   function set(changes) {
     Object.assign(settings, changes);
     try {
-      localStorage.setItem(KEPT, JSON.stringify({ colours: settings.colours, opacity: settings.opacity }));
+      const { colours, opacity, uniform } = settings;
+      localStorage.setItem(KEPT, JSON.stringify({ colours, opacity, uniform }));
     } catch {
       // As above.
     }
@@ -143,19 +148,22 @@ const viewer = (() => {
 
   const strongest = (picture) => (settings.own ? picture.limit : picture.shared);
 
-  /* A map as it is seen, RGBA, of the size of the photograph. In a signed one zero has the colour in the middle. */
-  function overlaid(picture, photo, opacity = settings.opacity) {
+  /* A map as it is seen, RGBA, of the size of the photograph. In a signed one zero has the colour in the middle. Opacity
+     grows with the absolute value up to the one that is drawn strongest, or is uniform. */
+  function overlaid(picture, photo, { opacity, uniform } = settings) {
     picture.stretched ??= stretch(picture.values, picture.columns, picture.rows, 1, photo.width, photo.height);
     const result = new ImageData(photo.width, photo.height);
     const signed = picture.kind === "signed";
     const [pixels, below, table] = [result.data, photo.data, tables[signed ? "signed" : settings.colours]];
     const [zero, most] = signed ? [128, 128] : [0, 256];
-    const steps = strongest(picture) > 0 ? most / strongest(picture) : 0;
+    const scale = strongest(picture) > 0 ? 1 / strongest(picture) : 0;
     for (let at = 0, to = 0; at < picture.stretched.length; at++, to += 4) {
-      const colour = 3 * between(0, Math.floor(zero + picture.stretched[at] * steps), 255);
-      pixels[to] = Math.floor(below[to] + opacity * (table[colour] - below[to]));
-      pixels[to + 1] = Math.floor(below[to + 1] + opacity * (table[colour + 1] - below[to + 1]));
-      pixels[to + 2] = Math.floor(below[to + 2] + opacity * (table[colour + 2] - below[to + 2]));
+      const share = picture.stretched[at] * scale;
+      const colour = 3 * between(0, Math.floor(zero + share * most), 255);
+      const cover = uniform ? opacity : opacity * Math.min(Math.abs(share), 1);
+      pixels[to] = Math.floor(below[to] + cover * (table[colour] - below[to]));
+      pixels[to + 1] = Math.floor(below[to + 1] + cover * (table[colour + 1] - below[to + 1]));
+      pixels[to + 2] = Math.floor(below[to + 2] + cover * (table[colour + 2] - below[to + 2]));
       pixels[to + 3] = 255;
     }
     return result;
@@ -988,6 +996,9 @@ const viewer = (() => {
       { "aria-label": "Colours of the map", onchange: () => set({ colours: colours.value }) },
       ...Object.keys(COLOUR_NAMES).map((name) => make("option", { value: name }, COLOUR_NAMES[name])),
     );
+    // Each has an opacity of its own to begin with.
+    const even = () => set({ uniform: uniform.checked, opacity: OPACITY[uniform.checked ? "uniform" : "byValue"] });
+    const uniform = make("input", { type: "checkbox", onchange: even });
     const own = make("input", { type: "checkbox", onchange: () => set({ own: own.checked }) });
     const scale = make("label", {}, own, "each row on its own scale");
     const element = make(
@@ -996,6 +1007,7 @@ const viewer = (() => {
       ...turned,
       make("label", {}, "Colours", colours),
       make("label", {}, "Opacity", slider("Opacity of the map over the photograph", "opacity")),
+      make("label", {}, uniform, "uniform, as in the paper"),
       splitter(),
       scale,
       make("button", { type: "button", class: "button", onclick: download }, "Download all panels and their numbers (zip)"),
@@ -1005,6 +1017,7 @@ const viewer = (() => {
       marks: () => element.closest(".panels").classList.contains("marking"),
       update() {
         colours.value = settings.colours;
+        uniform.checked = settings.uniform;
         own.checked = settings.own;
         for (const input of element.closest(".panels").querySelectorAll("[data-setting]")) {
           input.value = settings[input.dataset.setting];
