@@ -432,6 +432,9 @@
     const whole = make("button", { type: "button", class: "button", onclick: () => fullScreen(scene.root) }, "Full screen");
     const element = make("nav", { class: "turning", "aria-label": "The six steps" }, back, list, next, whole);
     whole.hidden = !document.fullscreenEnabled;
+    scene.root.addEventListener("fullscreenchange", () => {
+      whole.textContent = document.fullscreenElement ? "Leave full screen" : "Full screen";
+    });
 
     function update() {
       jumps.forEach((button, step) => {

@@ -1375,6 +1375,7 @@ const viewer = (() => {
       const factor = FRAME / Math.max(video.videoWidth, video.videoHeight);
       frame.width = Math.round(video.videoWidth * factor);
       frame.height = Math.round(video.videoHeight * factor);
+      dialog.style.setProperty("--shape", frame.width / frame.height);
       frame.getContext("2d", { willReadFrequently: true }).drawImage(video, 0, 0, frame.width, frame.height);
       since = performance.now();
       ask({ number: ++sent, target: seen.target(), data: frame.toDataURL("image/jpeg", 0.85).split(",")[1] });
@@ -1452,11 +1453,12 @@ const viewer = (() => {
     };
   }
 
-  /* Brings the first panel of the open tab under the keyboard. */
+  /* Brings what can be explained in the open tab under the keyboard: its bars, or the words of its caption. */
   function skip() {
-    const frame = [...document.querySelectorAll(".panel .frame")].find((one) => one.offsetParent);
-    frame?.focus();
-    return !frame;
+    const stops = document.querySelectorAll(".bars [tabindex='0'], .strip [tabindex='0']");
+    const stop = [...stops].find(inSight);
+    stop?.focus();
+    return !stop;
   }
 
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
