@@ -20,6 +20,7 @@ SHAPES = {
     "landscape": (640, 480),
 }
 SCREENS = {"laptop": (1280, 800), "telephone": (390, 844), "projector": (1920, 1080)}
+CASES = [(screen, shape) for screen in ("laptop", "telephone") for shape in SHAPES]
 
 
 def fire_engine() -> tuple[float, float, float, float]:
@@ -36,7 +37,7 @@ def test_the_object_of_these_tests_is_below_the_middle():
     assert 0.6 < top < 0.75 < 0.9 < bottom
 
 
-@pytest.fixture(params=SCREENS)
+@pytest.fixture
 def screen(request, browser, server) -> Iterator[Page]:
     width, height = SCREENS[request.param]
     page = browser.new_page(viewport={"width": width, "height": height})
@@ -91,7 +92,7 @@ def assert_whole(frame: Locator, image: Image.Image, outer: Locator) -> None:
     assert (boxes[0][2:] <= around[2:] + 1).all()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("screen", "shape"), [*CASES, ("projector", "upright")], indirect=["screen"])
 def test_panels_show_the_whole_image(screen, tmp_path, shape):
     image = give(screen, tmp_path, SHAPES[shape])
     screen.get_by_label("Opacity of the").locator("visible=true").fill("0")  # Grad-CAM's panel shows the bare image
@@ -113,7 +114,7 @@ def test_panels_show_the_whole_image(screen, tmp_path, shape):
     assert_whole(panel.locator(".frame"), image, panel)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("screen", "shape"), CASES, indirect=["screen"])
 def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tmp_path, shape):
     give(screen, tmp_path, SHAPES[shape])
     left, top, right, bottom = fire_engine()
@@ -157,6 +158,7 @@ def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tm
     assert (box[2:] <= shown[2:] + 1).all()
 
 
+@pytest.mark.parametrize("screen", SCREENS, indirect=True)
 def test_the_box_around_the_evidence_of_an_upright_image_is_around_the_object(screen):
     take(screen, "airliner_fire_engine")
     expect(screen.locator(".panel-row:visible")).to_have_count(1)
@@ -171,3 +173,46 @@ def test_the_box_around_the_evidence_of_an_upright_image_is_around_the_object(sc
     (x0, y0), (x1, y1) = at(shown, left, top), at(shown, right, bottom)
     assert x0 < centre[0] < x1
     assert y0 < centre[1] < y1
+
+
+# How far, in pixels, the sides of each canvas are from its own shape.
+BENT = """found => found.map(canvas => {
+  const { width, height } = canvas.getBoundingClientRect();
+  return Math.abs(width - (height * canvas.width) / canvas.height);
+})"""
+
+
+def test_the_lesson_and_the_quiz_show_whole_images(browser, server):
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{server}?task=classification&photo=airliner_fire_engine")
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    page.get_by_role("tab", name="How it works").click()
+    for step in range(6):
+        expect(page.locator(f".lesson .step-{step + 1}")).to_be_visible()
+        canvases = page.locator(".lesson .shown canvas")
+        assert step == 0 or canvases.count() >= 2
+        assert max([0, *canvases.evaluate_all(BENT)]) <= 1
+        page.get_by_role("button", name="Next ›").click()
+    page.get_by_role("tab", name="Quiz").click()
+    page.locator(".quiz .answers button").first.click()
+    expect(page.locator(".quiz .revealed img")).to_be_visible()
+    assert max(page.locator(".quiz canvas").evaluate_all(BENT)) <= 1
+    sizes = page.locator(".quiz img, .quiz canvas").evaluate_all("found => found.map(one => one.width / one.height)")
+    assert np.ptp(sizes) < 0.02
+    page.close()
+
+
+def test_the_lesson_in_full_screen_says_how_to_leave_it_and_its_buttons_grow(browser, server):
+    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    page.goto(server)
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    page.get_by_role("tab", name="How it works").click()
+    page.get_by_role("button", name="Full screen", exact=True).click()
+    leave = page.get_by_role("button", name="Leave full screen")
+    sizes = page.locator(".lesson .turning button, .lesson > .sentence").evaluate_all(
+        "found => found.map(one => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert min(sizes) > 20
+    leave.click()
+    expect(page.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
+    page.close()
