@@ -22,11 +22,12 @@ def row_files(
     limits: Mapping[str, float],
     colours: Colours = COLOURS[0],
     opacity: float = OPACITY,
+    uniform: bool = True,
 ) -> dict[str, bytes]:
     """The pictures of a row as PNG files by method, for each method that has a limit, as of `scales`."""
 
     def drawn(method: str) -> bytes:
-        return png(draw(photo, row, method, limits[method], colours, opacity))
+        return png(draw(photo, row, method, limits[method], colours, opacity, uniform))
 
     return dict(zip(limits, _PAINTERS.map(drawn, limits), strict=True))
 

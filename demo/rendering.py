@@ -10,16 +10,16 @@ from PIL import Image
 from demo.query import Row
 from explainers import METHODS
 
-Colours = Literal["viridis", "jet"]
-COLOURS: tuple[Colours, ...] = get_args(Colours)
+Colours = Literal["viridis", "inferno", "jet"]
+COLOURS: tuple[Colours, ...] = get_args(Colours)  # the first where nobody has chosen
 
 OPACITY = 0.5  # where nobody has chosen one
 
 SIGNED = "RdBu_r"  # blue, white, red: readable without red-green vision
 
 LEGENDS = {
-    "map": ": from violet, none, to yellow, most (in the paper's colours from blue to red).",
-    "signed": ": red for it, blue against it, white neither.",
+    "map": ": from violet, little, to yellow, most (in the paper's colours from blue to red).",
+    "signed": ": red for it, blue against it, the paler the weaker.",
     "gradient": "",
 }
 
@@ -34,15 +34,20 @@ def scales(rows: Sequence[Row], methods: Iterable[str]) -> dict[str, float]:
 
 
 def draw(
-    photo: Image.Image, row: Row, method: str, scale: float, colours: Colours = COLOURS[0], opacity: float = OPACITY
+    photo: Image.Image,
+    row: Row,
+    method: str,
+    scale: float,
+    colours: Colours = COLOURS[0],
+    opacity: float = OPACITY,
+    uniform: bool = True,
 ) -> Image.Image:
     """The picture of a method for a row, of the size of the photograph; `scale` is that of `scales`."""
     array = row.pictures[method]
     if METHODS[method].kind == "gradient":
         return gradient_picture(array, scale, photo.size)
-    if METHODS[method].kind == "signed":
-        return overlay(photo, (array / (scale or 1) + 1) / 2, 1, SIGNED, opacity)
-    return overlay(photo, array, scale, colours, opacity)
+    signed = METHODS[method].kind == "signed"
+    return overlay(photo, array, scale, SIGNED if signed else colours, opacity, uniform, signed)
 
 
 def map_limit(maps: np.ndarray) -> float:
@@ -50,22 +55,37 @@ def map_limit(maps: np.ndarray) -> float:
     return float(np.abs(maps).max())
 
 
-def overlay(photo: Image.Image, heat: np.ndarray, peak: float, colours: str, opacity: float) -> Image.Image:
-    """A Grad-CAM map in colours, blended over the photograph.
+def overlay(
+    photo: Image.Image,
+    heat: np.ndarray,
+    peak: float,
+    colours: str,
+    opacity: float,
+    uniform: bool = True,
+    signed: bool = False,
+) -> Image.Image:
+    """A heatmap in colours, blended over the image.
 
     Args:
         photo: RGB, sets the size of the result.
-        heat: (h, w), at least 0, of any size; it is stretched over the photograph bilinearly.
-        peak: the value that gets the strongest colour: the map's own maximum, or that of several maps which
-            share a scale. At 0 the whole map gets the weakest colour.
-        colours: "viridis", even in brightness and readable without red-green vision, "jet", the paper's, or any
-            other of matplotlib's.
-        opacity: from 0, the bare photograph, to 1, the bare map.
+        heat: (h, w), of any size; it is stretched over the image bilinearly. At least 0, unless `signed`.
+        peak: the absolute value that gets the strongest colour: the map's own maximum, or that of several maps
+            which share a scale. At 0 the whole map is drawn as zeros.
+        colours: "viridis" and "inferno", even in brightness and readable without red-green vision, "jet", the
+            paper's, or any other of matplotlib's.
+        opacity: from 0, the bare image, to 1, the bare map where it is opaque.
+        uniform: the same opacity everywhere, as in the paper. Otherwise it grows in proportion to the absolute
+            value, from 0 at zero to `opacity` at the peak, so that the image stays itself where there is no evidence.
+        signed: zero gets the colour in the middle, instead of the first.
     """
     stretched = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(photo.size, Image.Resampling.BILINEAR))
     share = stretched / peak if peak > 0 else np.zeros_like(stretched)
-    coloured = colour_table(colours)[(256 * share).clip(0, 255).astype(np.uint8)]
-    return Image.blend(photo, Image.fromarray(coloured), opacity)
+    steps = 128 + 128 * share if signed else 256 * share
+    coloured = Image.fromarray(colour_table(colours)[steps.clip(0, 255).astype(np.uint8)])
+    if uniform:
+        return Image.blend(photo, coloured, opacity)
+    opacities = (255 * opacity * np.abs(share).clip(0, 1)).round().astype(np.uint8)
+    return Image.composite(coloured, photo, Image.fromarray(opacities))
 
 
 def colour_table(colours: str) -> np.ndarray:

@@ -11,7 +11,11 @@ from demo.rendering import COLOURS, gradient_limit, gradient_picture, overlay
 
 GREY = Image.new("RGB", (4, 2), (100, 100, 100))
 # The ends of the two colour maps, as published by their authors.
-ENDS = {"viridis": ((68, 1, 84), (253, 231, 36)), "jet": ((0, 0, 127), (127, 0, 0))}
+ENDS = {
+    "viridis": ((68, 1, 84), (253, 231, 36)),
+    "inferno": ((0, 0, 3), (252, 254, 164)),
+    "jet": ((0, 0, 127), (127, 0, 0)),
+}
 
 
 @pytest.mark.parametrize("colours", COLOURS)
@@ -36,6 +40,33 @@ def test_opacity_runs_from_the_photograph_to_the_map():
     half = overlay(GREY, np.full((1, 1), 3.0), 3, "jet", opacity=0.5)
     assert overlay(GREY, np.ones((1, 1)), 1, "jet", opacity=0).getpixel((0, 0)) == (100, 100, 100)
     assert half.getpixel((0, 0)) == pytest.approx((113, 50, 50), abs=1)
+
+
+def test_opacity_that_follows_the_value_leaves_the_image_where_there_is_no_evidence():
+    heat = np.array([[0.0, 1.0, 2.0, 4.0]])
+    bare, quarter, half, peak = np.asarray(
+        overlay(GREY.resize((4, 1)), heat, 4, "viridis", opacity=0.8, uniform=False)
+    )[0]
+    assert bare.tolist() == [100, 100, 100]
+    assert peak.tolist() == pytest.approx([100 + 0.8 * (v - 100) for v in ENDS["viridis"][1]], abs=1)
+    assert quarter.tolist() == pytest.approx([100 + 0.2 * (v - 100) for v in (59, 82, 139)], abs=1)
+    assert half.tolist() == pytest.approx([100 + 0.4 * (v - 100) for v in (33, 145, 140)], abs=1)
+    # On a scale that is shared with a stronger one it covers less; with no scale it is not drawn.
+    assert overlay(GREY, np.full((1, 1), 1.0), 4, "viridis", 0.8, False).getpixel((0, 0)) == tuple(quarter)
+    assert overlay(GREY, np.zeros((1, 1)), 0, "viridis", 0.8, False).getpixel((0, 0)) == (100, 100, 100)
+
+
+def test_in_a_signed_map_opacity_follows_the_absolute_value():
+    heat = np.array([[-2.0, -1.0, 0.0, 2.0]])
+    blue, pale, bare, red = np.asarray(
+        overlay(GREY.resize((4, 1)), heat, 2, "RdBu_r", opacity=1, uniform=False, signed=True)
+    )[0]
+    assert bare.tolist() == [100, 100, 100]
+    assert blue.tolist() == [5, 48, 97]  # the ends of the colour map, as published
+    assert red.tolist() == [103, 0, 31]
+    assert pale.tolist() == pytest.approx([100 + 0.5 * (v - 100) for v in (106, 172, 208)], abs=2)
+    middle = overlay(GREY, np.zeros((1, 1)), 2, "RdBu_r", opacity=1, signed=True).getpixel((0, 0))
+    assert middle == pytest.approx((247, 247, 247), abs=2)
 
 
 def test_gradients_keep_their_sign_around_mid_grey():

@@ -52,9 +52,10 @@ def test_the_browser_draws_what_the_server_draws(page, tmp_path, size):
     page.get_by_label("Counterfactual").locator("visible=true").check()
     expect(page.locator("[data-panel=counterfactual]:visible")).to_have_count(2)
     page.get_by_label("Colours of the map").locator("visible=true").select_option("jet")
-    page.get_by_label("Opacity of the map").locator("visible=true").fill("0.7")
-    for own in (False, True):
+    for own, uniform in ((False, False), (True, False), (False, True), (True, True)):
         page.get_by_label("each row on its own scale").locator("visible=true").set_checked(own)
+        page.get_by_label("uniform, as in the paper").locator("visible=true").set_checked(uniform)
+        page.get_by_label("Opacity of the map").locator("visible=true").fill("0.7")
         for seen, sent in zip(drawn(page) + drawn(page, 1), zipped(page), strict=True):
             assert seen.shape == sent.shape == (size[1], size[0], 3)
             assert (np.abs(seen - sent) <= 2).mean() > 0.99
@@ -194,16 +195,23 @@ def test_the_examples_are_one_stop_for_the_keyboard_with_arrows_inside(page):
 
 def test_the_first_stop_leads_to_the_result(page):
     page.keyboard.press("Tab")
-    expect(page.get_by_text("Skip to the result")).to_be_focused()
+    skip = page.get_by_text("Skip to the result")
+    expect(skip).to_be_focused()
+    assert skip.bounding_box()["x"] > 0  # at once
     page.keyboard.press("Enter")
-    expect(frame(page, "guided_backprop")).to_be_focused()
+    expect(page.locator("#classification-top .pick").first).to_be_focused()
+    turn_to(page, "Captioning")
+    expect(page.locator("#words .pick").first).to_be_visible()
+    skip.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#words .pick").first).to_be_focused()
 
 
+@pytest.mark.parametrize("example", ["zebra_elephant", "airliner_fire_engine"])
 @pytest.mark.parametrize(("width", "height", "panels"), [(1280, 800, 3), (390, 844, 1)])
-def test_the_panels_are_in_the_first_screen(browser, server, width, height, panels):
+def test_the_panels_are_in_the_first_screen(browser, server, width, height, panels, example):
     page = browser.new_page(viewport={"width": width, "height": height})
-    page.goto(server)
-    says(page, "Explaining zebra")
+    page.goto(f"{server}?task=classification&photo={example}")
     for tab in TABS:
         turn_to(page, tab)
         page.wait_for_timeout(2500)
@@ -237,6 +245,31 @@ def test_settings_stay_when_the_page_is_opened_again(page):
     page.reload()
     says(page, "Explaining African elephant", row=1)
     assert np.array_equal(drawn(page)[1], before)
+
+
+def test_settings_that_were_kept_when_all_was_uniform_leave_opacity_to_the_value(page):
+    page.evaluate("""() => localStorage.setItem("panels", '{"colours":"jet","opacity":0.3}')""")
+    page.reload()
+    says(page, "African elephant", row=1)
+    expect(page.get_by_label("Colours of the map").locator("visible=true")).to_have_value("jet")
+    expect(page.get_by_label("Opacity of the map").locator("visible=true")).to_have_value("0.8")
+    expect(page.get_by_label("uniform, as in the paper").locator("visible=true")).not_to_be_checked()
+
+
+def test_the_image_stays_itself_where_there_is_no_evidence_unless_opacity_is_uniform(page):
+    file = EXAMPLES / "zebra_elephant.jpg"
+    photo = np.asarray(Image.open(file)).astype(int)
+    query = Query(photo_of(file.read_bytes()), "classification", targets=("zebra",), methods=("gradcam",))
+    (zebra,) = Engine(Library()).answer(query).rows
+    heat = Image.fromarray(zebra.pictures["gradcam"].astype(np.float32)).resize(photo.shape[1::-1])
+    empty, full = (np.asarray(heat) < 0.01 * heat.getextrema()[1]), (np.asarray(heat) > 0.9 * heat.getextrema()[1])
+    assert empty.mean() > 0.2
+    by_value = np.abs(drawn(page)[1] - photo).mean(2)
+    page.get_by_label("uniform, as in the paper").locator("visible=true").check()
+    expect(page.get_by_label("Opacity of the map").locator("visible=true")).to_have_value("0.5")
+    uniform = np.abs(drawn(page)[1] - photo).mean(2)
+    assert by_value[empty].mean() < 3  # what JPEG makes of the photograph
+    assert min(by_value[full].mean(), uniform[empty].mean(), uniform[full].mean()) > 20
 
 
 def test_choosing_another_photograph_takes_the_comparison_away(page):

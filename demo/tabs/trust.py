@@ -180,8 +180,8 @@ def _compared(row: Row, trained: Row) -> tuple[dict[str, Likeness], dict[str, An
 
 def _beside(engine: Engine, photo: Photo, noised: Photo, results: list[Result], wanted: str) -> dict[str, Any]:
     """The two photographs as the network takes them, what it says of each, and the noise between them."""
-    after = engine.open(noised)
-    before = squash(engine.open(photo), after.width)
+    image, after = engine.open(photo), engine.open(noised)
+    before = squash(image, after.width)
     noise = np.asarray(after).astype(int) - np.asarray(before)
     files = [png(before), noised.data, png(Image.fromarray((128 + MAGNIFIED * noise).clip(0, 255).astype(np.uint8)))]
     urls = [file_of(save(file, "photograph.png")) for file in files]
@@ -189,6 +189,7 @@ def _beside(engine: Engine, photo: Photo, noised: Photo, results: list[Result], 
     maps = [row.pictures["gradcam"] for row in rows]
     return {
         "photos": urls[:2],
+        "shape": image.width / image.height,
         "noise": urls[2],
         "heats": [data.heat(cells) for cells in maps],
         "bars": [bars(result.said)["items"] for result in results],

@@ -336,6 +336,6 @@ def _zipped(photo: Image.Image, rows: list[Row], methods: tuple[str, ...], setti
         stem = title if titles.count(title) == 1 else f"{title}_{number}"
         model = row.details["model"]
         alike = [row] if settings.get("own") else [other for other in rows if other.details["model"] == model]
-        found = row_files(photo, row, scales(alike, methods), colours, opacity)
+        found = row_files(photo, row, scales(alike, methods), colours, opacity, bool(settings.get("uniform", True)))
         files |= {f"{stem}_{method}.png": picture for method, picture in found.items()}
     return save(archive(rows, files), file_name(f"{'_and_'.join(titles)}.zip"))

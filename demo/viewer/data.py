@@ -11,10 +11,15 @@ import numpy as np
 from PIL import Image
 
 from demo.query import Row
-from demo.rendering import COLOURS, LEGENDS, SIGNED, colour_table, gradient_limit, map_limit, scales
+from demo.rendering import COLOURS, LEGENDS, SIGNED, Colours, colour_table, gradient_limit, map_limit, scales
 from explainers import METHODS
 
-COLOUR_NAMES = {"viridis": "even, safe for colour-blind readers (viridis)", "jet": "as in the paper (jet)"}
+# The first is what the page starts with: it stands out from most images where it covers them in part.
+COLOUR_NAMES: dict[Colours, str] = {
+    "inferno": "even, safe for colour-blind readers (inferno)",
+    "viridis": "even, safe for colour-blind readers (viridis)",
+    "jet": "as in the paper (jet)",
+}
 _TABLES = {colours: colours for colours in COLOURS} | {"signed": SIGNED}
 MOST_REACH = 4  # times the value that is drawn strongest
 SCRIPTS = ("viewer.js", "lesson.js", "trust.js", "quiz.js")  # the first has what the others draw with

@@ -65,12 +65,14 @@
     return make("figure", { class: "shown" }, make("figcaption", {}, name), canvas, ...below);
   }
 
+  const BARE = { opacity: 1, uniform: true };
+
   /* Cells over the photograph, or alone; `smooth` between their middles. */
   function heat(shown, values, { kind = "map", limit = most(values), alone = false, smooth = false, photo = shown.photo } = {}) {
     const [rows, columns] = shown.shape;
     const picture = { kind, values, rows, columns, limit, shared: limit };
     if (!smooth) picture.stretched = squares(values, shown.shape, photo);
-    return alone ? overlaid(picture, photo, 1) : overlaid(picture, photo);
+    return alone ? overlaid(picture, photo, BARE) : overlaid(picture, photo);
   }
 
   /* One after the other. */
@@ -291,7 +293,7 @@
       ),
       words: [
         `Each cell stands for about ${Math.round(photo.width / columns)} × ${Math.round(photo.height / rows)} pixels. Between the middles of the cells the values are interpolated, which looks smooth but adds no detail.`,
-        `Laid over the photograph, this is Grad-CAM: yellow where the evidence for ${quoted(shown)} is strongest, violet where there is none (in the paper’s colours red and blue).`,
+        `Laid over the photograph, this is Grad-CAM: yellow where the evidence for ${quoted(shown)} is strongest, and the photograph itself where there is none.`,
       ],
     };
   }
@@ -430,6 +432,9 @@
     const whole = make("button", { type: "button", class: "button", onclick: () => fullScreen(scene.root) }, "Full screen");
     const element = make("nav", { class: "turning", "aria-label": "The six steps" }, back, list, next, whole);
     whole.hidden = !document.fullscreenEnabled;
+    scene.root.addEventListener("fullscreenchange", () => {
+      whole.textContent = document.fullscreenElement ? "Leave full screen" : "Full screen";
+    });
 
     function update() {
       jumps.forEach((button, step) => {

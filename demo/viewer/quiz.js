@@ -141,17 +141,18 @@
      photograph and the other object's. */
   function figures({ study, pictures = {}, size, names = [], photo }, decoded) {
     const [width, height] = size ?? [4, 3];
+    const figure = (...parts) => make("figure", { style: `--shape: ${width / height}` }, ...parts);
     const laid = Object.keys(pictures).map((key) => {
       const side = study === "trust" ? SIDES[key] : "";
       const name = [side, names[key]].filter(Boolean).join(": ");
       const canvas = make("canvas", { role: "img", "aria-label": name || "The picture that is asked about" });
       put(canvas, greyed(decoded[key], { width, height }));
-      return make("figure", {}, canvas, make("figcaption", {}, name));
+      return figure(canvas, make("figcaption", {}, name));
     });
     const [asked, rest] = study === "trust" ? [laid, []] : [laid.slice(0, 1), laid.slice(1)];
     if (photo) {
       const picture = make("img", { src: photo.url, alt: "The photograph", width, height });
-      rest.unshift(make("figure", {}, picture, make("figcaption", {}, "The photograph")));
+      rest.unshift(figure(picture, make("figcaption", {}, "The photograph")));
     }
     return { asked, rest };
   }

@@ -221,7 +221,7 @@
     "network and this photograph, from its own gradient. The paper asks whether Grad-CAM still finds what is really there.";
 
   function laidNoise({ about, shown }) {
-    const { photos, heats, bars, magnified, sentence } = shown;
+    const { photos, heats, bars, magnified, sentence, shape } = shown;
     const drawn = (name, image) => {
       const canvas = picture(name);
       put(canvas, image);
@@ -235,8 +235,8 @@
       ),
     );
     const noise = make("section", { class: "side" }, drawn(`The noise, ${magnified} times as strong`, photos[2]));
-    const how = "All as the network sees them: squashed to a square. Each map has its own scale.";
-    return [make("p", { class: "verdict", role: "status" }, sentence), make("div", { class: "sides" }, ...sides, noise), make("p", { class: "detail" }, how)];
+    const how = "The network takes them squashed to a square, which is stretched here as the image is. Each map has its own scale.";
+    return [make("p", { class: "verdict", role: "status" }, sentence), make("div", { class: "sides", style: `--shape: ${shape}` }, ...sides, noise), make("p", { class: "detail" }, how)];
   }
 
   function laidBar({ label, detail, share }) {

@@ -16,11 +16,15 @@ const viewer = (() => {
   const between = (low, value, high) => Math.min(Math.max(value, low), high);
 
   const KEPT = "panels";
-  const settings = { colours: "viridis", opacity: 0.5, own: false, split: 1 };
+  const OPACITY = { uniform: 0.5, byValue: 0.8 }; // at first: the same everywhere, or of the strongest value
+  const settings = { colours: Object.keys(COLOUR_NAMES)[0], opacity: OPACITY.byValue, uniform: false, own: false, split: 1 };
   try {
     const kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
     if (Object.hasOwn(COLOUR_NAMES, kept.colours)) settings.colours = kept.colours;
-    if (typeof kept.opacity === "number") settings.opacity = between(0, kept.opacity, 1);
+    // An opacity without it was chosen when all was uniform.
+    if (typeof kept.uniform === "boolean" && typeof kept.opacity === "number") {
+      Object.assign(settings, { uniform: kept.uniform, opacity: between(0, kept.opacity, 1) });
+    }
   } catch {
     // A browser that keeps nothing starts with the defaults.
   }
@@ -40,7 +44,8 @@ const viewer = (() => {
   function set(changes) {
     Object.assign(settings, changes);
     try {
-      localStorage.setItem(KEPT, JSON.stringify({ colours: settings.colours, opacity: settings.opacity }));
+      const { colours, opacity, uniform } = settings;
+      localStorage.setItem(KEPT, JSON.stringify({ colours, opacity, uniform }));
     } catch {
       // As above.
     }
@@ -143,19 +148,22 @@ const viewer = (() => {
 
   const strongest = (picture) => (settings.own ? picture.limit : picture.shared);
 
-  /* A map as it is seen, RGBA, of the size of the photograph. In a signed one zero has the colour in the middle. */
-  function overlaid(picture, photo, opacity = settings.opacity) {
+  /* A map as it is seen, RGBA, of the size of the photograph. In a signed one zero has the colour in the middle. Opacity
+     grows with the absolute value up to the one that is drawn strongest, or is uniform. */
+  function overlaid(picture, photo, { opacity, uniform } = settings) {
     picture.stretched ??= stretch(picture.values, picture.columns, picture.rows, 1, photo.width, photo.height);
     const result = new ImageData(photo.width, photo.height);
     const signed = picture.kind === "signed";
     const [pixels, below, table] = [result.data, photo.data, tables[signed ? "signed" : settings.colours]];
     const [zero, most] = signed ? [128, 128] : [0, 256];
-    const steps = strongest(picture) > 0 ? most / strongest(picture) : 0;
+    const scale = strongest(picture) > 0 ? 1 / strongest(picture) : 0;
     for (let at = 0, to = 0; at < picture.stretched.length; at++, to += 4) {
-      const colour = 3 * between(0, Math.floor(zero + picture.stretched[at] * steps), 255);
-      pixels[to] = Math.floor(below[to] + opacity * (table[colour] - below[to]));
-      pixels[to + 1] = Math.floor(below[to + 1] + opacity * (table[colour + 1] - below[to + 1]));
-      pixels[to + 2] = Math.floor(below[to + 2] + opacity * (table[colour + 2] - below[to + 2]));
+      const share = picture.stretched[at] * scale;
+      const colour = 3 * between(0, Math.floor(zero + share * most), 255);
+      const cover = uniform ? opacity : opacity * Math.min(Math.abs(share), 1);
+      pixels[to] = Math.floor(below[to] + cover * (table[colour] - below[to]));
+      pixels[to + 1] = Math.floor(below[to + 1] + cover * (table[colour + 1] - below[to + 1]));
+      pixels[to + 2] = Math.floor(below[to + 2] + cover * (table[colour + 2] - below[to + 2]));
       pixels[to + 3] = 255;
     }
     return result;
@@ -245,7 +253,8 @@ const viewer = (() => {
 
   // ---- The panels -------------------------------------------------------------------------------------------------
 
-  const LENS = 104; // its diameter in pixels of the screen
+  const LENS = 104; // its diameter in pixels of the screen, where a panel is not small
+  const LENS_GAP = 14; // from the point to it
   const MOST_ZOOM = 12;
   const STEP = 1 / 64; // of the side of the photograph, for an arrow key
   const MIDDLE = { x: 0.5, y: 0.5 };
@@ -347,6 +356,7 @@ const viewer = (() => {
     scene.hands.letGo();
     scene.panels = [];
     scene.scales = [];
+    if (shown.photo) root.style.setProperty("--shape", shown.photo.width / shown.photo.height);
     rows.replaceChildren(...shown.rows.map((row, number) => laidRow(scene, row, number)));
     if (shown.note) rows.prepend(make("p", { class: "note", role: "alert" }, shown.note));
     for (const line of rows.querySelectorAll(".line")) line.scrollTo({ left: swiped(scene, line), behavior: "instant" });
@@ -624,16 +634,25 @@ const viewer = (() => {
     mark.style.left = `${100 * at.x}%`;
     mark.style.top = `${100 * at.y}%`;
     mark.style.transform = `translate(-50%, -50%) scale(${1 / zoom})`;
-    const [left, top] = [box.left - frame.left + box.width * at.x, box.top - frame.top + box.height * at.y];
-    lens.style.left = `${between(0, left > frame.width / 2 ? left - LENS - 14 : left + 14, frame.width - LENS)}px`;
-    lens.style.top = `${between(0, top - LENS / 2, frame.height - LENS)}px`;
-    const seen = ((LENS / 4) * canvas.width) / box.width; // four times as large as in the panel
+    const side = placeLens(lens, box.left - frame.left + box.width * at.x, box.top - frame.top + box.height * at.y, frame);
+    const seen = ((side / 4) * canvas.width) / box.width; // four times as large as in the panel
     const pencil = lens.getContext("2d");
     pencil.imageSmoothingEnabled = false;
     pencil.clearRect(0, 0, LENS, LENS);
     // What is seen there: beyond the slider the photograph.
     const source = at.x <= settings.split ? canvas : below;
     pencil.drawImage(source, at.x * canvas.width - seen / 2, at.y * canvas.height - seen / 2, seen, seen, 0, 0, LENS, LENS);
+  }
+
+  /* Lays a lens beside a point, along the longer side of the frame, so that it does not cover it; returns its diameter. */
+  function placeLens(lens, x, y, { width, height }) {
+    const side = Math.min(LENS, width, height, Math.max(width, height) / 2 - LENS_GAP);
+    const beside = (place, length) => (place > length / 2 ? place - side - LENS_GAP : place + LENS_GAP);
+    const [left, top] = width < height ? [x - side / 2, beside(y, height)] : [beside(x, width), y - side / 2];
+    lens.style.width = lens.style.height = `${side}px`;
+    lens.style.left = `${between(0, left, width - side)}px`;
+    lens.style.top = `${between(0, top, height - side)}px`;
+    return side;
   }
 
   function told(picture, value) {
@@ -870,10 +889,8 @@ const viewer = (() => {
 
     function open(panel) {
       if (element.open) return;
-      const { photo } = scene.shown;
       home = make("figure", { class: "panel" });
       panel.figure.replaceWith(home);
-      element.style.setProperty("--shape", photo.width / photo.height);
       element.replaceChildren(make("h2", {}, panel.name), panel.figure, splitter(), close);
       enter();
       panel.frame.focus();
@@ -979,6 +996,9 @@ const viewer = (() => {
       { "aria-label": "Colours of the map", onchange: () => set({ colours: colours.value }) },
       ...Object.keys(COLOUR_NAMES).map((name) => make("option", { value: name }, COLOUR_NAMES[name])),
     );
+    // Each has an opacity of its own to begin with.
+    const even = () => set({ uniform: uniform.checked, opacity: OPACITY[uniform.checked ? "uniform" : "byValue"] });
+    const uniform = make("input", { type: "checkbox", onchange: even });
     const own = make("input", { type: "checkbox", onchange: () => set({ own: own.checked }) });
     const scale = make("label", {}, own, "each row on its own scale");
     const element = make(
@@ -987,6 +1007,7 @@ const viewer = (() => {
       ...turned,
       make("label", {}, "Colours", colours),
       make("label", {}, "Opacity", slider("Opacity of the map over the photograph", "opacity")),
+      make("label", {}, uniform, "uniform, as in the paper"),
       splitter(),
       scale,
       make("button", { type: "button", class: "button", onclick: download }, "Download all panels and their numbers (zip)"),
@@ -996,6 +1017,7 @@ const viewer = (() => {
       marks: () => element.closest(".panels").classList.contains("marking"),
       update() {
         colours.value = settings.colours;
+        uniform.checked = settings.uniform;
         own.checked = settings.own;
         for (const input of element.closest(".panels").querySelectorAll("[data-setting]")) {
           input.value = settings[input.dataset.setting];
@@ -1374,6 +1396,7 @@ const viewer = (() => {
       const factor = FRAME / Math.max(video.videoWidth, video.videoHeight);
       frame.width = Math.round(video.videoWidth * factor);
       frame.height = Math.round(video.videoHeight * factor);
+      dialog.style.setProperty("--shape", frame.width / frame.height);
       frame.getContext("2d", { willReadFrequently: true }).drawImage(video, 0, 0, frame.width, frame.height);
       since = performance.now();
       ask({ number: ++sent, target: seen.target(), data: frame.toDataURL("image/jpeg", 0.85).split(",")[1] });
@@ -1451,11 +1474,12 @@ const viewer = (() => {
     };
   }
 
-  /* Brings the first panel of the open tab under the keyboard. */
+  /* Brings what can be explained in the open tab under the keyboard: its bars, or the words of its caption. */
   function skip() {
-    const frame = [...document.querySelectorAll(".panel .frame")].find((one) => one.offsetParent);
-    frame?.focus();
-    return !frame;
+    const stops = document.querySelectorAll(".bars [tabindex='0'], .strip [tabindex='0']");
+    const stop = [...stops].find(inSight);
+    stop?.focus();
+    return !stop;
   }
 
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();

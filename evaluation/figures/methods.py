@@ -2,11 +2,12 @@
 
     python -m evaluation.figures.methods [--examples N]
 
-For each of what is explained, two classes of one photograph, a word of a caption and an answer of both networks, a
-figure in `assets/methods/`. The tables: what each method takes for one class, in passes, in seconds (the median of
-three, of the dear ones once) and as a multiple of Grad-CAM; the largest difference of CAM and Grad-CAM, for the five
-most probable classes of N example photographs; and the check of Adebayo et al. on these photographs: how alike the
-picture of the most probable class is to that of the same network with its blocks made random from the top down.
+For each of what is explained, two classes of one photograph and one of an upright one, a word of a caption and an
+answer of both networks, a figure in `assets/methods/`. The tables: what each method takes for one class, in passes,
+in seconds (the median of three, of the dear ones once) and as a multiple of Grad-CAM; the largest difference of CAM
+and Grad-CAM, for the five most probable classes of N example photographs; and the check of Adebayo et al. on these
+photographs: how alike the picture of the most probable class is to that of the same network with its blocks made
+random from the top down.
 """
 
 import argparse
@@ -37,6 +38,8 @@ EXPLAINED = {
 }
 ATTENTIVE = "ResNet-50 + co-attention (questions)"
 EXPLAINED["attention"] = replace(EXPLAINED["answer"], model=ATTENTIVE)
+UPRIGHT = "airliner_fire_engine"
+EXPLAINED["upright"] = replace(EXPLAINED["zebra"], targets=("fire engine",))
 OF_A_CLASS = [key for key in METHODS if key != "attention"]
 CHEAP = [key for key in OF_A_CLASS if not METHODS[key].price]
 
@@ -153,8 +156,9 @@ def main() -> None:
     engine = Engine(Library())
     photo = example(PHOTO)
     for name, query in EXPLAINED.items():
-        found = rows(engine, replace(query, photo=photo))
-        sheet(engine.open(photo), found).save(out / f"{name}.jpg", quality=85)
+        shown = example(UPRIGHT) if name == "upright" else photo
+        found = rows(engine, replace(query, photo=shown))
+        sheet(engine.open(shown), found).save(out / f"{name}.jpg", quality=85)
         print(f"{name}: {len(found)} of {len(METHODS)} methods", flush=True)
     print_prices(replace(EXPLAINED["zebra"], photo=photo))
     stems = sorted(path.stem for path in (ASSETS / "examples").glob("*.jpg"))[: args.examples]

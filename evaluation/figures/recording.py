@@ -1,4 +1,6 @@
-"""Record the page as the README shows it: choosing, comparing, the lens, a question, live. `assets/recording.webp`.
+"""Record the page as the README shows it, `assets/recording.webp`.
+
+Choosing, comparing, the lens, an upright image, a question, live.
 
 python app.py --port 7860 &
 python -m evaluation.figures.recording http://127.0.0.1:7860
@@ -53,6 +55,18 @@ def point(page: Page) -> list[Frame]:
     return frames
 
 
+def upright(page: Page) -> list[Frame]:
+    page.locator("#examples [data-key=airliner_fire_engine]").click()
+    settled(page, 1, "wing")
+    page.locator("#classification-top .pick", has_text="fire engine").click()
+    settled(page, 1, "fire engine")
+    boxed = page.get_by_role("button", name="Box around the evidence").locator("visible=true")
+    boxed.click()
+    frames = [look(page, 1600)]
+    boxed.click()
+    return frames
+
+
 def question(page: Page) -> list[Frame]:
     page.locator("#examples [data-key=kitten]").click()
     settled(page, 1, "Explaining")
@@ -83,7 +97,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(args.address)
         settled(page, 2, "African elephant")
-        frames = [look(page, 1600), *compare(page), *point(page), *question(page), *live(page)]
+        frames = [look(page, 1600), *compare(page), *point(page), *upright(page), *question(page), *live(page)]
         browser.close()
     pictures, durations = zip(*frames, strict=True)
     path = ASSETS / "recording.webp"

@@ -53,12 +53,24 @@ def question(page: Page) -> None:
     expect(page.get_by_role("button", name="Next").locator("visible=true").last).to_be_visible()
 
 
+def upright(page: Page) -> None:
+    """The panels of an upright image, with the box."""
+    page.get_by_role("tab", name="Classification").click()
+    page.locator("#examples [data-key=airliner_fire_engine]").click()
+    page.locator("#classification-top .pick", has_text="fire engine").click()
+    page.locator(".panel canvas[aria-label='Grad-CAM for fire engine']").wait_for()
+    boxed = page.get_by_role("button", name="Box around the evidence").locator("visible=true")
+    if boxed.get_attribute("aria-pressed") == "false":
+        boxed.click()
+
+
 # What is shown, and whether on a laptop the whole page is.
 SHOWN: dict[str, tuple[Callable[[Page], None], bool]] = {
     "compare": (compared, True),
     "lesson": (step, False),
     "trust": (trusted, True),
     "quiz": (question, False),
+    "upright": (upright, False),
 }
 
 

@@ -1,0 +1,218 @@
+"""Panels of images of any shape show the whole image, and a place in a panel is the same place of the image."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import take
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+SHAPES = {
+    "upright": (480, 640),
+    "square": (512, 512),
+    "panorama": (640, 160),
+    "strip": (160, 640),
+    "landscape": (640, 480),
+}
+SCREENS = {"laptop": (1280, 800), "telephone": (390, 844), "projector": (1920, 1080)}
+CASES = [(screen, shape) for screen in ("laptop", "telephone") for shape in SHAPES]
+
+
+def fire_engine() -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the lower object of an upright image, in shares of its sides."""
+    mask = np.asarray(Image.open(EXAMPLES / "airliner_fire_engine.mask.png"))
+    rows, columns = np.nonzero(mask == mask[520, 240])
+    height, width = mask.shape
+    return columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height
+
+
+def test_the_object_of_these_tests_is_below_the_middle():
+    left, top, right, bottom = fire_engine()
+    assert left < 0.3 < 0.8 < right
+    assert 0.6 < top < 0.75 < 0.9 < bottom
+
+
+@pytest.fixture
+def screen(request, browser, server) -> Iterator[Page]:
+    width, height = SCREENS[request.param]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(server)
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    yield page
+    page.close()
+
+
+def give(page: Page, folder: Path, size: tuple[int, int]) -> Image.Image:
+    """Make the fire engine's image, squeezed to a size, the page's image; returns it."""
+    with Image.open(EXAMPLES / "airliner_fire_engine.jpg") as photo:
+        image = photo.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    image.save(folder / "image.png")
+    page.get_by_label("Remove Image").click()
+    expect(page.locator(".panel-row:visible")).to_have_count(0)
+    page.locator("#photo input[type=file]").set_input_files(folder / "image.png")
+    expect(page.locator(".panel:visible canvas[role=img]")).to_have_count(3)
+    return image
+
+
+def box_of(element: Locator) -> np.ndarray:
+    """Left, top, right, bottom of an element on the screen."""
+    box = element.bounding_box()
+    assert box
+    return np.array([box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]])
+
+
+def at(box: np.ndarray, x: float, y: float) -> tuple[float, float]:
+    """Where on the screen the shares of a box's sides are."""
+    return box[0] + x * (box[2] - box[0]), box[1] + y * (box[3] - box[1])
+
+
+def difference(frame: Locator, image: Image.Image) -> float:
+    """The mean difference of a panel as it is seen and the image at its size, of 255."""
+    seen = Image.open(io.BytesIO(frame.screenshot(animations="disabled"))).convert("RGB")
+    inner = (2, 2, seen.width - 2, seen.height - 2)  # without the border
+    expected = image.resize(seen.size, Image.Resampling.BILINEAR)
+    return np.abs(np.subtract(*(np.asarray(one.crop(inner), float) for one in (seen, expected)))).mean()
+
+
+def assert_whole(frame: Locator, image: Image.Image, outer: Locator) -> None:
+    """That frame, canvas and image below it lie on each other, in the image's shape, within `outer`."""
+    frame.scroll_into_view_if_needed()
+    boxes = [box_of(frame), box_of(frame.locator("canvas[role=img]")), box_of(frame.locator("img"))]
+    assert np.ptp(boxes, axis=0).max() <= 1, boxes
+    left, top, right, bottom = boxes[0]
+    assert right - left == pytest.approx((bottom - top) * image.width / image.height, abs=1)
+    assert max(right - left, bottom - top) > 150
+    around = box_of(outer)
+    assert (boxes[0][:2] >= around[:2] - 1).all()
+    assert (boxes[0][2:] <= around[2:] + 1).all()
+
+
+@pytest.mark.parametrize(("screen", "shape"), [*CASES, ("projector", "upright")], indirect=["screen"])
+def test_panels_show_the_whole_image(screen, tmp_path, shape):
+    image = give(screen, tmp_path, SHAPES[shape])
+    screen.get_by_label("Opacity of the").locator("visible=true").fill("0")  # Grad-CAM's panel shows the bare image
+    panels = screen.locator(".panel:visible")
+    sizes = [np.diff(box_of(panel.locator(".frame")).reshape(2, 2), axis=0) for panel in panels.all()]
+    assert np.ptp(sizes, axis=0).max() <= 1
+    for panel in panels.all():
+        assert_whole(panel.locator(".frame"), image, panel)
+    panel = screen.locator("[data-panel=gradcam]:visible")
+    assert difference(panel.locator(".frame"), image) < 6
+    assert screen.evaluate("document.documentElement.scrollWidth") == screen.viewport_size["width"]
+
+    panel.get_by_role("button", name="Enlarge Grad-CAM").click()
+    dialog = screen.get_by_role("dialog")
+    assert_whole(dialog.locator(".frame"), image, dialog)
+    longest = np.diff(box_of(dialog.locator(".frame")).reshape(2, 2), axis=0).max()
+    assert longest > 0.8 * min(screen.viewport_size.values())
+    screen.keyboard.press("Escape")
+    assert_whole(panel.locator(".frame"), image, panel)
+
+
+@pytest.mark.parametrize(("screen", "shape"), CASES, indirect=["screen"])
+def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tmp_path, shape):
+    give(screen, tmp_path, SHAPES[shape])
+    left, top, right, bottom = fire_engine()
+    middle = (left + right) / 2, (top + bottom) / 2
+    panel = screen.locator("[data-panel=gradcam]:visible")
+    image = panel.locator("img")
+    panel.locator(".frame").scroll_into_view_if_needed()
+    shown = box_of(image)
+    screen.mouse.move(*at(shown, *middle))
+    mark, lens = box_of(panel.locator(".mark")), panel.locator(".lens")
+    assert (mark[:2] + mark[2:]) / 2 == pytest.approx(np.array(at(shown, *middle)), abs=1)
+    # In the middle of the lens are the canvas's pixels of this point, and the lens leaves the point to be seen.
+    colours = """(lens, [x, y]) => {
+      const canvas = lens.parentElement.querySelector("canvas[role=img]");
+      const pixel = (from, x, y) => [...from.getContext("2d").getImageData(x, y, 1, 1).data];
+      return [pixel(lens, lens.width / 2, lens.height / 2), pixel(canvas, x * canvas.width, y * canvas.height)];
+    }"""
+    seen, expected = lens.evaluate(colours, middle)
+    assert np.abs(np.subtract(seen, expected)).max() < 40
+    covered, point = box_of(lens), np.array(at(shown, *middle))
+    assert (point < covered[:2]).any() or (point > covered[2:]).any()
+
+    screen.get_by_role("button", name="Mark a region").locator("visible=true").click()
+    panel.locator(".frame").scroll_into_view_if_needed()
+    shown = box_of(image)
+    screen.mouse.move(*at(shown, left, top))
+    screen.mouse.down()
+    screen.mouse.move(*at(shown, *middle))
+    screen.mouse.move(*at(shown, min(right, 0.999), min(bottom, 0.999)))
+    with screen.expect_request(lambda request: '"box"' in (request.post_data or "")) as asked:
+        screen.mouse.up()
+    sent = json.loads(asked.value.post_data)["event_data"]["box"]
+    assert sent == pytest.approx([left, top, right, bottom], abs=0.012)
+    edge = panel.locator(".edge")
+    assert box_of(edge) == pytest.approx(np.array([*at(shown, left, top), *at(shown, right, bottom)]), abs=2)
+
+    screen.get_by_role("button", name="Box around the evidence").locator("visible=true").click()
+    panel.locator(".frame").scroll_into_view_if_needed()
+    box, shown = box_of(panel.locator(".box")), box_of(image)
+    assert (box[:2] >= shown[:2] - 1).all()
+    assert (box[2:] <= shown[2:] + 1).all()
+
+
+@pytest.mark.parametrize("screen", SCREENS, indirect=True)
+def test_the_box_around_the_evidence_of_an_upright_image_is_around_the_object(screen):
+    take(screen, "airliner_fire_engine")
+    expect(screen.locator(".panel-row:visible")).to_have_count(1)
+    screen.locator("#classification-top .pick", has_text="fire engine").click()
+    expect(screen.locator("[aria-label='Grad-CAM for fire engine']:visible")).to_be_visible()
+    screen.get_by_role("button", name="Box around the evidence").locator("visible=true").click()
+    panel = screen.locator("[data-panel=gradcam]:visible")
+    panel.locator(".frame").scroll_into_view_if_needed()
+    box, shown = box_of(panel.locator(".box")), box_of(panel.locator("img"))
+    left, top, right, bottom = fire_engine()
+    centre = (box[:2] + box[2:]) / 2
+    (x0, y0), (x1, y1) = at(shown, left, top), at(shown, right, bottom)
+    assert x0 < centre[0] < x1
+    assert y0 < centre[1] < y1
+
+
+# How far, in pixels, the sides of each canvas are from its own shape.
+BENT = """found => found.map(canvas => {
+  const { width, height } = canvas.getBoundingClientRect();
+  return Math.abs(width - (height * canvas.width) / canvas.height);
+})"""
+
+
+def test_the_lesson_and_the_quiz_show_whole_images(browser, server):
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{server}?task=classification&photo=airliner_fire_engine")
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    page.get_by_role("tab", name="How it works").click()
+    for step in range(6):
+        expect(page.locator(f".lesson .step-{step + 1}")).to_be_visible()
+        canvases = page.locator(".lesson .shown canvas")
+        assert step == 0 or canvases.count() >= 2
+        assert max([0, *canvases.evaluate_all(BENT)]) <= 1
+        page.get_by_role("button", name="Next ›").click()
+    page.get_by_role("tab", name="Quiz").click()
+    page.locator(".quiz .answers button").first.click()
+    expect(page.locator(".quiz .revealed img")).to_be_visible()
+    assert max(page.locator(".quiz canvas").evaluate_all(BENT)) <= 1
+    sizes = page.locator(".quiz img, .quiz canvas").evaluate_all("found => found.map(one => one.width / one.height)")
+    assert np.ptp(sizes) < 0.02
+    page.close()
+
+
+def test_the_lesson_in_full_screen_says_how_to_leave_it_and_its_buttons_grow(browser, server):
+    page = browser.new_page(viewport={"width": 1920, "height": 1080})
+    page.goto(server)
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    page.get_by_role("tab", name="How it works").click()
+    page.get_by_role("button", name="Full screen", exact=True).click()
+    leave = page.get_by_role("button", name="Leave full screen")
+    sizes = page.locator(".lesson .turning button, .lesson > .sentence").evaluate_all(
+        "found => found.map(one => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert min(sizes) > 20
+    leave.click()
+    expect(page.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
+    page.close()
