@@ -12,7 +12,7 @@ from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
 from demo.tabs.uploads import about
 from demo.tabs.viewer import Event, Viewer
-from demo.tabs.visits import Given, Visit, show, show_again, show_beside
+from demo.tabs.visits import Given, Visit, show_again, show_beside, show_in_layer
 from demo.tabs.waiting import Making, arrived
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
@@ -123,7 +123,7 @@ class Choosing:
 
     async def explain(self, given: Given, key: str) -> None:
         visitor: Visit = given[self.visit]
-        visitor.shown = await show(self.engine, self.query(given, key), visitor.shown)
+        visitor.shown = await show_in_layer(self.engine, self.query(given, key), visitor.shown)
 
     async def put_beside(self, given: Given, key: str) -> None:
         visitor: Visit = given[self.visit]
