@@ -37,13 +37,15 @@ class Targets(NamedTuple):
     names: gr.HTML
 
 
-def targets(heading: str, kind: str, task: str) -> Targets:
-    """Build the widgets for targets of a kind ("class", "answer"); the tab fills them."""
+def targets(heading: str, kind: str, example: str, task: str) -> Targets:
+    """Build the widgets for targets of a kind ("class", "answer"), such as an example; the tab fills them."""
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
-            said = components.choices(heading, "bars", task, add=True, elem_id=f"{task}-top", classes=("top",))
+            said = components.choices(
+                heading, "bars", task, add=True, headed=True, elem_id=f"{task}-top", classes=("top",)
+            )
         with gr.Column(scale=2, min_width=240):
-            names = components.names(kind, task, elem_id=f"{task}-names")
+            names = components.names(kind, example, task, elem_id=f"{task}-names")
     return Targets(said, names)
 
 

@@ -22,6 +22,7 @@ from demo.query import Photo, photo_of
 
 Upload = dict[str, Any] | None
 
+NO_PHOTO = "There is no photograph: choose one first."
 LARGE = 2**20  # bytes of an upload
 FORGET = 3000  # seconds after the last use of an upload or a result
 MOST_BYTES = 2**30  # on disk, of all uploads and results together
@@ -51,7 +52,7 @@ def path_of(upload: Upload) -> str:
         InputError: nothing was uploaded, or what is named is not an uploaded file.
     """
     if not upload:
-        raise InputError("There is no photograph: choose one first.")
+        raise InputError(NO_PHOTO)
     if not isinstance(upload, dict) or not isinstance(upload.get("path"), str | None):
         raise InputError('The image is not an uploaded file: send {"path": ...} as the upload returned it.')
     # A request can name any file of this computer; only those that were uploaded may be opened.

@@ -69,6 +69,7 @@ class Visit:
         wanted: what the address of the page asks for, until it is shown; and its layer, or the first one of a model
             that is new, until another is chosen.
         marked: what was asked of the region that is marked.
+        methods: what is shown beside the paper's panels.
         strip: what the strip of all layers is to be of; nothing if there is to be none.
         late: the columns that are filled late.
         turn: of the handlers that write what is above `marked`.
@@ -83,6 +84,7 @@ class Visit:
     shown: Shown = NOTHING
     wanted: Wanted = NOTHING_WANTED
     marked: Query | None = None
+    methods: tuple[str, ...] = ()
     strip: Shown | None = None
     late: Late | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
