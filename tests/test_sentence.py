@@ -51,7 +51,10 @@ def plain(html: str) -> str:
     [
         (CLASS, "zebra, 28%: the model finds it here."),
         (CLASS | {"probability": 0.9971}, "zebra, 99.7%: the model finds it here."),
-        (ANSWER, "red, 28%, as the answer to “What is &lt;it&gt;?”: the model finds the evidence for this answer here."),
+        (
+            ANSWER,
+            "red, 28%, as the answer to “What is &lt;it&gt;?”: the model finds the evidence for this answer here.",
+        ),
         (CAPTION, "a man on a horse, 25% per word: the model finds the evidence for this caption here."),
         (WORD, "horse, 50%: the model finds the evidence for this word here."),
         (

@@ -216,7 +216,7 @@ def test_the_panels_are_in_the_first_screen(browser, server, width, height, pane
         assert page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, width]
         boxes = [one.bounding_box() for one in page.locator(".panel .frame:visible").all()[:panels]]
         assert len(boxes) == panels
-        assert all(box["y"] < height - 1 for box in boxes)
+        assert all(box["y"] < height - 60 for box in boxes)  # so much that one sees what it is
         if panels == 3:
             assert all(box["y"] + box["height"] <= height and box["x"] + box["width"] <= width for box in boxes)
     page.close()
@@ -316,6 +316,7 @@ def test_a_marked_region_says_what_it_speaks_for(page):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + box["height"] * 0.95, steps=4)
     page.mouse.up()
+    expect(page.locator(".hint:visible")).to_have_text("Drag over a panel to select a region.")
     said = page.get_by_role("group", name="Supported by the selected region").locator("visible=true")
     expect(said.locator(".name").first).to_have_text("zebra")
     expect(page.locator(".edge:visible")).to_have_count(6)
@@ -336,9 +337,45 @@ def test_a_marked_region_says_what_it_speaks_for(page):
     expect(said.locator(".pick").first).to_have_attribute("aria-pressed", "true")
     said.locator(".add").nth(1).click()
     expect(page.locator(".panel-row:visible")).to_have_count(2)
-    take(page, "cat")
-    says(page, "Egyptian cat, ")
+    share = said.locator(".detail").first.inner_text()
+    assert 0 < int(share.removesuffix("%")) <= 100
+    page.get_by_role("button", name="Select a region: which classes").locator("visible=true").click()
+    expect(page.locator(".edge:visible")).to_have_count(0)  # the region goes with the mode
     expect(said.locator(".pick")).to_have_count(0)
+    expect(page.locator(".hint:visible")).to_have_count(0)
+
+
+def test_a_line_in_each_tab_says_what_to_click(browser, server):
+    for width in (1280, 390):
+        page = browser.new_page(viewport={"width": width, "height": 844})
+        page.goto(server)
+        says(page, "zebra, ")
+        for tab, line in zip(TABS, ("click a class", "Click a word", "click an answer"), strict=True):
+            turn_to(page, tab)
+            expect(page.locator(".heading:visible", has_text=line)).to_have_count(1)
+            expect(page.locator(".heading:visible", has_text="+ compares")).to_have_count(1)
+        expect(page.get_by_label("Another answer")).to_have_attribute("placeholder", "e.g. red")
+        page.close()
+
+
+def test_methods_are_offered_above_the_panels_and_the_page_moves_to_what_is_chosen(page):
+    compare(page)
+    fold = page.locator(".compare:visible")
+    assert fold.bounding_box()["y"] < frame(page, "gradcam").bounding_box()["y"]
+    assert [
+        group.get_attribute("aria-label")
+        for group in fold.get_by_role("group").all()
+        if group.get_attribute("aria-label")
+    ] == ["In the paper", "Newer", "Slow"]
+    expect(fold.get_by_text("Score-CAM")).to_have_attribute("title", re.compile("a forward pass for each map"))
+    expect(fold.get_by_text("Attention")).to_be_hidden()
+    box = fold.get_by_role("checkbox", name="Grad-CAM++", exact=True)
+    box.focus()
+    page.keyboard.press(" ")
+    expect(frame(page, "gradcam_plus_plus")).to_be_in_viewport(ratio=0.9)
+    expect(box).to_be_focused()
+    box.uncheck()
+    expect(page.locator("[data-panel=gradcam_plus_plus]:visible")).to_have_count(0)
 
 
 def test_leaving_the_box_of_names_changes_nothing(page):

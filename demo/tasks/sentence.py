@@ -54,7 +54,8 @@ def numbers(row: Row) -> str:
     text = f"Probability {probability} ({score})"
     if details.get("word") == WHOLE:
         count = len(words(details["target"]))
-        text = f"{percent(_likelihood(row))} is the geometric mean of {count} words; their product is {probability} ({score})"
+        mean = percent(_likelihood(row))
+        text = f"{mean} is the geometric mean of {count} words; their product is {probability} ({score})"
     elif "word" in details:
         text += f" after the words before it; word {details['word'] + 1} of “{html.escape(details['caption'])}”"
     layer, model = html.escape(details["layer"]), html.escape(details["model"])
