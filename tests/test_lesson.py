@@ -193,6 +193,14 @@ def test_six_steps_by_button_list_and_keyboard_without_a_request(page):
     assert not [url for url in asked if "/queue/" in url or "/file=" in url]
 
 
+def test_a_button_at_the_top_leads_to_the_experiments(page):
+    opened(page)
+    page.get_by_role("button", name="Can it be trusted?").click()
+    heading = page.get_by_role("heading", name="Can it be trusted?")
+    expect(heading).to_be_in_viewport()
+    expect(heading).to_be_focused()
+
+
 def test_the_mean_of_a_maps_gradient_is_its_weight(page):
     (row,) = Engine(Library()).answer(Query(ZEBRA, "classification", targets=("zebra",), steps=True)).rows
     opened(page)

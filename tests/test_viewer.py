@@ -338,7 +338,7 @@ def test_a_marked_region_says_what_it_speaks_for(page):
     said.locator(".add").nth(1).click()
     expect(page.locator(".panel-row:visible")).to_have_count(2)
     share = said.locator(".detail").first.inner_text()
-    assert 0 < int(share.removesuffix("%")) <= 100
+    assert 0 < int(share.removesuffix("% of its evidence")) <= 100
     page.get_by_role("button", name="Select a region: which classes").locator("visible=true").click()
     expect(page.locator(".edge:visible")).to_have_count(0)  # the region goes with the mode
     expect(said.locator(".pick")).to_have_count(0)
@@ -350,7 +350,7 @@ def test_a_line_in_each_tab_says_what_to_click(browser, server):
         page = browser.new_page(viewport={"width": width, "height": 844})
         page.goto(server)
         says(page, "zebra, ")
-        for tab, line in zip(TABS, ("click a class", "Click a word", "click an answer"), strict=True):
+        for tab, line in zip(TABS, ("predicts: click one", "Click a word", "answers: click one"), strict=True):
             turn_to(page, tab)
             expect(page.locator(".heading:visible", has_text=line)).to_have_count(1)
             expect(page.locator(".heading:visible", has_text="+ compares")).to_have_count(1)

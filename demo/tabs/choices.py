@@ -40,11 +40,11 @@ class Targets(NamedTuple):
 def targets(heading: str, kind: str, example: str, task: str) -> Targets:
     """Build the widgets for targets of a kind ("class", "answer"), such as an example; the tab fills them."""
     with gr.Row():
-        with gr.Column(scale=3, min_width=300):
+        with gr.Column(scale=3, min_width=280):
             said = components.choices(
                 heading, "bars", task, add=True, headed=True, elem_id=f"{task}-top", classes=("top",)
             )
-        with gr.Column(scale=2, min_width=240):
+        with gr.Column(scale=2, min_width=200):
             names = components.names(kind, example, task, elem_id=f"{task}-names")
     return Targets(said, names)
 

@@ -27,8 +27,7 @@ NUMBERS = ("weights", "features", "gradients", "sums", "shares")  # of `Steps`
 MOST_CLASSES = 5  # that are offered
 
 INTRODUCTION = """<h2 class="unseen">How it works</h2>
-<p>A network gives each possible answer a <b>score</b> (below, in brackets). Grad-CAM shows which parts of the
-photograph raise it: here in six steps, on yours.
+<p>The model gives each class or answer a <b>score</b>. Grad-CAM shows which parts of the image raise it, in six steps.
 <button type="button" class="button" onclick="viewer.goTo('trust')">Can it be trusted? ↓</button></p>"""
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from demo.engine import About, Engine
 from demo.errors import InputError
 from demo.files import archive, file_name, row_files
-from demo.query import AT_ONCE, PANELS, Query, Row
+from demo.query import AT_ONCE, PANELS, Query, Result, Row
 from demo.rendering import COLOURS, OPACITY, scales
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
 from demo.tabs.frame import ASKING, QUIET, Shared
@@ -34,7 +34,7 @@ SHARES = [("1/4 of the side", 1 / 4), ("1/8 of the side", 1 / 8), ("1/16 of the 
 FILL_NAMES = [("the mean colour", "mean"), ("black", "black"), ("white", "white")]
 MORE = tuple(key for key in METHODS if key not in PANELS)
 TARGETS = {"classification": "classes", "captioning": "words", "vqa": "answers"}
-SUPPORTED = "Supported by the selected region, the most evidence first, and how much of all evidence for it lies there"
+SUPPORTED = "Supported by the selected region, the most evidence first"
 INVITATION = "Drop an image anywhere on this page, paste one, or click one of the examples."
 
 
@@ -214,7 +214,8 @@ class Viewer:
         if not _same_sight(query, visitor.shown):  # another photograph came meanwhile
             return gr.skip()
         visitor.marked = query
-        items = [_supported(query, target, share) for target, share in found.shares.items()]
+        most = max(found.said.values(), default=0)
+        items = [_supported(query, target, found, most) for target in found.said]
         return {"items": items, "about": about(given[self.shared.photo], query.text)}
 
     async def _zip(self, given: Given, event: gr.EventData) -> str | None:
@@ -279,11 +280,16 @@ def _same_sight(marked: Query, shown: Shown) -> bool:
     return any(replace(query, targets=(), methods=(), region=marked.region) == marked for query in shown.queries)
 
 
-def _supported(query: Query, target: str, share: float) -> dict[str, Any]:
-    """A target of which such a share of the evidence lies in a region, to choose."""
+def _supported(query: Query, target: str, found: Result, most: float) -> dict[str, Any]:
+    """A target of a region, to choose: how much evidence lies there, and which share of all evidence for it."""
     task = TASKS[query.task]
     key = task.key(replace(query, targets=(target,)))
-    return {"key": key, "label": task.name(query, target), "detail": f"{share:.0%}", "share": share}
+    return {
+        "key": key,
+        "label": task.name(query, target),
+        "detail": f"{found.shares[target]:.0%} of its evidence",
+        "share": found.said[target] / most,
+    }
 
 
 async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], list[Row], str]:
