@@ -193,9 +193,13 @@ def _speaking_for(model: Model, query: Query, region: Box, photo: Image.Image) -
     if maps is None:
         maps = layer_maps(scores, image, [layer], reshape=model.reshape)[0].maps
     evidence, order = region_evidence(maps, region).sort(descending=True)
-    found = zip(order.tolist(), evidence.tolist(), strict=True)
-    said = {str(targets[place]): value for place, value in islice(found, MOST_SAID) if value > 0}
-    return Result(query, said, ())
+    whole = maps.sum(dim=(1, 2))[order]
+    found = zip(order.tolist(), evidence.tolist(), whole.tolist(), strict=True)
+    supported = [
+        (str(targets[place]), value, value / total) for place, value, total in islice(found, MOST_SAID) if value > 0
+    ]
+    said = {target: value for target, value, _ in supported}
+    return Result(query, said, (), shares={target: share for target, _, share in supported})
 
 
 def _details(

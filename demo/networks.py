@@ -37,12 +37,14 @@ class About:
         layers: where Grad-CAM may look, the default one first.
         targets: the classes or answers that it knows; none if any text can be one.
         blocks: what "randomised" weights make random, from the top down; none if its weights are never altered.
+        attends: whether it has weights of its own for the cells of the image.
     """
 
     name: str
     layers: tuple[str, ...]
     targets: tuple[str, ...]
     blocks: tuple[str, ...]
+    attends: bool = False
 
 
 @dataclass(eq=False)
@@ -313,4 +315,4 @@ def _alike(first: Pending, other: Pending) -> bool:
 
 def _about(model: Model) -> About:
     targets = tuple(getattr(model, "classes", getattr(model, "answers", ())))
-    return About(model.name, tuple(model.layers), targets, tuple(blocks(model)))
+    return About(model.name, tuple(model.layers), targets, tuple(blocks(model)), hasattr(model, "attention"))

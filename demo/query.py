@@ -101,9 +101,11 @@ class Result:
             and the text and the targets were given.
         rows: one for each target, and for each layer of it.
         noised: the photograph with noise, as the network takes it, if that was asked.
+        shares: of each target that a region supports, the share of its evidence in the image that lies there.
     """
 
     query: Query
     said: dict[str, float]
     rows: tuple[Row, ...]
     noised: Photo | None = None
+    shares: dict[str, float] = field(default_factory=dict)

@@ -28,8 +28,9 @@ def scales(rows: Sequence[Row], methods: Iterable[str]) -> dict[str, float]:
     """For each method the value that is drawn strongest, the same in all rows: their peak, or `gradient_limit`."""
     limits: dict[str, float] = {}
     for key in methods:
-        arrays = np.stack([row.pictures[key] for row in rows])
-        limits[key] = gradient_limit(arrays) if METHODS[key].kind == "gradient" else map_limit(arrays)
+        # As one line of values: rows at different layers have maps of different shapes.
+        values = np.concatenate([row.pictures[key].ravel() for row in rows])
+        limits[key] = gradient_limit(values) if METHODS[key].kind == "gradient" else map_limit(values)
     return limits
 
 

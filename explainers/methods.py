@@ -83,6 +83,7 @@ class Method:
         price: how many forward passes it takes for K feature maps, these squares and an image of so many pixels a
             side, if many. Then the function gives its `Passes`.
         covers: whether it looks at the image covered by the squares.
+        newer: whether it came after the paper.
     """
 
     title: str
@@ -93,6 +94,7 @@ class Method:
     product: tuple[str, str] | None = None
     price: Callable[[int, Squares, int], int] | None = None
     covers: bool = False
+    newer: bool = False
 
 
 def _cam(sight: Sight) -> Tensor:
@@ -203,6 +205,7 @@ METHODS = {
         "map",
         "layer",
         gradcam_plus_plus,
+        newer=True,
     ),
     "layer_cam": Method(
         "Layer-CAM",
@@ -211,6 +214,7 @@ METHODS = {
         "map",
         "layer",
         layer_cam,
+        newer=True,
     ),
     "cam": Method(
         "CAM",
@@ -261,5 +265,6 @@ METHODS = {
         "own",
         lambda sight: score_cam_passes(sight.score, sight.image, sight.found.features, batch=sight.batch),
         price=lambda features, _squares, _side: features,
+        newer=True,
     ),
 }

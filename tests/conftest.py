@@ -137,7 +137,7 @@ def blank(browser: Browser) -> Iterator[Page]:
 def page(blank: Page, server: str) -> Page:
     """The opened page, with its finished example."""
     blank.goto(server)
-    says(blank, "Explaining African elephant", row=1)
+    says(blank, "African elephant, ", row=1)
     return blank
 
 
@@ -191,6 +191,12 @@ def drawn(page: Page, row: int = 0) -> list[np.ndarray]:
 def differ(some: list[np.ndarray], others: list[np.ndarray]) -> list[bool]:
     """Which of the pictures are not the same."""
     return [not np.array_equal(a, b) for a, b in zip(some, others, strict=True)]
+
+
+def name_another(page: Page, name: str, *, beside: bool = False) -> None:
+    """Type the name of a class or answer, to explain it alone or beside what is shown."""
+    page.get_by_label("Another").locator("visible=true").fill(name)
+    page.get_by_role("button", name="+ Compare" if beside else "Explain").locator("visible=true").last.click()
 
 
 def take(page: Page, example: str) -> None:

@@ -83,7 +83,7 @@ def test_pictures_of_two_classes_differ_where_they_should(client):
         ((ZEBRA, "😀" * 5000, "", ""), "no class “😀"),
         ((ZEBRA, "😀" * 20_001, "", ""), "longer than 20000 characters: shorten it"),
         ((ZEBRA, 7, "", ""), "no class “7”"),
-        ((None, "zebra", "", ""), "There is no photograph: choose one first."),
+        ((None, "zebra", "", ""), "There is no image. Choose one first."),
         ((handle_file(__file__), "zebra", "", ""), "not an image that can be opened here. Save it as JPEG or PNG"),
     ],
 )
@@ -182,4 +182,4 @@ def test_what_no_method_can_show_gets_a_sentence(client, arguments, message):
 
 @pytest.mark.parametrize("image", [5, "cat.jpg", ["cat.jpg"], {"path": 5}, {"url": None}, True])
 def test_an_image_of_the_wrong_kind_gets_a_sentence(server, image):
-    assert re.search("not an uploaded file|choose it again|choose one first", post(server, "classify", [image, ""]))
+    assert re.search("not an uploaded file|Choose it again|Choose one first", post(server, "classify", [image, ""]))

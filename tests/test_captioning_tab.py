@@ -70,7 +70,7 @@ def test_what_cannot_be_explained_gets_a_sentence(client, caption, word, message
 def tab(page) -> Page:
     page.get_by_role("tab", name="Captioning").click()
     expect(page.locator("#caption textarea")).not_to_have_value("")
-    says(page, f"Explaining {page.locator('#caption textarea').input_value()}: ")
+    says(page, f"{page.locator('#caption textarea').input_value()}, ")
     return page
 
 
@@ -78,16 +78,16 @@ def test_words_alternatives_and_other_sentences_can_be_explained(tab):
     spoken = tab.locator("#caption textarea").input_value().split()
     expect(tab.locator("#words .pick")).to_have_count(len(spoken) + 1)
     tab.locator("#words .pick").nth(2).click()
-    says(tab, f"Explaining {spoken[1]}: ")
+    says(tab, f"{spoken[1]}, ")
 
     second = tab.locator("#beam .name").nth(1).inner_text()
     tab.locator("#beam .pick").nth(1).click()
-    says(tab, f"Explaining {second}: ")
+    says(tab, f"{second}, ")
     expect(tab.locator("#caption textarea")).to_have_value(second)
 
     tab.locator("#caption textarea").fill("A cat!")
     tab.keyboard.press("Enter")
-    says(tab, "Explaining a cat: ")
+    says(tab, "a cat, ")
     expect(tab.locator("#words .pick")).to_have_count(3)
 
     tab.locator("#caption textarea").fill("a catt")
@@ -106,9 +106,9 @@ def test_of_quick_clicks_the_last_one_stays(tab):
     for index in (1, 3, 2):
         tab.locator("#words .pick").nth(index).click()
         tab.wait_for_timeout(250)
-    says(tab, f"Explaining {spoken[1]}: ")
+    says(tab, f"{spoken[1]}, ")
     tab.wait_for_timeout(2000)
-    says(tab, f"Explaining {spoken[1]}: ")
+    says(tab, f"{spoken[1]}, ")
     assert marked(tab) == [2]
 
 
@@ -118,18 +118,18 @@ def test_the_highlighted_word_is_the_explained_one(tab):
     spoken = tab.locator("#caption textarea").input_value().split()
     tab.locator("#caption textarea").fill("a sentence that is not sent yet")
     tab.locator("#words .pick").nth(2).click()
-    says(tab, f"Explaining {spoken[1]}: ")
+    says(tab, f"{spoken[1]}, ")
 
     tab.get_by_text("Model and layer").locator("visible=true").click()
     tab.get_by_role("combobox", name="Layer").locator("visible=true").click()
     tab.get_by_role("option", name="layer3", exact=True).click()
     says(tab, "layer3")
-    says(tab, f"Explaining {spoken[1]}: ")
+    says(tab, f"{spoken[1]}, ")
     assert marked(tab) == [2]
 
     tab.locator("#caption textarea").fill("a dog on a bench")
     tab.keyboard.press("Enter")
-    says(tab, "Explaining a dog on a bench: ")
+    says(tab, "a dog on a bench, ")
     expect(tab.locator("#words .pick")).to_have_count(6)
     assert marked(tab) == [0]
     expect(tab.locator("#beam [aria-pressed=true]")).to_have_count(0)
@@ -152,33 +152,33 @@ def test_the_photograph_stays_and_each_tab_answers_for_it(tab):
     take(tab, "cat")
     expect(tab.locator("#caption textarea")).not_to_have_value(before)
     tab.get_by_role("tab", name="Classification").click()
-    says(tab, "Explaining Egyptian cat")
+    says(tab, "Egyptian cat, ")
     caption = tab.locator("#caption textarea").input_value()
     tab.get_by_role("tab", name="Captioning").click()
-    says(tab, f"Explaining {caption}: ")
+    says(tab, f"{caption}, ")
 
 
 def test_words_and_captions_beside_each_other(tab):
     tab.locator("#words .add").nth(3).click()
     spoken = tab.locator("#words .name").nth(3).inner_text()
-    says(tab, f"Explaining {spoken}: ", row=1)
+    says(tab, f"{spoken}, ", row=1)
     tab.locator("#beam .add").nth(1).click()
-    says(tab, f"Explaining {tab.locator('#beam .name').nth(1).inner_text()}: ", row=2)
+    says(tab, f"{tab.locator('#beam .name').nth(1).inner_text()}, ", row=2)
     says(tab, "All rows share one scale")
     tab.locator("#words .add").nth(0).click()
-    says(tab, f"Explaining {spoken}: ")
+    says(tab, f"{spoken}, ")
     expect(tab.locator(".panel-row:visible")).to_have_count(2)
 
 
 def test_a_hidden_tab_is_drawn_when_it_is_turned_to(tab):
     tab.get_by_role("tab", name="Classification").click()
     take(tab, "dog")
-    says(tab, "Explaining German shepherd")
+    says(tab, "German shepherd, ")
     tab.wait_for_timeout(1000)
     assert "zebra" in tab.locator("#caption textarea").input_value()
     tab.get_by_role("tab", name="Captioning").click()
     expect(tab.locator("#caption textarea")).to_have_value(re.compile("dog|shepherd"))
-    says(tab, f"Explaining {tab.locator('#caption textarea').input_value()}: ")
+    says(tab, f"{tab.locator('#caption textarea').input_value()}, ")
 
 
 def test_colours_hold_in_all_tabs(tab):

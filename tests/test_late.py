@@ -60,6 +60,25 @@ def test_what_nobody_asks_after_is_given_up(engine, monkeypatch):
     assert in_a_loop(visit()) | {"time": 0} == {"time": 0, "columns": {}, "running": {}}
 
 
+def test_the_progress_counts_the_passes_that_the_price_names(engine):
+    """Those of both rows, although the second one has not begun."""
+    queries = [QUERY, replace(QUERY, targets=("tusker",))]
+    rows = [engine.answer(query).rows[0] for query in queries]
+
+    async def visit():
+        columns = Late(engine, queries, ["occlusion"], FINE)
+        price = columns.prices(rows)["occlusion"]
+        columns.want(1, ["occlusion"])
+        while not (said := (await columns.news([]))["running"]["occlusion"]):
+            pass
+        columns.leave()
+        return price, said
+
+    price, said = in_a_loop(visit())
+    assert price.startswith("1,250 forward passes, about ")
+    assert said.endswith(" of 1,250 forward passes")
+
+
 def test_a_request_that_was_overtaken_neither_starts_nor_stops(engine):
     async def visit():
         columns = Late(engine, [QUERY], ["occlusion"], FINE)

@@ -175,7 +175,7 @@ def pictures(page: Page) -> list[str]:
 
 def test_six_steps_by_button_list_and_keyboard_without_a_request(page):
     opened(page)
-    expect(page.locator("#lesson .sentence")).to_contain_text("Explaining zebra")
+    expect(page.locator("#lesson .sentence")).to_contain_text("zebra, ")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     step(page, 1, "What did the layer find, and where?")
@@ -191,6 +191,14 @@ def test_six_steps_by_button_list_and_keyboard_without_a_request(page):
         expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))
     assert len(pictures(page)) == 3
     assert not [url for url in asked if "/queue/" in url or "/file=" in url]
+
+
+def test_a_button_at_the_top_leads_to_the_experiments(page):
+    opened(page)
+    page.get_by_role("button", name="Can it be trusted?").click()
+    heading = page.get_by_role("heading", name="Can it be trusted?")
+    expect(heading).to_be_in_viewport()
+    expect(heading).to_be_focused()
 
 
 def test_the_mean_of_a_maps_gradient_is_its_weight(page):
@@ -241,7 +249,7 @@ def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can
     page.locator("#classification-top .pick").nth(1).click()
     expect(page.locator(".panel-row:visible")).to_have_count(1)
     opened(page)
-    expect(page.locator("#lesson .sentence")).to_contain_text("Explaining African elephant")
+    expect(page.locator("#lesson .sentence")).to_contain_text("African elephant, ")
     page.locator("#lesson-targets .pick", has_text="caption").click()
     expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
     expect(page.locator("#noising")).to_contain_text("Noise is made for a class or an answer")
@@ -249,13 +257,13 @@ def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can
     expect(page.locator("#lesson .sentence")).to_contain_text("as the answer to “What is in the picture?”")
     expect(page.locator("#lesson-targets [aria-pressed=true]")).to_contain_text("What is in the picture?")
     page.get_by_role("tab", name="Captioning").click()
-    says(page, "Explaining")
+    says(page, "Grad-CAM in the")
     page.get_by_role("tab", name="How it works").click()
     expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
     take(page, "cat")
-    expect(page.locator("#lesson .sentence")).to_contain_text("Explaining Egyptian cat")
+    expect(page.locator("#lesson .sentence")).to_contain_text("Egyptian cat, ")
     page.get_by_label("Remove Image").click()
-    expect(page.locator("#lesson .note")).to_have_text("There is no photograph: choose one first.")
+    expect(page.locator("#lesson .note")).to_have_text("There is no image. Choose one first.")
     expect(page.get_by_role("button", name="Add noise")).to_have_count(0)
 
 
@@ -263,7 +271,7 @@ def test_evidence_that_is_all_against_it_leaves_an_empty_map_and_is_said(blank, 
     blank.goto(f"{server}?photo=flower&task=classification&target=manhole+cover")
     says(blank, "No positive evidence for manhole cover")
     opened(blank)
-    expect(blank.locator("#lesson .sentence")).to_contain_text("Explaining manhole cover")
+    expect(blank.locator("#lesson .sentence")).to_contain_text("manhole cover, ")
     blank.locator("#lesson").get_by_role("button", name="4 ReLU").click()
     expect(blank.locator("#lesson .words")).to_contain_text("Not one cell is above zero")
     before, after = pictures(blank)
@@ -322,7 +330,7 @@ def test_noise_that_nobody_sees_changes_what_is_said(page):
 def test_nothing_that_axe_finds(browser, server, theme):
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{server}?__theme={theme}")
-    says(page, "Explaining African elephant", row=1)
+    says(page, "African elephant, ", row=1)
     opened(page)
     page.get_by_role("button", name="Make its layers random").click()
     page.get_by_role("button", name="Add noise").click()

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import drawn, says, take
+from conftest import drawn, name_another, says, take
 from playwright.sync_api import Page, expect
 
 
@@ -23,13 +23,12 @@ def again(page: Page) -> Page:
 
 def test_classes_beside_each_other(page, server):
     page.goto(server)
-    says(page, "Explaining African elephant", row=1)
+    says(page, "African elephant, ", row=1)
     take(page, "sea_lion_flamingo")
-    says(page, "Explaining sea lion")
+    says(page, "sea lion, ")
     expect(page).to_have_url(re.compile("photo=sea_lion_flamingo"))
-    page.get_by_label("Beside it another class").fill("flamingo")
-    page.keyboard.press("Enter")
-    says(page, "Explaining flamingo", row=1)
+    name_another(page, "flamingo", beside=True)
+    says(page, "flamingo, ", row=1)
     page.get_by_text("Model and layer").locator("visible=true").click()
     page.get_by_role("combobox", name="Layer").locator("visible=true").click()
     page.get_by_role("option", name="layer3", exact=True).click()
@@ -37,24 +36,24 @@ def test_classes_beside_each_other(page, server):
     expect(page).to_have_url(re.compile("layer=layer3"))
     before = drawn(page) + drawn(page, 1)
     again(page)
-    says(page, "Explaining flamingo", row=1)
+    says(page, "flamingo, ", row=1)
     says(page, "cells of layer3")
     assert all((a == b).all() for a, b in zip(before, drawn(page) + drawn(page, 1), strict=True))
 
 
 def test_a_caption_and_one_of_its_words(page, server):
     page.goto(f"{server}?photo=dog&task=captioning&text=a+dog+on+a+bench&target=1&target=4")
-    says(page, "Explaining dog: ")
-    says(page, "Explaining bench: ", row=1)
+    says(page, "dog, ")
+    says(page, "bench, ", row=1)
     expect(page.locator("#caption textarea")).to_have_value("a dog on a bench")
     expect(page.locator("#words .pick")).to_have_count(6)
     again(page)
-    says(page, "Explaining bench: ", row=1)
+    says(page, "bench, ", row=1)
 
 
 def test_a_question_and_two_answers(page, server):
     page.goto(server)
-    says(page, "Explaining African elephant", row=1)
+    says(page, "African elephant, ", row=1)
     page.get_by_role("tab", name="Question answering").click()
     says(page, "as the answer to “What is in the picture?”")
     page.locator("#question textarea").fill("What animal is this?")
@@ -77,12 +76,12 @@ def test_an_address_of_nonsense_opens_the_page_with_a_sentence(page, server):
     expect(page.get_by_text("The address names a photo that there is not")).to_be_visible()
     expect(page.get_by_text("The address names a model that is not here")).to_be_visible()
     page.goto(f"{server}?photo=cat&task=nothing")
-    says(page, "Explaining Egyptian cat")
+    says(page, "Egyptian cat, ")
     expect(page.get_by_text("The address names a task that there is not")).to_be_visible()
     page.goto(f"{server}?photo=cat&task=classification&layer=layer9&target=tabby&target=tabby&target=lynx")
-    says(page, "Explaining tabby")
+    says(page, "tabby, ")
     expect(page.get_by_text("has no such layer as the address names: this is layer4")).to_be_visible()
-    says(page, "Explaining lynx", row=1)
+    says(page, "lynx, ", row=1)
 
 
 def test_the_address_is_that_of_the_tab_that_is_open(page, server):
@@ -91,7 +90,7 @@ def test_the_address_is_that_of_the_tab_that_is_open(page, server):
     page.wait_for_timeout(1500)
     expect(page).to_have_url(re.compile("task=vqa"))
     page.get_by_role("tab", name="Classification").click()
-    says(page, "Explaining zebra: ")
+    says(page, "zebra, ")
     expect(page).to_have_url(re.compile("task=classification"))
     page.get_by_role("tab", name="Question answering").click()
     expect(page).to_have_url(re.compile("task=vqa.*text=Where"))
@@ -99,8 +98,8 @@ def test_the_address_is_that_of_the_tab_that_is_open(page, server):
 
 def test_the_first_example_is_looked_at_wherever_the_page_was_opened(page, server):
     page.goto(f"{server}?photo=cat&task=captioning")
-    says(page, "Explaining cat")
+    says(page, "cat, ")
     take(page, "zebra_elephant")
     expect(page).to_have_url(re.compile("photo=zebra_elephant"))
     page.get_by_role("tab", name="Classification").click()
-    says(page, "Explaining zebra: ")
+    says(page, "zebra, ")

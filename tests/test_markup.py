@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import says, started
+from conftest import name_another, says, started
 from PIL import Image
 from playwright.sync_api import Page, expect
 from safetensors.torch import save_file
@@ -24,18 +24,16 @@ def unhurt(page: Page) -> None:
 
 @pytest.mark.parametrize("markup", MARKUP)
 def test_typed(page, markup):
-    page.get_by_label("Beside it another class").fill(markup)
-    page.keyboard.press("Enter")
+    name_another(page, markup, beside=True)
     says(page, f"no class “{markup}”")
     page.get_by_role("tab", name="Captioning").click()
-    says(page, "Explaining")
+    says(page, "Grad-CAM in the")
     page.locator("#caption textarea").fill(f"a dog {markup}")
     page.keyboard.press("Enter")
     says(page, "does not know “")
     page.get_by_role("tab", name="Question answering").click()
     says(page, "as the answer to")
-    page.get_by_label("Explain any answer").fill(markup)
-    page.keyboard.press("Enter")
+    name_another(page, markup)
     says(page, f"no answer “{markup}”")
     unhurt(page)
 
@@ -67,7 +65,7 @@ def own(tmp_path_factory):
 
 def test_in_the_names_of_a_model_its_classes_and_an_upload(blank, own, tmp_path):
     blank.goto(own)
-    says(blank, "Explaining")
+    says(blank, "Grad-CAM in the")
     for markup in MARKUP:
         expect(blank.locator("#classification-top")).to_contain_text(markup)
     blank.get_by_text("Model and layer").locator("visible=true").click()
@@ -79,5 +77,5 @@ def test_in_the_names_of_a_model_its_classes_and_an_upload(blank, own, tmp_path)
     blank.get_by_label("Remove Image").click()
     says(blank, "There is no photograph")
     blank.locator("#photo input[type=file]").set_input_files(file)
-    says(blank, "Explaining")
+    says(blank, "Grad-CAM in the")
     unhurt(blank)

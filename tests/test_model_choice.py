@@ -63,7 +63,7 @@ def stocked(tmp_path_factory):
 @pytest.fixture
 def page(blank, stocked) -> Page:
     blank.goto(stocked)
-    says(blank, "Explaining")
+    says(blank, "Grad-CAM in the")
     blank.locator("button:has-text('Model and layer'):visible").click()
     return blank
 
@@ -77,7 +77,7 @@ def pick(page: Page, label: str, name: str) -> None:
 
 def opened(page: Page, tab: str) -> None:
     page.get_by_role("tab", name=tab).click()
-    says(page, "Explaining")
+    says(page, "Grad-CAM in the")
     page.locator("button:has-text('Model and layer'):visible").click()
 
 
@@ -101,14 +101,14 @@ def test_a_model_that_cannot_be_had_changes_nothing(page):
     says(page, "of SqueezeNet 1.1")
     page.locator("#classification-top .pick").nth(1).click()
     label = page.locator("#classification-top .pick").nth(1).locator(".name").inner_text()
-    says(page, f"Explaining {label}")
+    says(page, f"{label}, ")
     pick(page, "Model", "VGG-19")
     alert = page.locator(".download [role=alert]:visible")
     expect(alert).to_have_text(
         re.compile(r"VGG-19 cannot be downloaded \(.+\): try again .* The demo goes on with SqueezeNet 1\.1\.")
     )
     expect(page.locator("input[aria-label='Model']:visible")).to_have_value(re.compile("SqueezeNet"))
-    says(page, f"Explaining {label}")
+    says(page, f"{label}, ")
     page.locator("#classification-top .pick").nth(2).click()
     says(page, "of SqueezeNet 1.1")
 
@@ -117,9 +117,11 @@ def test_two_models_on_one_photograph_and_class(page):
     pick(page, "Model", "ResNet-50 (ImageNet)")
     says(page, "of ResNet-50 (ImageNet)")
     pick(page, "Compare it with the model", "mine")
-    says(page, "of ResNet-50 (ImageNet). Its own prediction is zebra")
-    says(page, "Explaining zebra: ", row=1)
-    says(page, "cells of layer3 of mine. Its own prediction is ", row=1)
+    says(page, "zebra by ResNet-50 (ImageNet), ")
+    says(page, "It predicts zebra, ")
+    says(page, "zebra by mine, ", row=1)
+    says(page, "It predicts ", row=1)
+    says(page, "cells of layer3 of mine.", row=1)
     says(page, "Each model has its own scale", row=1)
     with page.expect_download() as download:
         page.locator("button:has-text('Download all panels'):visible").click()
@@ -129,10 +131,10 @@ def test_two_models_on_one_photograph_and_class(page):
     # A class that only one of them knows.
     page.locator("#classification-top .pick").nth(1).click()
     says(page, "mine has no class “African elephant”. It knows 3")
-    says(page, "Explaining African elephant: ", row=1)
+    says(page, "African elephant, ", row=1)
     expect(page.locator(".panel-row:visible")).to_have_count(1)
     page.locator("#classification-top .pick").nth(0).click()
-    says(page, "of mine. Its own prediction is ", row=1)
+    says(page, "zebra by mine, ", row=1)
     page.get_by_role("button", name="Take away zebra by mine").click()
     expect(page.locator("input[aria-label='Compare it with the model']:visible")).to_have_value("nothing")
     expect(page.locator(".panel-row:visible")).to_have_count(1)
@@ -140,8 +142,8 @@ def test_two_models_on_one_photograph_and_class(page):
 
 def test_all_layers_in_a_strip_and_a_click_on_one(page):
     pick(page, "Model", "ViT-B/16")
-    says(page, "of block 11 of ViT-B/16. This network has no ReLU, so Guided Backprop has nothing to guide")
-    page.get_by_text("Compare methods").locator("visible=true").click()
+    says(page, "of block 11 of ViT-B/16. This model has no ReLU, so Guided Backprop has nothing to guide")
+    page.get_by_text("All layers, settings").locator("visible=true").click()
     page.get_by_text("Show Grad-CAM at all layers").locator("visible=true").click()
     strip = page.get_by_role("group", name="From shallow to deep").locator("visible=true")
     expect(strip.locator(".name")).to_have_text([f"block {number}" for number in range(1, 12)])
@@ -165,11 +167,11 @@ def test_a_captioner_of_the_hub(page):
     box = page.locator("#caption textarea")
     box.fill("A dog's running on grass")
     box.press("Enter")
-    says(page, "Explaining a dog's running on grass")
+    says(page, "a dog's running on grass, ")
     words = page.locator("#words .name")
     expect(words).to_have_text(["(all)", "a", "dog", "'s", "running", "on", "grass"])
     page.locator("#words .pick", has_text="running").click()
-    says(page, "Explaining running: ")
+    says(page, "running, ")
     box.fill("a 🦓")
     box.press("Enter")
     says(page, "BLIP base cannot read “🦓”")
@@ -190,17 +192,17 @@ def test_answerers_of_the_hub(page):
     page.locator("#suggested .pick").nth(1).click()
     says(page, "as the answer to “What animal is this?”")
     pick(page, "Model", "ViLT")  # which is asked the same
-    says(page, "as the answer to “What animal is this?”: probability")
+    says(page, "as the answer to “What animal is this?”: ")
     says(page, "4 × 4 cells of block 1 of ViLT")
     expect(page.locator("#vqa-top .pick")).to_have_count(5)
-    box = page.get_by_label("Explain any answer")
-    expect(box).to_have_attribute("placeholder", "")
+    box = page.get_by_label("Another answer")
+    expect(box).to_have_attribute("placeholder", "e.g. red")
     pick(page, "Model", "BLIP VQA")
     says(page, "cells of block 2 of BLIP VQA")
     expect(box).to_have_attribute("placeholder", "Type anything: this network has no list")
     box.fill("black white dog")
     box.press("Enter")
-    says(page, "Explaining black white dog as the answer to “What animal is this?”: probability")
+    says(page, "black white dog, ")
     says(page, "(log-probability -")
 
 
@@ -262,7 +264,7 @@ def test_a_download_shows_itself_can_be_stopped_and_is_shared(browser, tmp_path)
     ):
         for page in (first, second):
             page.goto(address)
-            says(page, "Explaining zebra")
+            says(page, "zebra, ")
             opened(page, "Question answering")
             pick(page, "Model", "ViLT")
             expect(page.locator(".download [role=status]:visible")).to_have_text(

@@ -107,14 +107,18 @@ def test_words_answers_and_shallow_layers_by_gradients(engine, task, text, regio
     photo = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
     layer = "layer3" if expected is None else ""
     query = Query(photo, task, text=text, region=region, layers=(layer,))
-    said = engine.answer(query).said
+    result = engine.answer(query)
+    said = result.said
     assert 0 < len(said) <= 10
     if expected:
         assert next(iter(said)) == expected
     first = next(iter(said))
     (row,) = engine.answer(Query(photo, task, text=text, targets=(first,), layers=(layer,), methods=("gradcam",))).rows
-    evidence = region_evidence(torch.tensor(row.pictures["gradcam"])[None], region)
+    cells = row.pictures["gradcam"]
+    evidence = region_evidence(torch.tensor(cells)[None], region)
     assert said[first] == pytest.approx(evidence.item(), rel=1e-3)
+    assert result.shares[first] == pytest.approx(evidence.item() / cells.sum(), rel=1e-3)
+    assert list(result.shares) == list(said)
 
 
 def test_a_region_outside_gets_a_sentence(engine):

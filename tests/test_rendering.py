@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from demo.images import open_photo
-from demo.rendering import COLOURS, gradient_limit, gradient_picture, overlay
+from demo.query import Row
+from demo.rendering import COLOURS, gradient_limit, gradient_picture, overlay, scales
 
 GREY = Image.new("RGB", (4, 2), (100, 100, 100))
 # The ends of the two colour maps, as published by their authors.
@@ -34,6 +35,12 @@ def test_a_shared_peak_shows_which_map_is_weaker():
     weak, strong = (overlay(GREY, np.full((1, 1), value), 4, "viridis", opacity=1) for value in (2.0, 4.0))
     assert strong.getpixel((0, 0)) == ENDS["viridis"][1]
     assert weak.getpixel((0, 0)) == pytest.approx((33, 145, 140), abs=2)  # the middle of viridis
+
+
+def test_one_scale_for_maps_of_different_shapes():
+    rows = [Row({"gradcam": np.full((side, side), value)}, {}) for side, value in ((2, 3.0), (4, 5.0), (1, -7.0))]
+    assert scales(rows[:2], ["gradcam"]) == {"gradcam": 5}
+    assert scales(rows, ["gradcam"]) == {"gradcam": 7}
 
 
 def test_opacity_runs_from_the_photograph_to_the_map():

@@ -13,7 +13,8 @@ from demo.engine import Engine
 from demo.models import Entry, Library
 from demo.models.entries import ENTRIES
 from demo.tabs import captioning, choices, classification, frame, uploads, vqa
-from demo.tabs.visits import Visit, Wanted
+from demo.tabs.choices import Choosing
+from demo.tabs.visits import Visit, Wanted, show_again
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
@@ -78,6 +79,35 @@ def test_another_model_is_looked_at_in_its_first_layer_whatever_stands_in_the_bo
     for model, box, layer in ((given[tab.using], "layer3", "layer3"), ("Twin", "block 11", "layer4")):
         assert looks(tab, given | {tab.using: model, tab.layer: box})
         assert {query.layers for query in given[tab.visit].shown.queries} == {(layer,)}
+
+
+def chosen(tab: Any, given: dict, method: str, key: str) -> list[tuple[str, tuple[str, ...]]]:
+    """What is shown after a choice, each with its layers."""
+    choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, set(), tab.panels, tab.query)
+    in_a_loop(getattr(choosing, method)(given, key))
+    return [(query.targets[0], query.layers) for query in given[tab.visit].shown.queries]
+
+
+def test_rows_have_the_layer_that_is_shown_although_the_box_still_has_the_one_before(engine):
+    tab, given = laid_out(classification, engine)
+    looks(tab, given)
+    visitor = given[tab.visit]
+    visitor.shown = in_a_loop(show_again(engine, visitor.shown, "layer2"))
+    stale = given | {tab.layer: "layer4"}
+    dog = ("German shepherd", ("layer2",))
+    assert chosen(tab, stale, "put_beside", "zebra") == [dog, ("zebra", ("layer2",))]
+    drawn = in_a_loop(
+        tab.panels._draw(
+            stale
+            | {tab.panels.more: [], tab.panels.rival: "", tab.panels.all_layers: False}
+            | dict.fromkeys(tab.panels.squares)
+        )
+    )
+    assert len(drawn[tab.panels.panels]["rows"]) == 2
+    assert chosen(tab, stale, "put_beside", "no such class") == [dog, ("zebra", ("layer2",))]
+    assert chosen(tab, stale, "explain", "tabby") == [("tabby", ("layer2",))]
+    # Another model has layers of its own.
+    assert chosen(tab, stale | {tab.using: "Twin"}, "put_beside", "zebra")[-1] == ("zebra", ("layer4",))
 
 
 def test_a_layer_of_the_address_that_a_model_has_not_is_passed_over(engine):

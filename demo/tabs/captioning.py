@@ -22,10 +22,11 @@ from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, show, show_all
 from demo.tabs.waiting import Making, answer, arrived, ask
+from demo.tasks.sentence import per_word, percent
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip
-CONSIDERED = "Captions it considered, with their log-probabilities: the first has the best mean of its words"
+CONSIDERED = "Captions that the model considered, with their mean probability per word"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +116,8 @@ class CaptioningTab:
             yield {self.text: "", self.beam: None}
             return
         offered = [
-            {"key": _key(WHOLE, caption), "label": caption, "detail": f"{score:.1f}"}
-            for caption, score in found.items()
+            {"key": _key(WHOLE, caption), "label": caption, "detail": percent(mean), "share": mean}
+            for caption, mean in ((caption, per_word(score, caption)) for caption, score in found.items())
         ]
         considered = {"items": offered, "about": about(given[self.shared.photo])}
         caption = wanted.text or visitor.texts.get(identity(looked[0]), "")
@@ -156,17 +157,22 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
     visit, rival = gr.State(Visit()), gr.State("")
     text = gr.Textbox(
-        label="What it says: change it and press Enter",
+        label="What the model says: change it and press Enter",
         submit_btn="Explain",
         max_lines=3,
         elem_id="caption",
     )
     spoken = components.choices(
-        "The evidence word by word: click one", "pictures", TASK, add=True, elem_id="words", classes=("strip",)
+        "Click a word to see why the model says it. + compares.",
+        "pictures",
+        TASK,
+        add=True,
+        headed=True,
+        elem_id="words",
+        classes=("strip",),
     )
     panels = viewer(engine, TASK, shared, visit, rival)
-    gr.HTML(f"<h2>{CONSIDERED}</h2>", elem_classes="drawn")
-    beam = components.choices(CONSIDERED, "lines", TASK, add=True, elem_id="beam")
+    beam = components.choices(CONSIDERED, "bars", TASK, add=True, headed=True, elem_id="beam")
     using, layer = choices.model_and_layer(page, engine, TASK, rival)
     return CaptioningTab(engine, shared, visit, text, beam, spoken, panels, using, layer)
 

@@ -12,7 +12,7 @@ from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
 from demo.tabs.uploads import about
 from demo.tabs.viewer import Event, Viewer
-from demo.tabs.visits import Given, Visit, show, show_again, show_beside
+from demo.tabs.visits import Given, Visit, show_again, show_beside, show_in_layer
 from demo.tabs.waiting import Making, arrived
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
@@ -37,13 +37,15 @@ class Targets(NamedTuple):
     names: gr.HTML
 
 
-def targets(heading: str, kind: str, task: str) -> Targets:
-    """Build the widgets for targets of a kind ("class", "answer"); the tab fills them."""
+def targets(heading: str, kind: str, example: str, task: str) -> Targets:
+    """Build the widgets for targets of a kind ("class", "answer"), such as an example; the tab fills them."""
     with gr.Row():
-        with gr.Column(scale=3, min_width=300):
-            said = components.choices(heading, "bars", task, add=True, elem_id=f"{task}-top", classes=("top",))
-        with gr.Column(scale=2, min_width=240):
-            names = components.names(kind, task, elem_id=f"{task}-names")
+        with gr.Column(scale=3, min_width=280):
+            said = components.choices(
+                heading, "bars", task, add=True, headed=True, elem_id=f"{task}-top", classes=("top",)
+            )
+        with gr.Column(scale=2, min_width=200):
+            names = components.names(kind, example, task, elem_id=f"{task}-names")
     return Targets(said, names)
 
 
@@ -123,7 +125,7 @@ class Choosing:
 
     async def explain(self, given: Given, key: str) -> None:
         visitor: Visit = given[self.visit]
-        visitor.shown = await show(self.engine, self.query(given, key), visitor.shown)
+        visitor.shown = await show_in_layer(self.engine, self.query(given, key), visitor.shown)
 
     async def put_beside(self, given: Given, key: str) -> None:
         visitor: Visit = given[self.visit]

@@ -21,6 +21,7 @@ from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
 from demo.tabs.waiting import Making, arrived, ask
 
 TASK: Final = "classification"
+HEADING = "The model predicts: click one to see why. + compares."
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
 
 
@@ -110,7 +111,7 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> ClassificationTab:
     visit, rival = gr.State(Visit()), gr.State("")
-    targets = choices.targets("What the network sees: click a class to explain it", "class", TASK)
+    targets = choices.targets(HEADING, "class", "ostrich", TASK)
     panels = viewer(engine, TASK, shared, visit, rival)
     using, layer = choices.model_and_layer(page, engine, TASK, rival)
     return ClassificationTab(engine, shared, visit, targets, panels, using, layer)

@@ -41,7 +41,14 @@ NAMES = ("pick", "beside")
 
 
 def choices(
-    heading: str, style: str, task: str = "", *, add: bool = False, reveal: bool = False, **more: Any
+    heading: str,
+    style: str,
+    task: str = "",
+    *,
+    add: bool = False,
+    reveal: bool = False,
+    headed: bool = False,
+    **more: Any,
 ) -> gr.HTML:
     """Things to click, one stop for the Tab key, as "bars", "lines", "chips" or "pictures": the event `pick`.
 
@@ -50,25 +57,26 @@ def choices(
         task: whose panels' targets are marked as chosen.
         add: whether each has a button that puts it beside what is shown, or takes it away: `beside` and `drop`.
         reveal: whether the page moves to what is new in it.
+        headed: whether the heading is seen above them.
         more: as of `gr.HTML`. The value is `{"items": [{"key": ..., "label": ...}]}`, where an item may have a
             `detail`, a `share` of 1 that its bar is long, and a picture: its `url`, or a `heat` map over the `photo`;
             and beside the items the `current` key, if not what the panels show is marked, and what they are `about`,
             which the events tell.
     """
-    settings = {"heading": heading, "style": style, "task": task, "add": add, "reveal": reveal}
+    settings = {"heading": heading, "style": style, "task": task, "add": add, "reveal": reveal, "headed": headed}
     return drawn_by("choices", CHOICES, settings, **more)
 
 
-def names(kind: str, task: str, **more: Any) -> gr.HTML:
-    """Two boxes to type the name of a target of a kind ("class", "answer") in: the events `pick` and `beside`.
+def names(kind: str, example: str, task: str, **more: Any) -> gr.HTML:
+    """A box to type the name of a target of a kind ("class", "answer") in: the events `pick` and `beside`.
 
     The value is what `named` returns.
     """
-    return drawn_by("names", NAMES, {"kind": kind, "task": task}, **more)
+    return drawn_by("names", NAMES, {"kind": kind, "example": example, "task": task}, **more)
 
 
 def named(names: Sequence[str], hint: str = "") -> dict[str, str]:
-    """The names that half a one is completed to; or with a hint, which then stands in the boxes, that are proposed."""
+    """The names that half a one is completed to; or with a hint, which then stands in the box, that are proposed."""
     # One text, because Gradio's page copies each item of a list whenever anything on it begins or ends.
     return {"names": "\n".join(names), "hint": hint}
 

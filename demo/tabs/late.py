@@ -12,7 +12,7 @@ from demo.errors import InputError
 from demo.networks import Pending
 from demo.query import SQUARES, Query, Row
 from demo.tabs.waiting import arrived, ask, has_left, in_background, listened_event
-from demo.tasks.sentence import measured, price
+from demo.tasks.sentence import measured, passes, price
 from demo.viewer import data
 from explainers import METHODS, Squares
 
@@ -53,6 +53,7 @@ class Late:
         self.asked = 0
         self._engine = engine
         self._columns = {key: Column([_alone(query, key, squares) for query in queries]) for key in methods}
+        self._passes: dict[str, int] = {}
         self._gone: asyncio.TimerHandle | None = None
 
     def takes_over(self, before: "Late") -> bool:
@@ -68,8 +69,9 @@ class Late:
 
     def prices(self, rows: Sequence[Row]) -> dict[str, str]:
         """What each column costs, in words; nothing if it begins by itself."""
-        columns = self._columns if rows else {}
-        return {key: price(METHODS[key], column.queries[0].squares, rows) for key, column in columns.items()}
+        squares = {key: column.queries[0].squares for key, column in self._columns.items()} if rows else {}
+        self._passes = {key: sum(passes(METHODS[key], squares[key], row) for row in rows) for key in squares}
+        return {key: price(count, rows) for key, count in self._passes.items()}
 
     def begun(self) -> list[str]:
         """The columns that are filled, or are going to be."""
@@ -118,7 +120,9 @@ class Late:
         # Not those that were stopped meanwhile.
         wanted = {key: column for key, column in begun.items() if self._columns.get(key) is column}
         filled = {key: column.task.result() for key, column in wanted.items() if column.task and column.task.done()}
-        running = {key: _progress(column) for key, column in wanted.items() if key not in filled}
+        running = {
+            key: _progress(column, self._passes.get(key, 0)) for key, column in wanted.items() if key not in filled
+        }
         return {"time": self.number, "columns": filled, "running": running}
 
     async def _fill(self, key: str, column: Column) -> dict[str, Any]:
@@ -178,7 +182,7 @@ def _alone(query: Query, key: str, squares: Squares) -> Query:
     return replace(query, methods=(key, "gradcam"), squares=squares if METHODS[key].covers else SQUARES)
 
 
-def _progress(column: Column) -> str:
-    """How far a column is, in words, once that is known."""
+def _progress(column: Column, passes: int) -> str:
+    """How far a column is of so many passes for all its rows, in words, once it has begun."""
     done, of = (sum(counts) for counts in zip((0, 0), *(pending.done for pending in column.pending), strict=True))
-    return f"{done:,} of {of:,} forward passes" if of else ""
+    return f"{done:,} of {max(of, passes):,} forward passes" if of else ""

@@ -18,7 +18,7 @@ from demo.tabs.uploads import identity, uploaded
 from demo.tabs.visits import Given, Visit
 from demo.tabs.waiting import answer, arrived
 from demo.tasks import TASKS
-from demo.tasks.sentence import percent, sentence
+from demo.tasks.sentence import named, numbers, percent
 from demo.tasks.vqa import ANY
 from demo.viewer import data
 
@@ -27,8 +27,8 @@ NUMBERS = ("weights", "features", "gradients", "sums", "shares")  # of `Steps`
 MOST_CLASSES = 5  # that are offered
 
 INTRODUCTION = """<h2 class="unseen">How it works</h2>
-<p>A network gives each possible answer a <b>score</b> (below, in brackets). Grad-CAM shows which parts of the
-photograph raise it: here in six steps, on yours.</p>"""
+<p>The model gives each class or answer a <b>score</b>. Grad-CAM shows which parts of the image raise it, in six steps.
+<button type="button" class="button" onclick="viewer.goTo('trust')">Can it be trusted? ↓</button></p>"""
 
 
 @dataclass
@@ -181,7 +181,7 @@ def _drawn(engine: Engine, result: Result) -> dict[str, Any]:
     assert steps is not None  # they were asked
     return {
         "target": details["target"],
-        "sentence": sentence(row, [row]),
+        "sentence": f"How the heatmap for {named(row)} is made. <small>{numbers(row)}</small>",
         "layer": details["layer"],
         "score": details["score"],
         "score_is": details["score_is"],
@@ -210,7 +210,7 @@ def tab(engine: Engine, shared: Shared, visits: list[gr.State]) -> None:
 
 def _layout(engine: Engine, shared: Shared, visits: list[gr.State]) -> LessonTab:
     state = gr.State(Lesson())
-    gr.HTML(INTRODUCTION, elem_id="lesson-intro", elem_classes="drawn")
+    gr.HTML(INTRODUCTION, elem_id="lesson-intro", elem_classes=["drawn", "viewer"])
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             targets = choices("What the network says: how does its map come about?", "chips", elem_id="lesson-targets")

@@ -155,7 +155,7 @@ def layout(engine: Engine) -> Trust:
     return Trust(engine, randomising, noising)
 
 
-INTRODUCTION = """<h2>Can it be trusted?</h2>
+INTRODUCTION = """<h2 id="trust" tabindex="-1">Can it be trusted?</h2>
 <p>Two experiments, with the photograph and what is explained above.</p>"""
 
 

@@ -25,6 +25,7 @@ from demo.sessions import Sessions
 Upload = dict[str, Any] | None
 
 GONE = "The image is not on the server any more. Choose it again."
+NO_PHOTO = "There is no image. Choose one first."
 LARGE = 2**20  # bytes of an upload
 SHOWN_BY_BROWSERS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM")  # the first bytes of such files
 FORGET = 3000  # seconds after the last use of an upload or a result
@@ -56,7 +57,7 @@ def path_of(upload: Upload) -> str:
         InputError: nothing was uploaded, or what is named is not an uploaded file.
     """
     if not upload:
-        raise InputError("There is no photograph: choose one first.")
+        raise InputError(NO_PHOTO)
     if not isinstance(upload, dict) or not isinstance(upload.get("path"), str | None):
         raise InputError('The image is not an uploaded file: send {"path": ...} as the upload returned it.')
     path = upload.get("path") or ""

@@ -10,20 +10,20 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demo.engine import Engine
+from demo.engine import About, Engine
 from demo.errors import InputError
 from demo.files import archive, file_name, row_files
-from demo.query import AT_ONCE, PANELS, Query, Row
+from demo.query import AT_ONCE, PANELS, Query, Result, Row
 from demo.rendering import COLOURS, OPACITY, scales
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.late import Late, renewed
 from demo.tabs.links import link
-from demo.tabs.uploads import about, save
+from demo.tabs.uploads import NO_PHOTO, about, save
 from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit
 from demo.tabs.waiting import answer, arrived
 from demo.tasks import TASKS
-from demo.tasks.sentence import scale, sentence
+from demo.tasks.sentence import numbers, scale, sentence
 from demo.viewer import data
 from explainers import METHODS, Box, Squares
 
@@ -33,6 +33,9 @@ Handler = Callable[..., Awaitable[Given | None]]
 SHARES = [("1/4 of the side", 1 / 4), ("1/8 of the side", 1 / 8), ("1/16 of the side", 1 / 16)]
 FILL_NAMES = [("the mean colour", "mean"), ("black", "black"), ("white", "white")]
 MORE = tuple(key for key in METHODS if key not in PANELS)
+TARGETS = {"classification": "classes", "captioning": "words", "vqa": "answers"}
+SUPPORTED = "Supported by the selected region, the most evidence first"
+INVITATION = "Drop an image anywhere on this page, paste one, or click one of the examples."
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ class Viewer:
         rival: the second model that looks at the same, or "".
         panels: they fade while they are old.
         region: what the marked region speaks for.
-        more: the methods beside the paper's panels.
+        more: offers the methods beside the paper's panels.
         late: what the columns that are filled late are sent; nobody sees it.
         squares: the sides of the squares of an occlusion map, from one to the next, and their colour.
         layers: the strip of all layers.
@@ -60,7 +63,7 @@ class Viewer:
     rival: gr.State
     panels: gr.HTML
     region: gr.HTML
-    more: gr.CheckboxGroup
+    more: gr.HTML
     late: gr.HTML
     squares: tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]
     all_layers: gr.Checkbox
@@ -85,7 +88,7 @@ class Viewer:
 
         return event(
             follows,
-            {self.visit, self.more, *self.squares, self.rival, self.all_layers, *inputs},
+            {self.visit, *self.squares, self.rival, self.all_layers, *inputs},
             [self.panels, self.region, self.layers, *outputs],
             show_progress_on=self.panels,
             # Not the last event alone: for that Gradio sends what the first one was made with again.
@@ -112,14 +115,19 @@ class Viewer:
         async def dropped(given: Given, event: gr.EventData) -> None:
             await self.drop(given, key_of(event))
 
-        for setting in (self.more, *self.squares):
+        async def chose(given: Given, event: gr.EventData) -> None:
+            chosen = told(event).get("methods")
+            given[self.visit].methods = tuple(key for key in MORE if isinstance(chosen, list) and key in chosen)
+
+        self.follow(self.more.choose, chose)
+        for setting in self.squares:
             self.refresh(setting.input, trigger_mode="always_last")
         self.refresh(self.rival.change)
         self.refresh(self.all_layers.input, trigger_mode="always_last")
         self.follow(self.panels.drop, dropped)
         self.panels.layers(self._all_layers, {self.visit}, self.layers, trigger_mode="always_last", **ASKING)
         self.panels.late(self._late, {self.visit}, self.late, trigger_mode="multiple", **ASKING | QUIET)
-        asked = {self.visit, self.rival, self.more}
+        asked = {self.visit, self.rival}
         self.panels.zip(self._zip, asked, self.zipped, **ASKING | QUIET).success(
             None, self.zipped, None, js="(file) => file && viewer.download(file)"
         )
@@ -127,21 +135,18 @@ class Viewer:
         self.panels.region(self._mark, asked, self.region, trigger_mode="multiple", **ASKING)
         self.panels.part(lambda: "", None, self.rival, **QUIET)
 
-    def _methods(self, given: Given) -> tuple[str, ...]:
-        chosen = given[self.more] if isinstance(given[self.more], list) else ()
-        return (*PANELS, *(key for key in MORE if key in chosen))
-
     async def _draw(self, given: Given) -> Given:
         visitor: Visit = given[self.visit]
         async with visitor.drawing:
             shown = visitor.shown
             queries, rows, note = await _rows(self.engine, shown, given[self.rival])
-            methods = self._methods(given)
+            methods = PANELS + visitor.methods
             late = [key for key in methods if key not in AT_ONCE]
             visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
             drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
             drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
             drawn["wanted"] = visitor.late.begun()
+            drawn["attends"] = bool(queries) and (await self._about(queries[0])).attends
             visitor.strip = shown if given[self.all_layers] and shown.queries else None
             # The page asks for the strip of all layers when it has drawn this.
             drawn |= {"task": self.task, "all_layers": bool(visitor.strip), "time": round(1000 * time.monotonic())}
@@ -152,6 +157,9 @@ class Viewer:
                 visitor.marked = None
                 changed[self.region] = None
         return changed
+
+    async def _about(self, query: Query) -> About:
+        return await arrived(self.engine, self.engine.about(query.task, query.model))
 
     def _squares(self, given: Given) -> Squares:
         patch, stride, fill = (given[setting] for setting in self.squares)
@@ -181,7 +189,7 @@ class Viewer:
             return gr.skip()
         query = shown.queries[0]
         try:
-            names = (await arrived(self.engine, self.engine.about(query.task, query.model))).layers
+            names = (await self._about(query)).layers
             asked = replace(query, layers=tuple(reversed(names)), methods=("gradcam",))
             result = await answer(self.engine, lambda: asked)
         except InputError:
@@ -200,13 +208,14 @@ class Viewer:
             return None
         query = replace(visitor.shown.queries[0], targets=(), methods=(), region=box)
         try:
-            found = (await answer(self.engine, lambda: query)).said
+            found = await answer(self.engine, lambda: query)
         except InputError:
             return None
         if not _same_sight(query, visitor.shown):  # another photograph came meanwhile
             return gr.skip()
         visitor.marked = query
-        items = [_spoken_for(query, target, value, max(found.values())) for target, value in found.items()]
+        most = max(found.said.values(), default=0)
+        items = [_supported(query, target, found, most) for target in found.said]
         return {"items": items, "about": about(given[self.shared.photo], query.text)}
 
     async def _zip(self, given: Given, event: gr.EventData) -> str | None:
@@ -217,22 +226,18 @@ class Viewer:
         photo = self.engine.open(shown.queries[0].photo)
         late: Late | None = given[self.visit].late
         rows = late.filled(rows) if late is not None else rows
-        methods = tuple(key for key in self._methods(given) if all(key in row.pictures for row in rows))
+        methods = tuple(key for key in PANELS + given[self.visit].methods if all(key in row.pictures for row in rows))
         return await asyncio.to_thread(_zipped, photo, rows, methods, told(event))
 
 
 def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr.State) -> Viewer:
     """Build the panels of a tab and connect them; `rival` is the second model that looks at the same, or ""."""
-    panels = drawn_by("panels", ("look", "layers", "late", "zip", "drop", "part", "region"), classes=("viewer",))
+    more = drawn_by("compare", ("choose",), {"task": task, "groups": _groups()})
+    events = ("look", "layers", "late", "zip", "drop", "part", "region")
+    panels = drawn_by("panels", events, {"kinds": TARGETS[task]}, classes=("viewer",))
     late = drawn_by("late", (), {"task": task})
-    heading = "What the marked region speaks for, and how much evidence for it lies there"
-    region = choices(heading, "bars", task, add=True, reveal=True, classes=("region",))
-    with gr.Accordion("Compare methods", open=False):
-        more = gr.CheckboxGroup(
-            [(f"{METHODS[key].title}: {METHODS[key].sentence.rstrip('.')}.", key) for key in MORE],
-            show_label=False,
-            container=False,
-        )
+    region = choices(SUPPORTED, "bars", task, add=True, reveal=True, headed=True, classes=("region",))
+    with gr.Accordion("All layers, settings of occlusion", open=False):
         squares = _squares_to_choose()
         all_layers = gr.Checkbox(False, label="Show Grad-CAM at all layers of the network", container=False)
         layers = choices("From shallow to deep, each with its own scale: click one", "pictures")
@@ -240,6 +245,16 @@ def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr
     built = Viewer(engine, task, shared, visit, rival, panels, region, more, late, squares, all_layers, layers, zipped)
     built.connect()
     return built
+
+
+def _groups() -> dict[str, list[dict[str, str]]]:
+    """The methods that can be shown beside the panels, in groups."""
+    groups: dict[str, list[dict[str, str]]] = {"In the paper": [], "Newer": [], "Slow": []}
+    for key in MORE:
+        method = METHODS[key]
+        group = "Slow" if method.price else "Newer" if method.newer else "In the paper"
+        groups[group].append({"key": key, "title": method.title, "sentence": f"{method.sentence.rstrip('.')}."})
+    return groups
 
 
 def _squares_to_choose() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
@@ -265,11 +280,16 @@ def _same_sight(marked: Query, shown: Shown) -> bool:
     return any(replace(query, targets=(), methods=(), region=marked.region) == marked for query in shown.queries)
 
 
-def _spoken_for(query: Query, target: str, evidence: float, most: float) -> dict[str, Any]:
-    """A target of a region, to choose."""
+def _supported(query: Query, target: str, found: Result, most: float) -> dict[str, Any]:
+    """A target of a region, to choose: how much evidence lies there, and which share of all evidence for it."""
     task = TASKS[query.task]
     key = task.key(replace(query, targets=(target,)))
-    return {"key": key, "label": task.name(query, target), "detail": f"{evidence:.2f}", "share": evidence / most}
+    return {
+        "key": key,
+        "label": task.name(query, target),
+        "detail": f"{found.shares[target]:.0%} of its evidence",
+        "share": found.said[target] / most,
+    }
 
 
 async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], list[Row], str]:
@@ -304,9 +324,10 @@ def _drawn(
     engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
 ) -> dict[str, Any]:
     """What the browser draws of rows that answer these queries, those of the first model first."""
-    value: dict[str, Any] = {"note": note, "rows": [], "methods": data.methods(methods)}
+    invites = note == NO_PHOTO and not rows
+    value: dict[str, Any] = {"note": INVITATION if invites else note, "rows": [], "methods": data.methods(methods)}
     if not rows:
-        return value
+        return value | {"invites": invites}
     first = queries[0]
     own = [query for query in queries if query.model == first.model]
     named = zip(
@@ -314,7 +335,13 @@ def _drawn(
     )
     for query, row, title, pictures in named:
         away = "part" if query not in own else "drop" if len(own) > 1 else None
-        said = {"title": title, "sentence": sentence(row, rows), "scale": scale(row, rows), "away": away}
+        said = {
+            "title": title,
+            "sentence": sentence(row, rows),
+            "numbers": numbers(row),
+            "scale": scale(row, rows),
+            "away": away,
+        }
         said["box"] = row.details["box"]
         value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
     return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}

@@ -69,6 +69,7 @@ class Visit:
         wanted: what the address of the page asks for, until it is shown; and its layer, or the first one of a model
             that is new, until another is chosen.
         marked: what was asked of the region that is marked.
+        methods: what is shown beside the paper's panels.
         strip: what the strip of all layers is to be of; nothing if there is to be none.
         late: the columns that are filled late.
         turn: of the handlers that write what is above `marked`.
@@ -83,6 +84,7 @@ class Visit:
     shown: Shown = NOTHING
     wanted: Wanted = NOTHING_WANTED
     marked: Query | None = None
+    methods: tuple[str, ...] = ()
     strip: Shown | None = None
     late: Late | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -149,11 +151,22 @@ async def show(engine: Engine, made: Making, before: Shown = NOTHING) -> Shown:
         return Shown(before.queries, str(error))
 
 
+async def show_in_layer(engine: Engine, made: Making, before: Shown) -> Shown:
+    """A query to show, as of `show`, at the layer that its model is shown at: all rows of a model have one layer.
+
+    The browser may still send the layer before, while what is shown at another one is on its way.
+    """
+    found = await show(engine, made, before)
+    layers = {query.model: query.layers for query in before.queries}
+    moved = [replace(query, layers=layers.get(query.model, query.layers)) for query in found.queries[:1]]
+    return found if found.queries[:1] == tuple(moved) else await show(engine, lambda: moved[0], before)
+
+
 async def show_beside(engine: Engine, shown: Shown, made: Making) -> Shown:
     """What is shown with one query more, unless it is among them; or why there is none."""
     if len(shown.queries) >= MOST_ROWS:
         return Shown(shown.queries, f"At most {MOST_ROWS} rows are compared: take one away first.")
-    more = await show(engine, made)
+    more = await show_in_layer(engine, made, shown)
     return Shown(tuple(dict.fromkeys(shown.queries + more.queries)), more.note)
 
 

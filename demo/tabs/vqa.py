@@ -25,6 +25,7 @@ from demo.tabs.waiting import Making, answer, arrived, ask
 from demo.tasks.vqa import ANY, denial, suggestions
 
 TASK: Final = "vqa"
+HEADING = "The model answers: click one to see why. + compares."
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,13 +176,16 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
 
 def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> AnsweringTab:
     visit, rival = gr.State(Visit()), gr.State("")
-    text = gr.Textbox(
-        label="Ask about the photograph and press Enter", submit_btn="Ask", max_lines=3, elem_id="question"
-    )
-    suggested = components.choices("Or take one of these questions", "chips", elem_id="suggested")
-    note = gr.HTML(elem_id="ignored", elem_classes="sentence", visible=False)
-    doubts = gr.HTML(elem_id="doubts", elem_classes="sentence", visible=False)
-    targets = choices.targets("What the network answers: click one to explain it", "answer", TASK)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            text = gr.Textbox(
+                label="Ask about the image and press Enter", submit_btn="Ask", max_lines=3, elem_id="question"
+            )
+            suggested = components.choices("Or take one of these questions", "chips", elem_id="suggested")
+            note = gr.HTML(elem_id="ignored", elem_classes="sentence", visible=False)
+            doubts = gr.HTML(elem_id="doubts", elem_classes="sentence", visible=False)
+        with gr.Column(scale=3, min_width=300):
+            targets = choices.targets(HEADING, "answer", "red", TASK)
     panels = viewer(engine, TASK, shared, visit, rival)
     using, layer = choices.model_and_layer(page, engine, TASK, rival)
     return AnsweringTab(engine, shared, visit, text, suggested, note, doubts, targets, panels, using, layer)

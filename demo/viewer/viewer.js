@@ -262,9 +262,9 @@ const viewer = (() => {
   /* The panels of a tab. What its parts share is the `scene`: what is `shown`, which is the value with its pictures
      decoded and the photograph's pixels; of each of the `panels` the picture and its elements; of each row what says
      on what scale it is; and the parts themselves. */
-  function panels(element, { trigger, props, watch }) {
+  function panels(element, { trigger, props, watch }, _events, { kinds }) {
     const root = element.querySelector(".panels");
-    const scene = { root, trigger, shown: null, panels: [], scales: [], swiped: null, rows: make("div", { class: "rows" }) };
+    const scene = { root, trigger, shown: null, panels: [], scales: [], swiped: null, added: null, rows: make("div", { class: "rows" }) };
     scene.glass = lookingGlass(scene);
     scene.region = marker(scene);
     scene.hands = gestures(scene);
@@ -272,10 +272,12 @@ const viewer = (() => {
     scene.late = lateColumns(scene);
     scene.bar = toolbar(
       () => trigger("zip", { ...settings }),
-      { marking: "Mark a region: what does it speak for?", boxed: "Box around the evidence" },
+      { marking: `Select a region: which ${kinds} does it support?`, boxed: "Box around the evidence" },
+      (marking) => scene.region.turned(marking),
     );
+    const hint = make("p", { class: "hint", role: "status" }, "Drag over a panel to select a region.");
     scene.status = make("p", { class: "unseen", role: "status" }); // read out when other panels are there
-    root.replaceChildren(scene.rows, scene.bar.element, scene.screen.element, scene.status);
+    root.replaceChildren(hint, scene.rows, scene.bar.element, scene.screen.element, scene.status);
 
     let newest = 0; // Gradio may send what was drawn before after what was drawn last
     async function show() {
@@ -300,6 +302,7 @@ const viewer = (() => {
     let looks = 0;
     whenOpen(root, () => trigger("look", { number: ++looks })); // one may overtake another on its way
     document.addEventListener("late", ({ detail }) => detail.task === scene.shown?.task && scene.late.answered(detail));
+    document.addEventListener("added", ({ detail }) => detail.task === scene.shown?.task && (scene.added = detail.method));
     drawnAnew(root, (changes) => redraw(scene, changes));
     watch("value", show);
     show();
@@ -358,7 +361,8 @@ const viewer = (() => {
     scene.scales = [];
     if (shown.photo) root.style.setProperty("--shape", shown.photo.width / shown.photo.height);
     rows.replaceChildren(...shown.rows.map((row, number) => laidRow(scene, row, number)));
-    if (shown.note) rows.prepend(make("p", { class: "note", role: "alert" }, shown.note));
+    const kind = shown.invites ? { class: "note invitation", role: "status" } : { class: "note", role: "alert" };
+    if (shown.note) rows.prepend(make("p", kind, shown.note));
     for (const line of rows.querySelectorAll(".line")) line.scrollTo({ left: swiped(scene, line), behavior: "instant" });
     scene.bar.element.hidden = !shown.rows.length;
     scene.bar.several(shown.rows.length > 1);
@@ -369,9 +373,13 @@ const viewer = (() => {
       const again = rows.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? rows.querySelector(".frame");
       again?.focus({ preventScroll: true });
     }
-    const { task, note } = shown;
+    if (shown.methods?.[scene.added]) {
+      rows.querySelector(`[data-panel=${scene.added}]`)?.scrollIntoView({ block: "nearest", inline: "start" });
+      scene.added = null;
+    }
+    const { task, note, attends } = shown;
     const keys = shown.rows.map(({ key }) => key);
-    document.dispatchEvent(new CustomEvent("explained", { detail: { task, note, keys } }));
+    document.dispatchEvent(new CustomEvent("explained", { detail: { task, note, keys, attends } }));
   }
 
   /* How far a row is swiped on a telephone, where one panel is seen at a time: as before, at first to Grad-CAM. */
@@ -381,8 +389,9 @@ const viewer = (() => {
 
   function laidRow(scene, row, number) {
     const scale = make("span", { class: "scale" });
-    const said = [make("span", { html: row.sentence }), " ", scale, " ", make("span", { class: "box-said" }, boxSaid(scene, row))];
-    const heads = [make("p", { class: "sentence" }, ...said)];
+    const box = make("span", { class: "box-said" }, boxSaid(scene, row));
+    const numbers = make("small", {}, make("span", { html: row.numbers }), " ", scale, " ", box);
+    const heads = [make("p", { class: "sentence" }, make("span", { html: row.sentence }), " ", numbers)];
     heads.push(tool("Save this row as one picture", "⤓", `save-row-${number}`, () => saveRow(scene, row, number)));
     if (row.away) {
       heads.push(tool(`Take away ${row.title}`, "✕", `drop-${number}`, () => scene.trigger(row.away, { key: row.key })));
@@ -679,6 +688,11 @@ const viewer = (() => {
     return {
       draw,
       begun: () => corner !== null,
+      /* The mode was entered or left. */
+      turned(marking) {
+        if (marking) scene.rows.scrollIntoView({ block: "nearest" });
+        else if (region) this.drop();
+      },
       there: () => region !== null,
       begin(at) {
         corner = at;
@@ -936,10 +950,13 @@ const viewer = (() => {
     const canvas = make("canvas");
     const pencil = canvas.getContext("2d");
     const font = (weight) => `${weight} 24px system-ui, sans-serif`;
+    const small = "20px system-ui, sans-serif";
     pencil.font = font("");
-    const lines = wrapped(pencil, `${make("p", { html: row.sentence }).textContent} ${scale}`, width - 2 * gap);
+    const lines = wrapped(pencil, make("p", { html: row.sentence }).textContent, width - 2 * gap);
+    pencil.font = small;
+    const numbers = wrapped(pencil, `${make("p", { html: row.numbers }).textContent} ${scale}`, width - 2 * gap);
     canvas.width = width;
-    canvas.height = high + (lines.length + 1) * line + 3 * gap;
+    canvas.height = high + (lines.length + numbers.length + 1) * line + 3 * gap;
     pencil.fillStyle = "#fff";
     pencil.fillRect(0, 0, canvas.width, canvas.height);
     pencil.fillStyle = "#000";
@@ -950,8 +967,12 @@ const viewer = (() => {
       pencil.fillText(methods[method].title, left, gap);
       pencil.drawImage(picture, left, gap + line, wide, high);
     });
+    const write = (words, place) => pencil.fillText(words, gap, high + line * (place + 1) + 2 * gap);
     pencil.font = font("");
-    lines.forEach((words, place) => pencil.fillText(words, gap, high + line * (place + 1) + 2 * gap));
+    lines.forEach(write);
+    pencil.font = small;
+    pencil.fillStyle = "#555";
+    numbers.forEach((words, place) => write(words, lines.length + place));
     return canvas;
   }
 
@@ -984,10 +1005,15 @@ const viewer = (() => {
   const splitter = () =>
     make("label", { class: "split" }, "Photograph", slider("How much of the pictures lies over the photograph", "split"), "Picture");
 
-  /* `switches` are classes that a button gives to all the panels or takes from them, with what stands on it. */
-  function toolbar(download, switches) {
+  /* `switches` are classes that a button gives to all the panels or takes from them, with what stands on it; `marking`
+     is told of the one of that name. */
+  function toolbar(download, switches, marking) {
     const turned = Object.entries(switches).map(([name, label]) => {
-      const turn = () => button.setAttribute("aria-pressed", element.closest(".panels").classList.toggle(name));
+      const turn = () => {
+        const on = element.closest(".panels").classList.toggle(name);
+        button.setAttribute("aria-pressed", on);
+        if (name === "marking") marking(on);
+      };
       const button = make("button", { type: "button", class: "button", "aria-pressed": "false", onclick: turn }, label);
       return button;
     });
@@ -1081,11 +1107,13 @@ const viewer = (() => {
 
   /* A row of buttons, one stop for the Tab key with arrows inside. What the panels show is marked as pressed; where
      it says so, each has a second button that puts it beside what is shown, or takes it away. */
-  function choices(element, { trigger, props, watch }, _events, { heading, style, task, add: adds, reveal }) {
+  function choices(element, { trigger, props, watch }, _events, { heading, style, task, add: adds, reveal, headed }) {
     const root = element.querySelector(".choices");
     root.classList.add(style);
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", heading);
+    const above = make("p", { class: "heading", hidden: true, "aria-hidden": "true" }, heading);
+    if (headed) root.before(above);
     let value = { items: [] };
     let explained = [];
     let current = null;
@@ -1101,6 +1129,7 @@ const viewer = (() => {
 
     function lay() {
       const had = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+      above.hidden = !value.items.length;
       root.replaceChildren(...value.items.map((item) => laidItem(item, adds, tell)));
       if (value.current) explained = [value.current];
       mark();
@@ -1201,30 +1230,61 @@ const viewer = (() => {
     });
   }
 
-  /* Two boxes for names, of what is explained alone and of what is put beside it. Half a name is enough, unless what
-     can be typed has no list: then the names are some of many. */
-  function names(element, { trigger, props, watch }, _events, { kind, task }) {
+  /* The methods that can be shown beside the panels, by group, to tick. */
+  function compare(element, { trigger }, _events, { task, groups }) {
+    const boxes = [];
+    const laid = ({ key, title, sentence }) => {
+      const box = make("input", { type: "checkbox", value: key, onchange: () => choose(box) });
+      boxes.push(box);
+      return make("label", { class: "chip", title: sentence }, box, title);
+    };
+    const group = ([name, all]) =>
+      make("div", { role: "group", "aria-label": name }, make("span", { class: "heading", "aria-hidden": "true" }, name), ...all.map(laid));
+    const fold = make("details", {}, make("summary", {}, "Compare methods"), ...Object.entries(groups).map(group));
+    element.querySelector(".compare").replaceChildren(fold);
+
+    function choose(box) {
+      if (box.checked) document.dispatchEvent(new CustomEvent("added", { detail: { task, method: box.value } }));
+      trigger("choose", { methods: boxes.filter(({ checked }) => checked).map(({ value }) => value) });
+    }
+
+    document.addEventListener("explained", ({ detail }) => {
+      if (detail.task !== task) return;
+      // What the model cannot have is not offered; what was ticked before can still be taken away.
+      for (const box of boxes) box.parentElement.hidden = box.value === "attention" && !detail.attends && !box.checked;
+    });
+  }
+
+  /* A box for names, of what is explained alone or put beside. Half a name is enough, unless what can be typed has no
+     list: then the names are some of many. */
+  function names(element, { trigger, props, watch }, _events, { kind, example, task }) {
     const root = element.querySelector(".names");
     const list = make("datalist", { id: `names-of-${root.closest("[id]").id}` });
-    const boxes = { pick: `Explain any ${kind}`, beside: `Beside it another ${kind}` };
-    root.replaceChildren(list, ...Object.entries(boxes).map(([event, label]) => laidBox(event, label)));
+    const plain = { autocomplete: "off", autocorrect: "off", autocapitalize: "off", spellcheck: "false" };
+    const box = make("input", { type: "text", list: list.id, enterkeyhint: "go", ...plain, oninput: listed });
+    const beside = make("button", { type: "button", class: "button", onclick: () => choose("beside") }, "+ Compare");
+    const form = make(
+      "form",
+      { onsubmit: (sent) => (sent.preventDefault(), choose("pick")) },
+      make("label", {}, `Another ${kind}`, box),
+      make("button", { type: "submit", class: "button" }, "Explain"),
+      beside,
+    );
+    const close = make("p", { class: "close", hidden: true });
+    root.replaceChildren(list, form, close);
     let offered = [];
     let hint = "";
 
-    function laidBox(event, label) {
-      const plain = { autocomplete: "off", autocorrect: "off", autocapitalize: "off", spellcheck: "false" };
-      const box = make("input", { type: "text", list: list.id, enterkeyhint: "go", ...plain });
-      const choose = () => {
-        const typed = box.value.trim();
-        const key = hint ? typed : completed(typed);
-        if (key) trigger(event, { key });
-      };
-      box.addEventListener("input", ({ inputType }) => {
-        // How browsers tell that a name of the list was clicked, or a word corrected.
-        if ((inputType === "insertReplacementText" || !inputType) && offered.includes(box.value)) choose();
-      });
-      const form = make("form", { onsubmit: (sent) => (sent.preventDefault(), choose()) }, make("label", {}, label, box));
-      return form;
+    function choose(event) {
+      const typed = box.value.trim();
+      const key = hint ? typed : completed(typed);
+      if (key) trigger(event, { key });
+      else box.focus();
+    }
+
+    function listed({ inputType }) {
+      // How browsers tell that a name of the list was clicked, or a word corrected.
+      if ((inputType === "insertReplacementText" || !inputType) && offered.includes(box.value)) choose("pick");
     }
 
     /* The name that was typed, else the first that begins with it, else the first of which a word does. */
@@ -1240,12 +1300,23 @@ const viewer = (() => {
       offered = props.value?.names ? props.value.names.split("\n") : [];
       hint = props.value?.hint ?? "";
       list.replaceChildren(...offered.map((name) => make("option", { value: name })));
-      for (const box of root.querySelectorAll("input")) box.placeholder = hint;
+      box.placeholder = hint || `e.g. ${example}`;
+    }
+
+    /* The names that an error proposes, to click. */
+    function propose(note) {
+      const proposed = /Did you mean (.+)\?/u.exec(note)?.[1].split(" or ") ?? [];
+      const known = proposed.filter((name) => offered.includes(name));
+      const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger("pick", { key: name }) }, name);
+      close.replaceChildren("Did you mean: ", ...known.map(button));
+      close.hidden = !known.length;
     }
 
     document.addEventListener("explained", ({ detail }) => {
+      if (detail.task !== task) return;
+      propose(detail.note);
       // What could not be explained stays, to be corrected.
-      if (detail.task === task && !detail.note) for (const box of root.querySelectorAll("input")) box.value = "";
+      if (!detail.note) box.value = "";
     });
     watch("value", show);
     show();
@@ -1309,7 +1380,12 @@ const viewer = (() => {
       take(file);
     });
     // Of a photograph that this browser cannot show the server makes one that it can.
-    document.addEventListener("error", ({ target }) => target.closest?.("#photo") && trigger("unseen", {}), true);
+    document.addEventListener("error", ({ target }) => {
+      if (!target.closest?.("#photo")) return;
+      target.style.visibility = "hidden"; // until then its text would lie under the label
+      trigger("unseen", {});
+    }, true);
+    document.addEventListener("load", ({ target }) => target.closest?.("#photo") && (target.style.visibility = ""), true);
 
     const camera = live((frame) => trigger("frame", frame), take);
     element.querySelector(".intake").replaceChildren(...camera.elements, note);
@@ -1345,10 +1421,10 @@ const viewer = (() => {
     const seen = classes();
     const note = make("p", { class: "note", role: "alert", hidden: true });
     const keep = make("button", { type: "button", onclick: keepFrame }, "Keep this one");
-    const stopping = make("button", { type: "button", onclick: () => dialog.close() }, "Stop");
+    const stopping = make("button", { type: "button", onclick: () => dialog.close() }, "Close");
     const buttons = make("p", { class: "buttons" }, keep, stopping);
     const dialog = make("dialog", { class: "live", "aria-label": "Live", onclose: stop }, canvas, seen.element, note, buttons);
-    const start = make("button", { type: "button", class: "start", onclick: begin }, "Live");
+    const start = make("button", { type: "button", class: "start", onclick: begin }, "Camera (live)");
     const enter = closedByBack(dialog);
     let stream = null;
     let sent = 0; // how many frames; an answer that comes after its time is dropped
@@ -1356,7 +1432,7 @@ const viewer = (() => {
     let timers = [];
 
     async function begin() {
-      note.hidden = keep.disabled = true;
+      note.hidden = keep.hidden = canvas.hidden = true;
       seen.clear();
       enter();
       const mine = ++sent;
@@ -1368,7 +1444,7 @@ const viewer = (() => {
       stream = found;
       const ended = `Stopped after ${LIVE_MINUTES} minutes: close this and open it again to go on.`;
       timers.push(setTimeout(() => end(ended), LIVE_MINUTES * 60_000));
-      keep.disabled = false;
+      keep.hidden = false;
       send();
     }
 
@@ -1388,7 +1464,7 @@ const viewer = (() => {
       sent++;
       timers.forEach(clearTimeout);
       timers = [];
-      keep.disabled = true;
+      keep.hidden = true;
     }
 
     /* One frame is on its way at a time: those between are never sent. */
@@ -1414,6 +1490,7 @@ const viewer = (() => {
       const began = since;
       send(); // the server goes on while this one is drawn
       const map = await decoded({ ...answer.heat, kind: "map", shared: answer.heat.limit });
+      canvas.hidden = false;
       put(canvas, overlaid(map, below));
       seen.list(answer.items);
       dispatchEvent(new CustomEvent("live", { detail: performance.now() - began })); // milliseconds, to be measured
@@ -1482,6 +1559,13 @@ const viewer = (() => {
     return !stop;
   }
 
+  /* Brings a part of the page into sight, and the keyboard with it. */
+  function goTo(id) {
+    const part = document.getElementById(id);
+    part.scrollIntoView({ block: "start" });
+    part.focus({ preventScroll: true });
+  }
+
   const download = ({ url, orig_name: name }) => make("a", { href: url, download: name }).click();
 
   // What the lesson and the quiz are drawn with too.
@@ -1489,5 +1573,5 @@ const viewer = (() => {
   const pictures = { put, overlaid, greyed, photograph, thumbnail, drawnAnew };
   const tools = { ...numbers, ...pictures, make, inSight, whenTurned, whenOpen, showAddress, arrows };
 
-  return { panels, choices, names, late, intake, picked, photographed, restored, lookAgain, skip, download, tools };
+  return { panels, compare, choices, names, late, intake, picked, photographed, restored, lookAgain, skip, goTo, download, tools };
 })();

@@ -69,7 +69,7 @@ def upright(page: Page) -> list[Frame]:
 
 def question(page: Page) -> list[Frame]:
     page.locator("#examples [data-key=kitten]").click()
-    settled(page, 1, "Explaining")
+    settled(page, 1, "Grad-CAM in the")
     page.get_by_role("tab", name="Question answering").click()
     settled(page, 1, "as the answer to")
     page.locator("#question textarea").fill("What color is the cat?")

@@ -22,8 +22,8 @@ PATIENCE = 120_000  # milliseconds
 def compared(page: Page) -> None:
     """Methods beside the panels."""
     page.get_by_text("Compare methods").locator("visible=true").click()
-    for name in ("Gradient:", "CAM:", "Contrastive excitation", "Occlusion:"):
-        page.get_by_role("checkbox", name=re.compile(f"^{name}")).locator("visible=true").check()
+    for name in ("Gradient", "CAM", "Contrastive excitation (c-MWP)", "Occlusion"):
+        page.get_by_role("checkbox", name=name, exact=True).locator("visible=true").check()
     page.locator("[data-panel=occlusion]:visible").first.get_by_role("button", name="Start").click()
     expect(page.locator("[data-panel=occlusion] canvas[role=img]:visible")).to_have_count(2)
     page.get_by_role("button", name="Box around the evidence").locator("visible=true").click()
