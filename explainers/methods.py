@@ -32,7 +32,7 @@ class Squares(NamedTuple):
 
     def cells(self, side: int) -> tuple[int, int]:
         """How many cells of a stride's width divide a side of so many pixels, and how many of them a square covers."""
-        cells = min(round(1 / min(self.stride, self.patch)), side)
+        cells = round(1 / max(min(self.stride, self.patch), 1 / side))
         return cells, max(round(self.patch * cells), 1)
 
 
