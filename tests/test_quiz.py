@@ -274,10 +274,11 @@ def test_two_hundred_who_vote_at_once_lose_no_vote(tab, monkeypatch):
 
 async def votes_of(tab: QuizTab, sitting: Sitting, count: int, place: int = 0) -> dict[str, Any]:
     """Answer so many questions; returns the votes as they are then."""
-    votes, after = {}, None
+    votes: dict[str, Any] = {}
     for _ in range(count):
-        after = (await asks(tab, sitting, study="trust", after=after))["number"]
-        _, votes = await answers(tab, sitting, study="trust", number=after, answer=place)
+        last = sitting.asked.get("trust")
+        asked = await asks(tab, sitting, study="trust", after=last and last.number)
+        _, votes = await answers(tab, sitting, study="trust", number=asked["number"], answer=place)
     return votes
 
 
