@@ -151,7 +151,7 @@ class QuizTab:
             if asked.answer is not None and told(event).get("after") == asked.number:
                 del sitting.asked[study]
                 asked = self._open(sitting, study)
-            return {self.question: await self._drawn(asked), self.votes: self._counted(sitting, note)}
+            return await self._both(sitting, asked, note)
 
     def _open(self, sitting: Sitting, study: Study) -> Asked:
         """The question of a study that a visitor sees; a new one, if there is none."""
@@ -186,7 +186,13 @@ class QuizTab:
                 note = self._vote(sitting, asked.question.vote(asked.answer)) or note
                 sitting.coming[study] = coming = studies.draw(study, self.chance, asked.question)
                 self.pictures.begin(coming.shown(self.model))
-            return {self.question: await self._drawn(asked), self.votes: self._counted(sitting, note)}
+            return await self._both(sitting, asked, note)
+
+    async def _both(self, sitting: Sitting, asked: Asked, note: str) -> Given:
+        """A question with what there is to say, as whoever answers looks there; and the votes."""
+        question, votes = await self._drawn(asked), self._counted(sitting, note)
+        notes = filter(None, (votes["note"], question.get("note")))
+        return {self.question: question | {"note": " ".join(notes)}, self.votes: votes | {"note": ""}}
 
     def _vote(self, sitting: Sitting, vote: Vote) -> str:
         """Count a vote; returns why it is not counted in the room."""

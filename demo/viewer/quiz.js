@@ -38,9 +38,10 @@
     const about = make("p", { class: "about" });
     const answers = make("div", { class: "answers", role: "group", "aria-labelledby": "quiz-question" });
     const verdict = make("p", { class: "verdict", role: "status" });
+    const note = make("p", { class: "note", role: "alert" });
     const next = button("Next", ask, { class: "next", hidden: true });
     const revealed = make("div", { class: "revealed" });
-    const side = make("div", { class: "side" }, heading, about, answers, verdict, next);
+    const side = make("div", { class: "side" }, heading, about, note, answers, verdict, next);
     const nav = make("div", { class: "studies", role: "group", "aria-label": "The two studies" }, ...tabs);
     root.replaceChildren(nav, make("div", { class: "asked" }, stage, side, revealed));
 
@@ -104,8 +105,8 @@
       revealed.replaceChildren(...rest);
       answers.replaceChildren(...shown.answers.map(laidAnswer));
       verdict.textContent = shown.verdict ?? "";
+      note.textContent = shown.note ?? "";
       next.hidden = shown.answer === null;
-      if (shown.note) verdict.replaceChildren(make("span", { class: "note", role: "alert" }, shown.note));
     }
 
     function laidAnswer(text, place) {
