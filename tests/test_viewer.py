@@ -364,7 +364,7 @@ def test_a_line_in_each_tab_says_what_to_click(browser, server):
         page = browser.new_page(viewport={"width": width, "height": 844})
         page.goto(server)
         says(page, "zebra, ")
-        for tab, line in zip(TABS, ("predicts: click one", "Click a word", "answers: click one"), strict=True):
+        for tab, line in zip(TABS, ("Predictions: click one", "Click a word", "Answers: click one"), strict=True):
             turn_to(page, tab)
             expect(page.locator(".heading:visible", has_text=line)).to_have_count(1)
             expect(page.locator(".heading:visible", has_text="+ compares")).to_have_count(1)
