@@ -176,6 +176,7 @@ def test_a_file_that_is_no_picture_is_refused_and_the_page_lives_on(page, tmp_pa
     upload(page, tmp_path / "holiday.jpg")
     says(page, "not an image that can be opened here. Save it as JPEG or PNG")
     assert drawn(page) == []
+    expect(page.locator("#photo img")).to_be_hidden()  # its text would lie under the label
     upload(page, EXAMPLES / "coffee.jpg")
     says(page, "espresso, ")
 
@@ -185,6 +186,7 @@ def test_a_picture_that_browsers_cannot_show_is_shown(page, tmp_path):
     upload(page, tmp_path / "scan.tiff")
     says(page, "espresso, ")
     page.wait_for_function("document.querySelector('#photo img')?.naturalWidth === 600")
+    expect(page.locator("#photo img")).to_be_visible()
 
 
 def test_every_request_for_a_photograph_reads_it_in_the_same_way(page, tmp_path):

@@ -297,6 +297,20 @@ def test_live_ends_with_the_network_and_by_the_browsers_way_back(page):
     says(page, "zebra, ")
 
 
+def test_without_a_camera_nothing_can_be_kept(page):
+    page.evaluate(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new Error('Requested device not found'); }"
+    )
+    page.get_by_role("button", name="Camera (live)").click()
+    dialog = page.get_by_role("dialog", name="Live")
+    expect(dialog.get_by_role("alert")).to_contain_text("There is no camera")
+    expect(dialog.locator("canvas")).to_be_hidden()
+    expect(dialog.get_by_role("button")).to_have_text(["Close"])
+    assert dialog.bounding_box()["height"] < 200
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+
+
 def test_live_the_camera_shows_where_its_classes_are_seen(page):
     """The film is the zebra and the elephant: the map of the chosen one lies over it."""
     page.get_by_role("button", name="Live").click()
@@ -383,7 +397,7 @@ def test_a_line_in_each_tab_says_what_to_click(browser, server):
         page = browser.new_page(viewport={"width": width, "height": 844})
         page.goto(server)
         says(page, "zebra, ")
-        for tab, line in zip(TABS, ("predicts: click one", "Click a word", "answers: click one"), strict=True):
+        for tab, line in zip(TABS, ("Predictions: click one", "Click a word", "Answers: click one"), strict=True):
             turn_to(page, tab)
             expect(page.locator(".heading:visible", has_text=line)).to_have_count(1)
             expect(page.locator(".heading:visible", has_text="+ compares")).to_have_count(1)

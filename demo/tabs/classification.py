@@ -21,7 +21,7 @@ from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
 from demo.tabs.waiting import Making, arrived, ask
 
 TASK: Final = "classification"
-HEADING = "The model predicts: click one to see why. + compares."
+HEADING = "Predictions: click one to see why. + compares."
 FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
 
 

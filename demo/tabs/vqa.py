@@ -25,7 +25,7 @@ from demo.tabs.waiting import Making, answer, arrived, ask
 from demo.tasks.vqa import ANY, denial, suggestions
 
 TASK: Final = "vqa"
-HEADING = "The model answers: click one to see why. + compares."
+HEADING = "Answers: click one to see why. + compares."
 
 
 @dataclass(frozen=True, eq=False)
