@@ -160,7 +160,7 @@ def test_the_experiments_of_one_visitor_change_nobody_elses_answers():
 def opened(page: Page) -> Page:
     page.get_by_role("tab", name="How it works").click()
     expect(page.locator("#lesson h3")).to_be_visible()
-    expect(page.locator("#lesson-targets .pick").last).to_contain_text("What is in the picture?")
+    expect(page.locator("#lesson-targets .pick").last).to_contain_text("What animal is this?")
     return page
 
 
@@ -245,11 +245,17 @@ def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can
     page.locator("#lesson-targets .pick", has_text="caption").click()
     expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
     expect(page.locator("#noising")).to_contain_text("Noise is made for a class or an answer")
-    page.locator("#lesson-targets .pick", has_text="What is in the picture?").click()
-    expect(page.locator("#lesson .sentence")).to_contain_text("as the answer to “What is in the picture?”")
-    expect(page.locator("#lesson-targets [aria-pressed=true]")).to_contain_text("What is in the picture?")
+    page.locator("#lesson-targets .pick", has_text="What animal is this?").click()
+    expect(page.locator("#lesson .sentence")).to_contain_text("as the answer to “What animal is this?”")
+    expect(page.locator("#lesson-targets [aria-pressed=true]")).to_contain_text("What animal is this?")
+    take(page, "dog")
     page.get_by_role("tab", name="Captioning").click()
     says(page, "Explaining")
+    page.get_by_role("tab", name="How it works").click()  # nobody chose that caption
+    expect(page.locator("#lesson .sentence")).to_contain_text("Explaining German shepherd")
+    page.get_by_role("tab", name="Captioning").click()
+    page.locator("#words .pick").nth(1).click()
+    says(page, "It is word 1")
     page.get_by_role("tab", name="How it works").click()
     expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
     take(page, "cat")
@@ -262,7 +268,7 @@ def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can
 def test_evidence_that_is_all_against_it_leaves_an_empty_map_and_is_said(blank, server):
     blank.goto(f"{server}?photo=flower&task=classification&target=manhole+cover")
     says(blank, "No positive evidence for manhole cover")
-    opened(blank)
+    blank.get_by_role("tab", name="How it works").click()
     expect(blank.locator("#lesson .sentence")).to_contain_text("Explaining manhole cover")
     blank.locator("#lesson").get_by_role("button", name="4 ReLU").click()
     expect(blank.locator("#lesson .words")).to_contain_text("Not one cell is above zero")

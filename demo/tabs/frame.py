@@ -8,12 +8,10 @@ import gradio as gr
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES
-from demo.tabs import components
+from demo.tabs import components, examples
 from demo.tabs.uploads import Upload, displayable, path_of
 
-EXAMPLES_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
-FIRST_EXAMPLE = EXAMPLES_FOLDER / "zebra_elephant.jpg"
-EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"), key=lambda path: (path != FIRST_EXAMPLE, path))
+FIRST_EXAMPLE = examples.path_of(next(iter(examples.EXAMPLES)))
 
 # As many at a time as there are: they wait for the engine, which is fair.
 # Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
@@ -50,8 +48,16 @@ def shared_column() -> Shared:
         alt_text="The photograph that is explained",
     )
     camera = components.drawn_by("intake", ("taken", "unseen", "frame"), {"most": MAX_BYTES}, elem_id="camera")
-    pictures = [{"key": path.stem, "label": name_of(path), "url": components.file_of(path)} for path in EXAMPLES]
-    examples = components.choices("Or take one of these", "pictures", value={"items": pictures}, elem_id="examples")
+    pictures = [
+        {
+            "key": name,
+            "label": example.name,
+            "url": components.file_of(examples.path_of(name)),
+            "thumbnail": examples.thumbnail(name),
+        }
+        for name, example in examples.EXAMPLES.items()
+    ]
+    offered = components.choices("Or take one of these", "pictures", value={"items": pictures}, elem_id="examples")
 
     def take(event: gr.EventData) -> Any:
         """A photograph that was pasted, dropped beside its place, or taken by the camera."""
@@ -59,13 +65,8 @@ def shared_column() -> Shared:
             return path_of({"path": components.told(event).get("path")})
         return gr.skip()
 
-    examples.pick(None, None, photo, js="viewer.picked")
+    offered.pick(None, None, photo, js="viewer.picked")
     photo.change(None, photo, None, js="viewer.photographed")
     camera.taken(take, None, photo, **QUIET)
     camera.unseen(displayable, photo, photo, **ASKING | QUIET)
     return Shared(photo, camera)
-
-
-def name_of(example: Path) -> str:
-    """What an example photograph shows."""
-    return example.stem.replace("_", " ")

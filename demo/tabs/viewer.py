@@ -15,6 +15,7 @@ from demo.errors import InputError
 from demo.files import archive, file_name, row_files
 from demo.query import AT_ONCE, PANELS, Query, Row
 from demo.rendering import COLOURS, OPACITY, scales
+from demo.tabs import examples
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.late import Late, renewed
@@ -126,6 +127,7 @@ class Viewer:
         asked = {self.visit, self.shared.photo}
         self.panels.region(self._mark, asked, self.region, trigger_mode="multiple", **ASKING)
         self.panels.part(lambda: "", None, self.rival, **QUIET)
+        self.panels.open(None, None, self.shared.photo, js="viewer.openedWith")
 
     def _methods(self, given: Given) -> tuple[str, ...]:
         chosen = given[self.more] if isinstance(given[self.more], list) else ()
@@ -223,7 +225,8 @@ class Viewer:
 
 def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr.State) -> Viewer:
     """Build the panels of a tab and connect them; `rival` is the second model that looks at the same, or ""."""
-    panels = drawn_by("panels", ("look", "layers", "late", "zip", "drop", "part", "region"), classes=("viewer",))
+    events = ("look", "open", "layers", "late", "zip", "drop", "part", "region")
+    panels = drawn_by("panels", events, {"opens": examples.opening(task)}, classes=("viewer",))
     late = drawn_by("late", (), {"task": task})
     heading = "What the marked region speaks for, and how much evidence for it lies there"
     region = choices(heading, "bars", task, add=True, reveal=True, classes=("region",))
