@@ -24,7 +24,7 @@ from demo.tabs.uploads import about, save
 from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit
 from demo.tabs.waiting import answer, arrived
 from demo.tasks import TASKS
-from demo.tasks.sentence import scale, sentence
+from demo.tasks.sentence import is_dim, scale, sentence
 from demo.viewer import data
 from explainers import METHODS, Box, Squares
 
@@ -141,7 +141,8 @@ class Viewer:
             methods = self._methods(given)
             late = [key for key in methods if key not in AT_ONCE]
             visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
-            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
+            own = _on_own_scales(visitor, rows)
+            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods, own)
             drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
             drawn["wanted"] = visitor.late.begun()
             visitor.strip = shown if given[self.all_layers] and shown.queries else None
@@ -212,15 +213,18 @@ class Viewer:
         return {"items": items, "about": about(given[self.shared.photo], query.text)}
 
     async def _zip(self, given: Given, event: gr.EventData) -> str | None:
-        shown = given[self.visit].shown
+        visitor: Visit = given[self.visit]
+        shown, settings = visitor.shown, told(event)
         _, rows, _ = await _rows(self.engine, shown, given[self.rival])
         if not rows:
             return None
+        if _on_own_scales(visitor, rows):
+            settings = settings | {"own": True}
         photo = self.engine.open(shown.queries[0].photo)
-        late: Late | None = given[self.visit].late
+        late: Late | None = visitor.late
         rows = late.filled(rows) if late is not None else rows
         methods = tuple(key for key in self._methods(given) if all(key in row.pictures for row in rows))
-        return await asyncio.to_thread(_zipped, photo, rows, methods, told(event))
+        return await asyncio.to_thread(_zipped, photo, rows, methods, settings)
 
 
 def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr.State) -> Viewer:
@@ -304,7 +308,7 @@ async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], 
 
 
 def _drawn(
-    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
+    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...], own: bool
 ) -> dict[str, Any]:
     """What the browser draws of rows that answer these queries, those of the first model first."""
     value: dict[str, Any] = {"note": note, "rows": [], "methods": data.methods(methods)}
@@ -312,15 +316,20 @@ def _drawn(
         return value
     first = queries[0]
     own = [query for query in queries if query.model == first.model]
-    named = zip(
-        queries, rows, _titles(rows), data.pictures(rows, [key for key in methods if key in AT_ONCE]), strict=True
-    )
+    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE], own=own)
+    named = zip(queries, rows, _titles(rows), all_pictures, strict=True)
     for query, row, title, pictures in named:
         away = "part" if query not in own else "drop" if len(own) > 1 else None
-        said = {"title": title, "sentence": sentence(row, rows), "scale": scale(row, rows), "away": away}
+        said = {"title": title, "sentence": sentence(row, rows), "scale": scale(row, rows, own=own), "away": away}
         said["box"] = row.details["box"]
         value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
     return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}
+
+
+def _on_own_scales(visitor: Visit, rows: Sequence[Row]) -> bool:
+    """Whether rows that nobody put beside each other have scales of their own: those of which one would be too dim."""
+    one_model = len({row.details["model"] for row in rows}) == 1
+    return visitor.shown is visitor.opened and one_model and is_dim(rows)
 
 
 def _titles(rows: Sequence[Row]) -> list[str]:

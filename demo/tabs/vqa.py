@@ -22,7 +22,7 @@ from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, show_all
 from demo.tabs.waiting import Making, answer, arrived, ask
-from demo.tasks.vqa import ANIMAL, ANIMALS, ANY, denial, likely, ranked, suggestions
+from demo.tasks.vqa import ANIMAL, ANIMALS, ANY, SURE_ENOUGH, denial, likely, ranked, suggestions
 
 TASK: Final = "vqa"
 ASKED_FIRST = (("classification", ""), ("captioning", ""), (TASK, ANY))  # for suggestions: tasks and texts
@@ -157,7 +157,9 @@ class AnsweringTab:
         visitor: Visit = given[self.visit]
         try:
             if next(iter(await self.said(given, "classification"))) in ANIMALS:
-                return ANIMAL
+                answered = await self.said(given, TASK, ANIMAL)
+                if max(answered.values()) >= SURE_ENOUGH:
+                    return ANIMAL
         except InputError:
             return ANY  # what is wrong with the image stands where the panels are
         visitor.offered = await self.suggest(given)

@@ -8,6 +8,8 @@ import torch
 from demo.query import Row
 from explainers import Method, Squares, normalised_difference
 
+DIM = 0.5  # the share of the highest peak below which a map is hard to see on one scale
+
 
 def sentence(row: Row, rows: Sequence[Row]) -> str:
     """Some words about a row of those that are shown together, as HTML; without its scale."""
@@ -31,8 +33,8 @@ def sentence(row: Row, rows: Sequence[Row]) -> str:
     return text
 
 
-def scale(row: Row, rows: Sequence[Row]) -> str:
-    """Whether rows that are shown together can be compared: those of one model are drawn on one scale."""
+def scale(row: Row, rows: Sequence[Row], *, own: bool = False) -> str:
+    """Whether rows that are shown together can be compared: those of one model share a scale, unless `own`."""
     if len({other.details["model"] for other in rows}) > 1:
         return "Each model has its own scale."
     if len(rows) == 1:
@@ -40,7 +42,14 @@ def scale(row: Row, rows: Sequence[Row]) -> str:
     highest = max(other.details["peak"] for other in rows)
     share = row.details["peak"] / highest if highest > 0 else 0
     both = "Both" if len(rows) == 2 else "All"
-    return f"{both} rows share one scale; the peak of this map is {share:.0%} of the highest."
+    whose = "Each row has its own scale" if own else f"{both} rows share one scale"
+    return f"{whose}; the peak of this map is {share:.0%} of the highest."
+
+
+def is_dim(rows: Sequence[Row]) -> bool:
+    """Whether a row would be hard to see on one scale with the others."""
+    peaks = [row.details["peak"] for row in rows]
+    return min(peaks) < DIM * max(peaks)
 
 
 def price(method: Method, squares: Squares, rows: Sequence[Row]) -> str:

@@ -10,8 +10,8 @@ from demo.models.vqa import suggest
 from demo.query import Query
 from demo.tasks import classification
 
-# From which probability on a "no" to a premise is a doubt: on the val split it is that for 4% of the things that are
-# there, and for 58% of those that are not.
+# From which probability on a "no" to a premise is a doubt. On the test split the default model doubts 2.6% of the
+# things that are there, and 43% of those that are not.
 SURELY = 0.7
 ANY = "What is in the picture?"  # can be asked of any image, and is rarely answered well: suggested last
 ANIMAL = "What animal is this?"
@@ -19,7 +19,7 @@ ANIMALS = frozenset(ResNet50_Weights.IMAGENET1K_V1.meta["categories"][:398])  # 
 SUGGESTIONS = 5
 LIKELY = 0.1  # the probability of an answer that questions are suggested about
 MIN_PROBABILITY = 0.01  # of an answer that is listed
-SURE_ENOUGH = 0.25  # the probability of an answer from which on an open question is suggested before a yes/no question
+SURE_ENOUGH = 0.4  # the probability of an answer from which on an open question is suggested before a yes/no question
 
 
 def check(model: AnyAnswerer, query: Query) -> Query:
@@ -69,13 +69,13 @@ def suggestions(classes: dict[str, float], captions: dict[str, float], answers: 
 def ranked(answered: dict[str, dict[str, float]]) -> list[str]:
     """Suggested questions, best first, given the answers to each with their probabilities.
 
-    ANIMAL comes first and ANY last. Between them come the open questions whose answer is probable enough, the yes/no
-    questions and the other open questions, each the one with the most probable answer first.
+    First the open questions whose answer is probable enough, ANIMAL before the others; then the yes/no questions, then
+    the other open questions, and ANY last. Of each kind the one with the most probable answer comes first.
     """
 
-    def rank(question: str) -> tuple[bool, bool, int, float]:
+    def rank(question: str) -> tuple[bool, int, bool, float]:
         best, probability = next(iter(answered[question].items()))
         group = 1 if best in ("yes", "no") else 0 if probability >= SURE_ENOUGH else 2
-        return question != ANIMAL, question == ANY, group, -probability
+        return question == ANY, group, question != ANIMAL, -probability
 
     return sorted(answered, key=rank)
