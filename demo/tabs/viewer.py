@@ -308,19 +308,22 @@ async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], 
 
 
 def _drawn(
-    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...], own: bool
+    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...], apart: bool
 ) -> dict[str, Any]:
-    """What the browser draws of rows that answer these queries, those of the first model first."""
+    """What the browser draws of rows that answer these queries, those of the first model first.
+
+    With `apart` each row has its own scale.
+    """
     value: dict[str, Any] = {"note": note, "rows": [], "methods": data.methods(methods)}
     if not rows:
         return value
     first = queries[0]
     own = [query for query in queries if query.model == first.model]
-    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE], own=own)
+    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE], own=apart)
     named = zip(queries, rows, _titles(rows), all_pictures, strict=True)
     for query, row, title, pictures in named:
         away = "part" if query not in own else "drop" if len(own) > 1 else None
-        said = {"title": title, "sentence": sentence(row, rows), "scale": scale(row, rows, own=own), "away": away}
+        said = {"title": title, "sentence": sentence(row, rows), "scale": scale(row, rows, own=apart), "away": away}
         said["box"] = row.details["box"]
         value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
     return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}
