@@ -17,6 +17,7 @@ from demo.engine import Engine
 from demo.likeness import Likeness, likenesses, rank_correlation, strengths, structural_similarity, verdict
 from demo.models import Library
 from demo.query import PANELS, Query, Row, photo_of
+from demo.tabs.trust import _to_be_said
 from explainers import steps
 from explainers.gradcam import LayerMaps
 
@@ -152,6 +153,19 @@ def test_the_experiments_of_one_visitor_change_nobody_elses_answers():
     visitor.join()
     assert answered() == before
     assert engine.answer(alone).said == known
+
+
+@pytest.mark.parametrize(
+    ("target", "names", "proposed"),
+    [
+        ("yes", ("no", "pizza", "yes", "kuwait airways"), "no"),
+        ("green", ("green", "pizza", "kuwait airways"), "pizza"),
+        ("zebra", ("zebra", "vizsla"), "vizsla"),
+        ("pizza", ("pizza", "pasta"), "pasta"),
+    ],
+)
+def test_what_the_noise_is_proposed_to_make_the_model_predict(target, names, proposed):
+    assert _to_be_said(Row({}, {"target": target, "score_is": "logit"}), names)["amiss"] == proposed
 
 
 # ---- In the page ----

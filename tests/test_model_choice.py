@@ -187,7 +187,7 @@ def test_a_model_that_cannot_be_opened_changes_nothing(page):
 
 def test_answerers_of_the_hub(page):
     opened(page, "Question answering")
-    page.locator("#suggested .pick").nth(1).click()
+    page.locator("#suggested .pick", has_text="What animal is this?").click()
     says(page, "as the answer to “What animal is this?”")
     pick(page, "Model", "ViLT")  # which is asked the same
     says(page, "as the answer to “What animal is this?”: probability")
