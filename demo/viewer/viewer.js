@@ -1014,31 +1014,31 @@ const viewer = (() => {
 
   const files = new Map(); // of the examples, by their keys: the page opens with the first
   let taken = null; // the file of the example that was clicked last
-  let current = null; // the name of the image's file, once there is another than at first
-  let opened = null; // the example that a tab opened with last, if it is not the first
+  let current = null; // the path of the image's file, once there is another than at first
+  let opening = null; // the example that a tab opened with last, if it is not the first
   let chosen = ["photo", "text", "target"].some((name) => new URLSearchParams(location.search).has(name));
 
-  const nameOf = (file) => file?.path?.split(/[\\/]/).at(-1).replace(/\.jpg$/, "") ?? "";
-  const isThere = (key) => (current ?? files.keys().next().value) === key;
+  const first = () => files.values().next().value;
+  const isThere = (file) => file?.path === (current ?? first()?.path);
 
   /* It becomes the image; one that is there already is looked at anew. */
   function picked() {
     chosen = true;
-    if (!isThere(nameOf(taken))) return taken;
+    if (!isThere(taken)) return taken;
     document.dispatchEvent(new CustomEvent("look", { detail: { again: true } }));
     return NO_VALUE;
   }
 
   /* Whether a tab opens with another example than the one that is there: only as long as nobody chose an image. */
   function isToOpen(key) {
-    if (chosen || isThere(key) || !files.has(key)) return false;
-    opened = key;
+    if (chosen || !files.has(key) || isThere(files.get(key))) return false;
+    opening = key;
     return true;
   }
 
   /* The example that a tab opens with becomes the image, unless one was chosen meanwhile. */
   function openedWith() {
-    if (!chosen) return files.get(opened);
+    if (!chosen) return files.get(opening);
     lookAgain();
     return NO_VALUE;
   }
@@ -1050,8 +1050,8 @@ const viewer = (() => {
 
   /* There is another photograph; it is there again when the page is opened again. */
   function photographed(photo) {
-    current = nameOf(photo);
-    chosen ||= current !== (opened ?? files.keys().next().value);
+    current = photo?.path ?? "";
+    chosen ||= current !== (files.get(opening) ?? first())?.path;
     try {
       sessionStorage.setItem(KEPT_PHOTOGRAPH, JSON.stringify(photo));
     } catch {
