@@ -1012,14 +1012,14 @@ const viewer = (() => {
 
   // ---- What can be chosen: bars, words, small pictures -------------------------------------------------------------
 
-  const files = new Map(); // of the examples, by their keys: the page opens with the first
+  const exampleFiles = new Map(); // of the examples, by their keys: the page opens with the first
   let taken = null; // the file of the example that was clicked last
-  let current = null; // the path of the image's file, once there is another than at first
+  let shownPath = null; // the path of the image's file, once there is another than at first
   let opening = null; // the example that a tab opened with last, if it is not the first
   let chosen = ["photo", "text", "target"].some((name) => new URLSearchParams(location.search).has(name));
 
-  const first = () => files.values().next().value;
-  const isThere = (file) => file?.path === (current ?? first()?.path);
+  const first = () => exampleFiles.values().next().value;
+  const isThere = (file) => file?.path === (shownPath ?? first()?.path);
 
   /* It becomes the image; one that is there already is looked at anew. */
   function picked() {
@@ -1031,14 +1031,14 @@ const viewer = (() => {
 
   /* Whether a tab opens with another example than the one that is there: only as long as nobody chose an image. */
   function isToOpen(key) {
-    if (chosen || !files.has(key) || isThere(files.get(key))) return false;
+    if (chosen || !exampleFiles.has(key) || isThere(exampleFiles.get(key))) return false;
     opening = key;
     return true;
   }
 
   /* The example that a tab opens with becomes the image, unless one was chosen meanwhile. */
   function openedWith() {
-    if (!chosen) return files.get(opening);
+    if (!chosen) return exampleFiles.get(opening);
     lookAgain();
     return NO_VALUE;
   }
@@ -1050,8 +1050,8 @@ const viewer = (() => {
 
   /* There is another photograph; it is there again when the page is opened again. */
   function photographed(photo) {
-    current = photo?.path ?? "";
-    chosen ||= current !== (files.get(opening) ?? first())?.path;
+    shownPath = photo?.path ?? "";
+    chosen ||= shownPath !== (exampleFiles.get(opening) ?? first())?.path;
     try {
       sessionStorage.setItem(KEPT_PHOTOGRAPH, JSON.stringify(photo));
     } catch {
@@ -1094,7 +1094,7 @@ const viewer = (() => {
     function lay() {
       const had = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       root.replaceChildren(...value.items.map((item) => laidItem(item, adds, tell)));
-      for (const { key, url } of value.items) if (url) files.set(key, url);
+      for (const { key, url } of value.items) if (url) exampleFiles.set(key, url);
       if (value.current) explained = [value.current];
       mark();
       if (had) stops().find((button) => button.tabIndex === 0)?.focus({ preventScroll: true });
