@@ -9,7 +9,7 @@ from gradio_client.utils import is_http_url_like
 from demo.engine import MOST_WAITING, Engine
 from demo.errors import ADDRESS, UNFIT
 from demo.images import MAX_BYTES
-from demo.tabs import captioning, classification, endpoints, frame, lesson, links, quiz, vqa
+from demo.tabs import captioning, classification, endpoints, examples, frame, lesson, links, quiz, vqa
 from demo.tabs.uploads import is_kept
 from demo.viewer import data
 
@@ -56,7 +56,7 @@ LAUNCH = {
     "state_session_capacity": 400,
     # As many events at a time: they wait for the engine, which says when it is too much.
     "max_threads": MOST_WAITING + 100,
-    "allowed_paths": [str(frame.EXAMPLES_FOLDER)],
+    "allowed_paths": [str(examples.FOLDER)],
     "ssr_mode": False,
     "enable_monitoring": False,
     # It would keep visitors' photographs, in their browsers, and ask the hub with the token of whoever hosts the demo.

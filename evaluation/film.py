@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-from demo.tabs.frame import EXAMPLES
+from demo.tabs.examples import EXAMPLES, path_of
 
 SIZE = (640, 480)
 FRAMES = 45  # of each photograph, at 30 a second; it moves to the left meanwhile
@@ -16,8 +16,8 @@ FRAMES = 45  # of each photograph, at 30 a second; it moves to the left meanwhil
 def film(folder: Path) -> Path:
     """The examples one after another, each moving slowly, as Motion JPEG."""
     frames = []
-    for path in EXAMPLES[:6]:
-        photo = ImageOps.fit(Image.open(path).convert("RGB"), (SIZE[0] + FRAMES, SIZE[1]))
+    for name in list(EXAMPLES)[:6]:
+        photo = ImageOps.fit(Image.open(path_of(name)).convert("RGB"), (SIZE[0] + FRAMES, SIZE[1]))
         for left in range(FRAMES):
             buffer = io.BytesIO()
             photo.crop((left, 0, left + SIZE[0], SIZE[1])).save(buffer, "JPEG", quality=90)

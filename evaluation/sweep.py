@@ -25,6 +25,7 @@ from evaluation.figures.rows import ASSETS, below_each_other, row
 ASKED = Path(__file__).with_suffix(".json")
 SUGGESTED = 2  # questions a photograph
 A_SHEET = 4  # photographs
+ANSWERER = "ResNet-50 + LSTM (questions)"
 OFFERED_BY = (("classification", ""), ("captioning", ""), ("vqa", ANY))  # tasks and texts
 
 
@@ -58,7 +59,10 @@ def main() -> None:
         folder = args.data if "/" in asked["photo"] else ASSETS / "examples"
         photo = photo_of((folder / asked["photo"]).read_bytes())
         queries = [
-            *(Query(photo, "vqa", text=text, targets=("",)) for text in questions(engine, photo, asked["questions"])),
+            *(
+                Query(photo, "vqa", ANSWERER, text, targets=("",))
+                for text in questions(engine, photo, asked["questions"])
+            ),
             Query(photo, "captioning", targets=(WHOLE,)),
         ]
         found = [looked(engine, photo, query) for query in queries]

@@ -17,6 +17,7 @@ from demo.engine import Engine
 from demo.likeness import Likeness, likenesses, rank_correlation, strengths, structural_similarity, verdict
 from demo.models import Library
 from demo.query import PANELS, Query, Row, photo_of
+from demo.tabs.trust import _to_be_said
 from explainers import steps
 from explainers.gradcam import LayerMaps
 
@@ -154,13 +155,26 @@ def test_the_experiments_of_one_visitor_change_nobody_elses_answers():
     assert engine.answer(alone).said == known
 
 
+@pytest.mark.parametrize(
+    ("target", "names", "proposed"),
+    [
+        ("yes", ("no", "pizza", "yes", "kuwait airways"), "no"),
+        ("green", ("green", "pizza", "kuwait airways"), "pizza"),
+        ("zebra", ("zebra", "vizsla"), "vizsla"),
+        ("pizza", ("pizza", "pasta"), "pasta"),
+    ],
+)
+def test_what_the_noise_is_proposed_to_make_the_model_predict(target, names, proposed):
+    assert _to_be_said(Row({}, {"target": target, "score_is": "logit"}), names)["amiss"] == proposed
+
+
 # ---- In the page ----
 
 
 def opened(page: Page) -> Page:
     page.get_by_role("tab", name="How it works").click()
     expect(page.locator("#lesson h3")).to_be_visible()
-    expect(page.locator("#lesson-targets .pick").last).to_contain_text("What is in the picture?")
+    expect(page.locator("#lesson-targets .pick").last).to_contain_text("What animal is this?")
     return page
 
 
@@ -253,11 +267,17 @@ def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can
     page.locator("#lesson-targets .pick", has_text="caption").click()
     expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
     expect(page.locator("#noising")).to_contain_text("Noise is made for a class or an answer")
-    page.locator("#lesson-targets .pick", has_text="What is in the picture?").click()
-    expect(page.locator("#lesson .sentence")).to_contain_text("as the answer to “What is in the picture?”")
-    expect(page.locator("#lesson-targets [aria-pressed=true]")).to_contain_text("What is in the picture?")
+    page.locator("#lesson-targets .pick", has_text="What animal is this?").click()
+    expect(page.locator("#lesson .sentence")).to_contain_text("as the answer to “What animal is this?”")
+    expect(page.locator("#lesson-targets [aria-pressed=true]")).to_contain_text("What animal is this?")
+    take(page, "dog")
     page.get_by_role("tab", name="Captioning").click()
     says(page, "Grad-CAM in the")
+    page.get_by_role("tab", name="How it works").click()  # nobody chose that caption
+    expect(page.locator("#lesson .sentence")).to_contain_text("German shepherd, ")
+    page.get_by_role("tab", name="Captioning").click()
+    page.locator("#words .pick").nth(1).click()
+    says(page, "word 1 of")
     page.get_by_role("tab", name="How it works").click()
     expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
     take(page, "cat")

@@ -55,10 +55,11 @@ def test_a_question_and_two_answers(page, server):
     page.goto(server)
     says(page, "African elephant, ", row=1)
     page.get_by_role("tab", name="Question answering").click()
-    says(page, "as the answer to “What is in the picture?”")
-    page.locator("#question textarea").fill("What animal is this?")
+    says(page, "as the answer to “What animal is this?”", row=1)
+    page.locator("#question textarea").fill("What animal is it?")
     page.keyboard.press("Enter")
-    says(page, "“What animal is this?”")
+    says(page, "“What animal is it?”")
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
     page.locator("#vqa-top .add").nth(1).click()
     expect(page.locator(".panel-row:visible")).to_have_count(2)
     says(page, "Both rows share one scale", row=1)
@@ -67,7 +68,7 @@ def test_a_question_and_two_answers(page, server):
     again(page)
     expect(page.locator(".panel-row:visible")).to_have_count(2)
     assert page.locator(".sentence:visible").all_inner_texts() == sentences
-    expect(page.locator("#question textarea")).to_have_value("What animal is this?")
+    expect(page.locator("#question textarea")).to_have_value("What animal is it?")
 
 
 def test_an_address_of_nonsense_opens_the_page_with_a_sentence(page, server):

@@ -41,7 +41,9 @@ EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 ASKED = {
     "classification": Query(Photo("", b""), "classification", targets=("vizsla",)),
     "captioning": Query(Photo("", b""), "captioning", text="a zebra on grass", targets=(1,)),
-    "vqa": Query(Photo("", b""), "vqa", text="What animal is this?", targets=("zebra",)),
+    "vqa": Query(
+        Photo("", b""), "vqa", "ResNet-50 + LSTM (questions)", text="What animal is this?", targets=("zebra",)
+    ),
 }
 ATTENTIVE = "ResNet-50 + co-attention (questions)"
 ASKED["attention"] = replace(ASKED["vqa"], model=ATTENTIVE)

@@ -189,7 +189,7 @@ def test_a_model_that_cannot_be_opened_changes_nothing(page):
 
 def test_answerers_of_the_hub(page):
     opened(page, "Question answering")
-    page.locator("#suggested .pick").nth(1).click()
+    page.locator("#suggested .pick", has_text="What animal is this?").click()
     says(page, "as the answer to “What animal is this?”")
     pick(page, "Model", "ViLT")  # which is asked the same
     says(page, "as the answer to “What animal is this?”: ")
@@ -272,9 +272,11 @@ def test_a_download_shows_itself_can_be_stopped_and_is_shared(browser, tmp_path)
             )
         first.get_by_role("button", name="Stop the download").click()
         expect(first.locator(".download [role=alert]:visible")).to_have_text(
-            "The download was stopped. The demo goes on with ResNet-50 + LSTM (questions)."
+            "The download was stopped. The demo goes on with ResNet-50 + co-attention (questions)."
         )
-        expect(first.locator("input[aria-label='Model']:visible")).to_have_value("ResNet-50 + LSTM (questions)")
+        expect(first.locator("input[aria-label='Model']:visible")).to_have_value(
+            "ResNet-50 + co-attention (questions)"
+        )
         # Whoever chooses something else meanwhile gets that.
         pick(first, "Model", "ViLT")
         expect(first.locator(".download [role=status]:visible")).to_contain_text("Downloading ViLT")
@@ -282,14 +284,16 @@ def test_a_download_shows_itself_can_be_stopped_and_is_shared(browser, tmp_path)
         expect(first.locator(".download [role=status]:visible")).to_contain_text("Downloading BLIP VQA")
         first.wait_for_timeout(1000)
         expect(first.locator("input[aria-label='Model']:visible")).to_have_value(re.compile("BLIP VQA .to download"))
-        pick(first, "Model", "ResNet-50 + LSTM (questions)")
+        pick(first, "Model", "ResNet-50 + co-attention (questions)")
         expect(first.locator(".download p:visible")).to_have_count(0)
         first.wait_for_timeout(1000)
         expect(first.locator(".download p:visible")).to_have_count(0)
-        expect(first.locator("input[aria-label='Model']:visible")).to_have_value("ResNet-50 + LSTM (questions)")
+        expect(first.locator("input[aria-label='Model']:visible")).to_have_value(
+            "ResNet-50 + co-attention (questions)"
+        )
         # Everything else works, and the other one still waits.
         first.locator("#vqa-top .pick").nth(1).click()
-        says(first, "of ResNet-50 + LSTM (questions)")
+        says(first, "of ResNet-50 + co-attention (questions)")
         expect(second.get_by_role("button", name="Stop the download")).to_be_visible()
         go_on.set()
         says(second, "of block 1 of ViLT")

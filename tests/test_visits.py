@@ -14,7 +14,7 @@ from demo.models import Entry, Library
 from demo.models.entries import ENTRIES
 from demo.tabs import captioning, choices, classification, frame, uploads, vqa
 from demo.tabs.choices import Choosing
-from demo.tabs.visits import Visit, Wanted, show_again
+from demo.tabs.visits import Shown, Visit, Wanted, show_again
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
@@ -125,9 +125,77 @@ def test_another_model_is_asked_the_suggested_question_and_another_photograph_is
     looks(tab, given | {tab.text: ""})
     suggested = given[tab.visit].offered[1]
     asked = looks(tab, given | {tab.text: suggested, tab.using: "Twin"})
-    assert asked[tab.text] == suggested != vqa.ANY
+    assert asked[tab.text] == suggested != vqa.ANIMAL
     asked = looks(tab, given | {tab.text: suggested, tab.using: "Twin", tab.shared.photo: example("cat")})
-    assert asked[tab.text] == vqa.ANY
+    assert asked[tab.text] == vqa.ANIMAL
+
+
+@pytest.mark.parametrize(
+    ("question", "kept"),
+    [
+        ("What color is it?", True),
+        ("What color is the grass?", True),
+        ("How many elephants are there?", False),  # the model says no
+        ("How many coins are there?", False),  # the model does not know the word
+    ],
+)
+def test_a_typed_question_is_asked_of_the_next_photograph_if_the_model_sees_what_it_takes_for_granted(
+    engine, question, kept
+):
+    tab, given = laid_out(vqa, engine)
+    looks(tab, given | {tab.shared.photo: example("bison"), tab.text: ""})
+    last_values(tab.ask_typed(given | {tab.shared.photo: example("bison"), tab.text: question}))
+    asked = looks(tab, given | {tab.text: question})
+    assert asked[tab.text] == (question if kept else vqa.ANIMAL)
+
+
+def again(tab: Any, given: dict) -> dict:
+    return last_values(tab.look(given, gr.EventData(None, {"again": True})))
+
+
+def test_an_example_that_is_chosen_again_begins_anew(engine):
+    tab, given = laid_out(classification, engine)
+    looks(tab, given)
+    opened = given[tab.visit].shown
+    given[tab.visit].shown = Shown()
+    assert again(tab, given)
+    assert given[tab.visit].shown == opened
+    tab, given = laid_out(captioning, engine)
+    own = looks(tab, given)[tab.text]
+    in_a_loop(tab.explain_typed(given | {tab.text: "a brown dog"}))
+    assert again(tab, given)[tab.text] == own
+    tab, given = laid_out(vqa, engine)
+    first = looks(tab, given | {tab.text: ""})[tab.text]
+    last_values(tab.ask_typed(given | {tab.text: "What color is it?"}))
+    assert again(tab, given | {tab.text: "What color is it?"})[tab.text] == first
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "targets"),
+    [
+        (classification, "zebra_elephant", [("zebra",), ("African elephant",)]),
+        (captioning, "camera", [(1,), (8,)]),
+        (vqa, "zebra_elephant", [("zebra",), ("elephant",)]),
+    ],
+    ids=lambda value: getattr(value, "TASK", None),
+)
+def test_what_an_example_opens_with_whenever_it_is_chosen(engine, module, name, targets):
+    tab, given = laid_out(module, engine)
+    given |= {tab.text: ""} if module is vqa else {}
+    for photo in ("dog", name):
+        looks(tab, given | {tab.shared.photo: example(photo)})
+    shown = given[tab.visit].shown
+    assert [query.targets for query in shown.queries] == targets
+    assert shown is given[tab.visit].opened
+
+
+def test_a_suggested_question_opens_one_row(engine):
+    tab, given = laid_out(vqa, engine)
+    looks(tab, given | {tab.text: ""})
+    for question in given[tab.visit].offered[:2]:
+        last_values(tab.ask_suggested(given, gr.EventData(None, {"key": question})))
+        (query,) = given[tab.visit].shown.queries
+        assert query.text == question
 
 
 @pytest.mark.parametrize("module", [classification, captioning, vqa], ids=lambda module: module.TASK)

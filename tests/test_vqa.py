@@ -11,8 +11,8 @@ from torchvision.models import ResNet, resnet18
 from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import load
-from demo.models.vqa import FEATURES, Answerer, Fusion, premises, suggest
-from demo.tasks.vqa import SUGGESTIONS, suggestions
+from demo.models.vqa import FEATURES, Answerer, Fusion, premises, suggest, things, whether_there
+from demo.tasks.vqa import ANIMAL, ANY, SUGGESTIONS, likely, ranked, suggestions
 from explainers import explain
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 @pytest.fixture(scope="module")
 def model() -> Answerer:
-    return load("vqa")
+    return load("vqa", "ResNet-50 + LSTM (questions)")
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,61 @@ def test_questions_are_suggested_about_likely_answers_and_no_others():
     assert {word: word in asked for word in ("boat", "lion", "animal", "cat", "car", "pizza")} == {
         "boat": True, "lion": False, "animal": True, "cat": False, "car": True, "pizza": False
     }  # fmt: skip
+
+
+def test_an_animal_is_asked_after_first_and_anything_last():
+    panda = suggestions({"giant panda": 1.0}, {"a close up of a tree": -3.0}, {"tree": 0.06})
+    assert (panda[0], panda[-1]) == (ANIMAL, ANY)
+    espresso = suggestions({"espresso": 1.0}, {"a cup on a table": -3.0}, {"cup": 0.06})
+    assert ANIMAL not in espresso
+    assert espresso[-1] == ANY
+
+
+def test_the_best_suggestion_is_open_and_its_answer_probable():
+    answered = {
+        ANY: {"cat": 0.99},
+        "Is there a cup in the picture?": {"yes": 0.67},
+        "Is there a bowl in the picture?": {"no": 0.74},
+        "Where is this?": {"street": 0.13},
+        "What color is the grass?": {"green": 0.42},
+        "What color is the sky?": {"blue": 0.47},
+        ANIMAL: {"cow": 0.41},
+    }
+    assert ranked(answered) == [
+        ANIMAL,
+        "What color is the sky?",
+        "What color is the grass?",
+        "Is there a bowl in the picture?",
+        "Is there a cup in the picture?",
+        "Where is this?",
+        ANY,
+    ]
+    assert ranked(answered | {ANIMAL: {"dog": 0.3}})[-3:] == [ANIMAL, "Where is this?", ANY]
+
+
+def test_improbable_answers_are_left_out_but_two_remain():
+    assert list(likely({"yes": 0.6, "no": 0.39, "0": 0.01, "safety": 0.009, "8": 0.001})) == ["yes", "no", "0"]
+    assert list(likely({"yes": 0.999, "no": 0.001, "0": 0.0})) == ["yes", "no"]
+
+
+@pytest.mark.parametrize(
+    ("question", "taken_for_granted"),
+    [
+        ("What color is the horse?", ["horse"]),
+        ("How many coins are there?", ["coins"]),
+        ("What is the dog in the picture doing?", ["dog"]),
+        ("What color is it?", []),
+    ],
+)
+def test_the_things_of_a_question(question, taken_for_granted):
+    assert things(question) == taken_for_granted
+
+
+def test_the_question_whether_a_thing_is_there(model):
+    assert whether_there("dogs") == "Is there a dog in the picture?"
+    assert whether_there("grass") == "Is there a grass in the picture?"
+    assert not model.ignored(whether_there("grass"))
+    assert whether_there("qwertz") == ""
 
 
 def test_the_encoder_runs_once_for_all_answers(model, image):

@@ -66,8 +66,8 @@ ENTRIES: Mapping[str, Sequence[Entry]] = {
         _hub("ViT-GPT2", 957, vit_gpt2_captioner, "nlpconnect/vit-gpt2-image-captioning"),
     ),
     "vqa": (
-        Entry("ResNet-50 + LSTM (questions)", 14.4, shipped_answerer),
         Entry("ResNet-50 + co-attention (questions)", 9.1, shipped_attentive_answerer),
+        Entry("ResNet-50 + LSTM (questions)", 14.4, shipped_answerer),
         _hub("BLIP VQA", 1539, blip_answerer, "Salesforce/blip-vqa-base"),
         _hub("ViLT", 470, vilt, "dandelin/vilt-b32-finetuned-vqa"),
     ),

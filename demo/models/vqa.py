@@ -26,6 +26,7 @@ WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
 
 MOST_PREMISES = 2  # of a question: each takes a forward pass
+IMAGE = ("image", "photo", "photograph", "picture", "background", "foreground")  # which is always there
 
 
 def suggest(*texts: str) -> list[str]:
@@ -38,21 +39,34 @@ def suggest(*texts: str) -> list[str]:
     return [question for question in dict.fromkeys(chain.from_iterable(zip_longest(*about))) if question]
 
 
+def things(question: str) -> list[str]:
+    """Return the words for what a question takes for granted: those after "the" and "how many", but for the image."""
+    asked = words(question)
+    after = [word for i, word in enumerate(asked) if asked[i - 1 : i] == ["the"] or asked[:i] == ["how", "many"]]
+    return [word for word in after if word not in IMAGE]
+
+
 def premises(question: str) -> list[str]:
-    """Questions whether the things are there that a question takes for granted, those after "the" and "how many".
+    """Questions whether the things are there that a question takes for granted.
 
     "What color is the horse?" has "Is there a horse in the picture?". The shipped answerer understands them.
     """
-    asked, about = words(question), read_card(WEIGHTS)["questions"]
-    things = [word for i, word in enumerate(asked) if asked[i - 1 : i] == ["the"] or asked[:i] == ["how", "many"]]
+    about = read_card(WEIGHTS)["questions"]
     whether = [
         premise
-        for thing in things
+        for thing in things(question)
         for singular in (thing, thing.removesuffix("s"))
         for premise in about.get(singular, [])
         if premise.startswith("Is there ")
     ]
     return list(dict.fromkeys(whether))[:MOST_PREMISES]
+
+
+def whether_there(thing: str) -> str:
+    """Return a question whether a thing is there, or "" for a word that the included models do not know."""
+    if known := premises(f"the {thing}"):
+        return known[0]
+    return f"Is there a {thing} in the picture?" if thing in read_card(WEIGHTS)["vocabulary"] else ""
 
 
 @cache

@@ -13,19 +13,22 @@ from demo.errors import InputError
 from demo.models.captioning import WHOLE
 from demo.models.words import words
 from demo.query import Query
-from demo.tabs import choices, components, endpoints, links
+from demo.tabs import choices, components, endpoints, examples, links
 from demo.tabs.choices import Choosing
 from demo.tabs.components import key_of
 from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, show, show_all
+from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, is_again, show, show_all
 from demo.tabs.waiting import Making, answer, arrived, ask
 from demo.tasks.sentence import per_word, percent
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip
+SMALL = (
+    "A small captioner, trained on 7,200 images: it is often wrong, and the heatmap shows which region led it there."
+)
 CONSIDERED = "Captions that the model considered, with their mean probability per word"
 
 
@@ -33,13 +36,15 @@ CONSIDERED = "Captions that the model considered, with their mean probability pe
 class CaptioningTab:
     """The tab: its widgets, and what happens at their events.
 
-    `text` is the sentence, `beam` the captions that the network considered, `spoken` the strip of words.
+    `text` is the sentence, `beam` the captions that the network considered, `spoken` the strip of words, `other` a
+    caption to try.
     """
 
     engine: Engine
     shared: Shared
     visit: gr.State
     text: gr.Textbox
+    other: gr.HTML
     beam: gr.HTML
     spoken: gr.HTML
     panels: Viewer
@@ -74,6 +79,9 @@ class CaptioningTab:
             given[self.visit].texts[identity(given[self.shared.photo])] = typed
         return shown
 
+    async def explain_other(self, given: Given, event: gr.EventData) -> Given:
+        return await self.explain_typed(given | {self.text: key_of(event)})
+
     async def explain_considered(self, given: Given, event: gr.EventData) -> Given:
         given[self.visit].texts.pop(identity(given[self.shared.photo]), None)
         return await self.explain_sentence(given, key_of(event).partition(" ")[2] or " ", given[self.visit].shown)
@@ -102,10 +110,12 @@ class CaptioningTab:
         """The caption is shown as soon as it is known, its panels after it; or what somebody typed instead of it."""
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
-        if visitor.is_overtaken(event) or looked == visitor.seen:
+        if visitor.passes_over(event, *looked):
             yield {self.text: gr.skip()}
             return
         visitor.see(*looked)
+        if is_again(event):
+            visitor.texts.pop(identity(looked[0]), None)
         wanted = visitor.take_wanted()
         given = wanted.at_layer(given, self.layer)
         try:
@@ -113,7 +123,7 @@ class CaptioningTab:
             found = await arrived(self.engine, pending.said, pending)
         except InputError as error:
             visitor.text, visitor.shown = "", Shown(note=str(error))
-            yield {self.text: "", self.beam: None}
+            yield {self.text: "", self.beam: None, self.other: None}
             return
         offered = [
             {"key": _key(WHOLE, caption), "label": caption, "detail": percent(mean), "share": mean}
@@ -121,12 +131,25 @@ class CaptioningTab:
         ]
         considered = {"items": offered, "about": about(given[self.shared.photo])}
         caption = wanted.text or visitor.texts.get(identity(looked[0]), "")
-        yield {self.text: caption or next(iter(found)), self.beam: considered}
+        try_it = examples.caption_of(pending.query.photo)
+        other = {"items": [{"key": try_it, "label": f"Try: {try_it}"}]} if try_it else None
+        yield {self.text: caption or next(iter(found)), self.beam: considered, self.other: other}
         sentence = await self.explain_sentence(given, caption, NOTHING)
-        if visitor.shown.queries and wanted.targets:
-            asked = [self.query(given, f"{target} {visitor.text}") for target in wanted.targets]
+        targets = wanted.targets or (() if caption else self.opens_with(visitor.shown))
+        if visitor.shown.queries and targets:
+            asked = [self.query(given, f"{target} {visitor.text}") for target in targets]
             visitor.shown = await show_all(self.engine, asked)
+        if not (caption or wanted.targets):
+            visitor.opened = visitor.shown
         yield sentence
+
+    def opens_with(self, shown: Shown) -> tuple[str, ...]:
+        """The positions of the words that an example opens with, if all are in the model's caption."""
+        for query in shown.queries:
+            spoken, opening = words(query.text), examples.opens_with(query.photo, TASK)
+            if set(opening) <= set(spoken):
+                return tuple(str(spoken.index(word)) for word in opening)
+        return ()
 
 
 def _key(position: int, caption: str) -> str:
@@ -162,6 +185,8 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
         max_lines=3,
         elem_id="caption",
     )
+    gr.HTML(f"<p>{SMALL}</p>", elem_classes="sentence")
+    other = components.choices("Another caption", "chips", elem_id="other-caption")
     spoken = components.choices(
         "Click a word to see why the model says it. + compares.",
         "pictures",
@@ -174,7 +199,7 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
     panels = viewer(engine, TASK, shared, visit, rival)
     beam = components.choices(CONSIDERED, "bars", TASK, add=True, headed=True, elem_id="beam")
     using, layer = choices.model_and_layer(page, engine, TASK, rival)
-    return CaptioningTab(engine, shared, visit, text, beam, spoken, panels, using, layer)
+    return CaptioningTab(engine, shared, visit, text, other, beam, spoken, panels, using, layer)
 
 
 def _connect(page: gr.Blocks, tab: CaptioningTab) -> None:
@@ -182,7 +207,12 @@ def _connect(page: gr.Blocks, tab: CaptioningTab) -> None:
     asked = {tab.visit, tab.shared.photo, tab.using, tab.layer}
     busy = [tab.text, tab.spoken, tab.panels.panels]
     looked = tab.panels.panels.look(
-        turn(tab.look), asked, [tab.text, tab.beam], show_progress_on=busy, trigger_mode="multiple", **ASKING
+        turn(tab.look),
+        asked,
+        [tab.text, tab.beam, tab.other],
+        show_progress_on=busy,
+        trigger_mode="multiple",
+        **ASKING,
     )
     offer = choices.offer(tab.engine, TASK, tab.visit, tab.using, tab.layer)
     links.read_link(page, tab.engine, TASK, tab.visit, tab.using).then(**offer)
@@ -193,6 +223,7 @@ def _connect(page: gr.Blocks, tab: CaptioningTab) -> None:
     for event in (
         tab.panels.refresh(looked.then),
         tab.panels.follow(tab.text.submit, tab.explain_typed, asked | {tab.text}, [tab.text]),
+        tab.panels.follow(tab.other.pick, tab.explain_other, asked, [tab.text]),
         tab.panels.follow(tab.beam.pick, tab.explain_considered, asked, [tab.text]),
         *choosing.connect_layer(TASK, tab.using, tab.layer),
     ):

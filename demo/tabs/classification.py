@@ -10,7 +10,7 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Query
-from demo.tabs import choices, endpoints, frame, links, live
+from demo.tabs import choices, endpoints, examples, frame, links, live
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars
 from demo.tabs.endpoints import Api
@@ -22,7 +22,6 @@ from demo.tabs.waiting import Making, arrived, ask
 
 TASK: Final = "classification"
 HEADING = "Predictions: click one to see why. + compares."
-FIRST_CLASSES = ("zebra", "African elephant")  # the classes of frame.FIRST_EXAMPLE
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +46,7 @@ class ClassificationTab:
         looked = given[self.shared.photo], given[self.using]
         # `open_page` looks at that.
         opening = visitor.seen is None and frame.is_first_example(given[self.shared.photo])
-        if visitor.is_overtaken(event) or looked == visitor.seen or opening:
+        if visitor.passes_over(event, *looked) or opening:
             yield {self.targets.said: gr.skip()}
             return
         visitor.see(*looked)
@@ -66,11 +65,18 @@ class ClassificationTab:
             yield {self.targets.said: None}
             return
         yield {self.targets.said: bars(found, about(given[self.shared.photo]))}
-        visitor.shown = await show_all(self.engine, [self.query(given, name) for name in wanted.targets or ("",)])
+        names = wanted.targets or examples.opens_with(pending.query.photo, TASK)
+        # The user's own model may have other classes than an example opens with.
+        knows = set((await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets)
+        if not (wanted.targets or knows.issuperset(names)):
+            names = ()
+        visitor.shown = await show_all(self.engine, [self.query(given, name) for name in names or ("",)])
+        if not wanted.targets:
+            visitor.opened = visitor.shown
         yield {self.targets.said: gr.skip()}
 
     async def open_page(self, given: Given, request: gr.Request) -> AsyncIterator[Given]:
-        """The finished example that a first visitor sees: two classes of one photograph; or what the address asks."""
+        """Explain the image that the page opens with, or what the address asks for."""
         visitor: Visit = given[self.visit]
         another = links.linked_photo(request) not in (None, str(frame.FIRST_EXAMPLE))
         if another or links.linked_task(request) not in (None, TASK):
@@ -79,15 +85,9 @@ class ClassificationTab:
         if visitor.seen is not None or not frame.is_first_example(given[self.shared.photo]):
             yield {self.targets.said: gr.skip()}
             return
-        asked = visitor.wanted.targets
         visitor.see(given[self.shared.photo], given[self.using])
         async for shown in self.explain_first(given):
             yield shown
-        # The user's own model may have other classes.
-        knows = set((await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets)
-        if knows.issuperset(FIRST_CLASSES) and not asked:
-            visitor.shown = await show_all(self.engine, [self.query(given, name) for name in FIRST_CLASSES])
-            yield {self.targets.said: gr.skip()}
 
 
 def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:

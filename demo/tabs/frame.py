@@ -9,13 +9,11 @@ import gradio as gr
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES
-from demo.tabs import components
+from demo.tabs import components, examples
 from demo.tabs.uploads import Upload, displayable, path_of
 from demo.tabs.waiting import opening
 
-EXAMPLES_FOLDER = Path(__file__).parents[2] / "assets" / "examples"
-FIRST_EXAMPLE = EXAMPLES_FOLDER / "zebra_elephant.jpg"
-EXAMPLES = sorted(EXAMPLES_FOLDER.glob("*.jpg"), key=lambda path: (path != FIRST_EXAMPLE, path))
+FIRST_EXAMPLE = examples.path_of(next(iter(examples.EXAMPLES)))
 
 # As many at a time as there are: they wait for the engine, which is fair.
 # Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
@@ -52,8 +50,16 @@ def shared_column() -> Shared:
         alt_text="The photograph that is explained",
     )
     camera = components.drawn_by("intake", ("taken", "unseen", "frame"), {"most": MAX_BYTES}, elem_id="camera")
-    pictures = [{"key": path.stem, "label": name_of(path), "url": components.file_of(path)} for path in EXAMPLES]
-    examples = components.choices("Or take one of these", "pictures", value={"items": pictures}, elem_id="examples")
+    pictures = [
+        {
+            "key": name,
+            "label": example.name,
+            "url": components.file_of(examples.path_of(name)),
+            "thumbnail": examples.thumbnail(name),
+        }
+        for name, example in examples.EXAMPLES.items()
+    ]
+    offered = components.choices("Or take one of these", "pictures", value={"items": pictures}, elem_id="examples")
 
     def take(event: gr.EventData) -> Any:
         """A photograph that was pasted, dropped beside its place, or taken by the camera."""
@@ -67,13 +73,8 @@ def shared_column() -> Shared:
         except InputError:  # too much is asked
             return gr.skip()
 
-    examples.pick(None, None, photo, js="viewer.picked")
+    offered.pick(None, None, photo, js="viewer.picked")
     photo.change(None, photo, None, js="viewer.photographed")
     camera.taken(take, None, photo, **QUIET)
     camera.unseen(show_unseen, photo, photo, **ASKING | QUIET)
     return Shared(photo, camera)
-
-
-def name_of(example: Path) -> str:
-    """What an example photograph shows."""
-    return example.stem.replace("_", " ")

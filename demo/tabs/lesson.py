@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import gradio as gr
@@ -16,10 +17,10 @@ from demo.tabs.components import choices, drawn_by, key_of, shown_photo, told
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import identity, uploaded
 from demo.tabs.visits import Given, Visit
-from demo.tabs.waiting import answer, arrived
+from demo.tabs.waiting import answer, arrived, opening
 from demo.tasks import TASKS
 from demo.tasks.sentence import named, numbers, percent
-from demo.tasks.vqa import ANY
+from demo.tasks.vqa import ANY, suggestions
 from demo.viewer import data
 
 TASK: Final = "lesson"
@@ -66,12 +67,12 @@ class LessonTab:
     trust: trust.Trust
 
     async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
-        """Teach with what the tab of the task that was open last explains, else with what the photograph shows."""
+        """Teach with what somebody chose in the tab of the task that was open last, else with the first class."""
         lesson: Lesson = given[self.state]
         lesson.looks = mine = lesson.looks + 1
         async with lesson.turn:
             try:
-                photo = await asyncio.to_thread(uploaded, given[self.shared.photo])
+                photo = await opening(partial(uploaded, given[self.shared.photo]))
                 task = told(event).get("task")
                 # After the quiz, say, the lesson goes on.
                 goes_on = lesson.seen is not None and lesson.seen[0] == photo and task not in TASKS
@@ -135,13 +136,17 @@ class LessonTab:
     async def _offer(self, lesson: Lesson, photo: Photo, upload: Any) -> Given:
         """The classes, the caption and the answer that can be taught with, and what is first."""
 
-        async def said(task: str, text: str = "") -> list[str]:
-            return list((await answer(self.engine, lambda: Query(photo, task, text=text))).said)
+        async def said(task: str, text: str = "") -> dict[str, float]:
+            return (await answer(self.engine, lambda: Query(photo, task, text=text))).said
 
-        classes, captions, answers = await asyncio.gather(said("classification"), said("captioning"), said("vqa", ANY))
-        offered = [Query(photo, "classification", targets=(name,)) for name in classes[:MOST_CLASSES]]
-        offered.append(Query(photo, "captioning", text=captions[0], targets=(WHOLE,)))
-        offered.append(Query(photo, "vqa", text=ANY, targets=(answers[0],)))
+        classes, captions, anything = await asyncio.gather(
+            said("classification"), said("captioning"), said("vqa", ANY)
+        )
+        question = suggestions(classes, captions, anything)[0]
+        answers = await said("vqa", question)
+        offered = [Query(photo, "classification", targets=(name,)) for name in [*classes][:MOST_CLASSES]]
+        offered.append(Query(photo, "captioning", text=next(iter(captions)), targets=(WHOLE,)))
+        offered.append(Query(photo, "vqa", text=question, targets=(next(iter(answers)),)))
         offered = [replace(query, model=self.engine.library.find(query.task).name) for query in offered]
         if lesson.query is not None and not any(_same(lesson.query, query) for query in offered):
             offered.insert(0, lesson.query)
@@ -155,8 +160,8 @@ class LessonTab:
 
 
 def _explained(visits: Sequence[Visit], task: Any, photo: Photo) -> Query | None:
-    """The first row of a task's tab, if it is of this photograph."""
-    first = (visit.shown.queries[0] for visit in visits if visit.shown.queries)
+    """The first row of a task's tab, if somebody chose it and it is of this photograph."""
+    first = (visit.shown.queries[0] for visit in visits if visit.shown.queries and visit.shown is not visit.opened)
     return next((query for query in first if query.task == task and query.photo == photo), None)
 
 

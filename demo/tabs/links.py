@@ -8,12 +8,11 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Query, photo_of
-from demo.tabs.frame import EXAMPLES, QUIET
+from demo.query import Query
+from demo.tabs import examples
+from demo.tabs.frame import QUIET
 from demo.tabs.visits import MOST_ROWS, Given, Visit, Wanted
 from demo.tasks import TASKS
-
-_STEMS = {photo_of(path.read_bytes()).digest: path.stem for path in EXAMPLES}
 
 
 def link(engine: Engine, queries: Sequence[Query]) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def link(engine: Engine, queries: Sequence[Query]) -> dict[str, Any]:
         "model": first.model if first.model != engine.library.default(first.task) else "",
         "layer": first.layers[0],
     }
-    if photo := _STEMS.get(first.photo.digest):
+    if photo := examples.NAMES.get(first.photo.digest):
         targets = [str(query.targets[0]) for query in queries if query.text == first.text]
         parameters = {"photo": photo} | parameters | {"text": first.text, "target": targets}
     return {name: value for name, value in parameters.items() if value}
@@ -32,7 +31,8 @@ def link(engine: Engine, queries: Sequence[Query]) -> dict[str, Any]:
 
 def linked_photo(request: gr.Request) -> str | None:
     """The file of the example photograph that the address names."""
-    return {path.stem: str(path) for path in EXAMPLES}.get(request.query_params.get("photo", ""))
+    name = request.query_params.get("photo", "")
+    return str(examples.path_of(name)) if name in examples.EXAMPLES else None
 
 
 def linked_task(request: gr.Request) -> str | None:

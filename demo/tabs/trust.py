@@ -23,7 +23,8 @@ from demo.tasks.sentence import percent
 from demo.viewer import data
 from explainers import METHODS
 
-AMISS = "vizsla"  # what the noise makes the network say, if nobody chooses
+AMISS = ("vizsla", "pizza")  # what the noise makes the model predict, if nobody chooses: the first that it can
+OPPOSITES = {"yes": "no", "no": "yes"}
 MOST_CHARACTERS = 200  # of it; no name is longer
 MAGNIFIED = 15  # times, the noise where it is shown: 8 levels are then nearly black or white
 COPY = 3  # times as long as an explanation: that and the making of a network with random layers (measured)
@@ -169,7 +170,8 @@ def _to_be_said(row: Row, names: tuple[str, ...]) -> dict[str, Any]:
     if row.details["score_is"] != "logit":
         return {"note": "Noise is made for a class or an answer: choose one above, not the caption."}
     target = row.details["target"]
-    amiss = AMISS if AMISS in names and target != AMISS else next((name for name in names[::-1] if name != target), "")
+    proposals = (OPPOSITES.get(target), *AMISS, *names[::-1])
+    amiss = next((name for name in proposals if name in names and name != target), "")
     return {"names": "\n".join(sorted(names, key=str.casefold)), "amiss": amiss, "note": ""}
 
 

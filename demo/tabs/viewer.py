@@ -15,6 +15,7 @@ from demo.errors import InputError
 from demo.files import archive, file_name, row_files
 from demo.query import AT_ONCE, PANELS, Query, Result, Row
 from demo.rendering import COLOURS, OPACITY, scales
+from demo.tabs import examples
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.late import Late, renewed
@@ -23,7 +24,7 @@ from demo.tabs.uploads import NO_PHOTO, about, save
 from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit
 from demo.tabs.waiting import answer, arrived
 from demo.tasks import TASKS
-from demo.tasks.sentence import numbers, scale, sentence
+from demo.tasks.sentence import is_dim, numbers, scale, sentence
 from demo.viewer import data
 from explainers import METHODS, Box, Squares
 
@@ -134,6 +135,7 @@ class Viewer:
         asked = {self.visit, self.shared.photo}
         self.panels.region(self._mark, asked, self.region, trigger_mode="multiple", **ASKING)
         self.panels.part(lambda: "", None, self.rival, **QUIET)
+        self.panels.open(None, None, self.shared.photo, js="viewer.openedWith")
 
     async def _draw(self, given: Given) -> Given:
         visitor: Visit = given[self.visit]
@@ -143,7 +145,8 @@ class Viewer:
             methods = PANELS + visitor.methods
             late = [key for key in methods if key not in AT_ONCE]
             visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
-            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
+            own = _on_own_scales(visitor, rows)
+            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods, own)
             drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
             drawn["wanted"] = visitor.late.begun()
             drawn["attends"] = bool(queries) and (await self._about(queries[0])).attends
@@ -219,22 +222,26 @@ class Viewer:
         return {"items": items, "about": about(given[self.shared.photo], query.text)}
 
     async def _zip(self, given: Given, event: gr.EventData) -> str | None:
-        shown = given[self.visit].shown
+        visitor: Visit = given[self.visit]
+        shown, settings = visitor.shown, told(event)
         _, rows, _ = await _rows(self.engine, shown, given[self.rival])
         if not rows:
             return None
+        if _on_own_scales(visitor, rows):
+            settings = settings | {"own": True}
         photo = self.engine.open(shown.queries[0].photo)
-        late: Late | None = given[self.visit].late
+        late: Late | None = visitor.late
         rows = late.filled(rows) if late is not None else rows
-        methods = tuple(key for key in PANELS + given[self.visit].methods if all(key in row.pictures for row in rows))
-        return await asyncio.to_thread(_zipped, photo, rows, methods, told(event))
+        methods = tuple(key for key in PANELS + visitor.methods if all(key in row.pictures for row in rows))
+        return await asyncio.to_thread(_zipped, photo, rows, methods, settings)
 
 
 def viewer(engine: Engine, task: str, shared: Shared, visit: gr.State, rival: gr.State) -> Viewer:
     """Build the panels of a tab and connect them; `rival` is the second model that looks at the same, or ""."""
     more = drawn_by("compare", ("choose",), {"task": task, "groups": _groups()})
-    events = ("look", "layers", "late", "zip", "drop", "part", "region")
-    panels = drawn_by("panels", events, {"kinds": TARGETS[task]}, classes=("viewer",))
+    events = ("look", "open", "layers", "late", "zip", "drop", "part", "region")
+    settings = {"kinds": TARGETS[task], "opens": examples.opening(task)}
+    panels = drawn_by("panels", events, settings, classes=("viewer",))
     late = drawn_by("late", (), {"task": task})
     region = choices(SUPPORTED, "bars", task, add=True, reveal=True, headed=True, classes=("region",))
     with gr.Accordion("All layers, settings of occlusion", open=False):
@@ -321,30 +328,38 @@ async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], 
 
 
 def _drawn(
-    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
+    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...], apart: bool
 ) -> dict[str, Any]:
-    """What the browser draws of rows that answer these queries, those of the first model first."""
+    """What the browser draws of rows that answer these queries, those of the first model first.
+
+    With `apart` each row has its own scale.
+    """
     invites = note == NO_PHOTO and not rows
     value: dict[str, Any] = {"note": INVITATION if invites else note, "rows": [], "methods": data.methods(methods)}
     if not rows:
         return value | {"invites": invites}
     first = queries[0]
     own = [query for query in queries if query.model == first.model]
-    named = zip(
-        queries, rows, _titles(rows), data.pictures(rows, [key for key in methods if key in AT_ONCE]), strict=True
-    )
+    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE], own=apart)
+    named = zip(queries, rows, _titles(rows), all_pictures, strict=True)
     for query, row, title, pictures in named:
         away = "part" if query not in own else "drop" if len(own) > 1 else None
         said = {
             "title": title,
             "sentence": sentence(row, rows),
             "numbers": numbers(row),
-            "scale": scale(row, rows),
+            "scale": scale(row, rows, own=apart),
             "away": away,
         }
         said["box"] = row.details["box"]
         value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
     return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}
+
+
+def _on_own_scales(visitor: Visit, rows: Sequence[Row]) -> bool:
+    """Whether rows that nobody put beside each other have scales of their own: those of which one would be too dim."""
+    one_model = len({row.details["model"] for row in rows}) == 1
+    return visitor.shown is visitor.opened and one_model and is_dim(rows)
 
 
 def _titles(rows: Sequence[Row]) -> list[str]:

@@ -66,6 +66,7 @@ class Visit:
         texts: what the last photographs were asked, or the captions that were typed for them, by their paths.
         offered: the suggested questions.
         shown: what the panels show.
+        opened: what they showed of themselves, when nobody had chosen a target or typed a text.
         wanted: what the address of the page asks for, until it is shown; and its layer, or the first one of a model
             that is new, until another is chosen.
         marked: what was asked of the region that is marked.
@@ -82,6 +83,7 @@ class Visit:
     texts: LRUCache[str, str] = field(default_factory=lambda: LRUCache(20))
     offered: list[str] = field(default_factory=list)
     shown: Shown = NOTHING
+    opened: Shown = NOTHING
     wanted: Wanted = NOTHING_WANTED
     marked: Query | None = None
     methods: tuple[str, ...] = ()
@@ -97,6 +99,10 @@ class Visit:
             self.looks = max(number, self.looks)
         return isinstance(number, int) and number < self.looks
 
+    def passes_over(self, look: gr.EventData, photo: Any, model: str) -> bool:
+        """Whether a look of the page finds nothing new: an example that is chosen again is new."""
+        return self.is_overtaken(look) or ((photo, model) == self.seen and not is_again(look))
+
     def see(self, photo: Any, model: str) -> None:
         """Note what the widgets are about from now on."""
         if self.seen is not None and self.seen[1] not in ("", model) and self.wanted.layer is None:
@@ -110,6 +116,11 @@ class Visit:
 
 
 Given = dict[Any, Any]  # the values of an event's inputs, by component
+
+
+def is_again(look: gr.EventData) -> bool:
+    """Whether the page looks because somebody chose the example that is there already: all begins anew."""
+    return told(look).get("again") is True
 
 
 def in_turn(visit: gr.State, handler: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:

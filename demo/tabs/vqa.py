@@ -11,21 +11,22 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.models.vqa import premises
+from demo.models.vqa import premises, things, whether_there
 from demo.query import Query
-from demo.tabs import choices, components, endpoints, links
+from demo.tabs import choices, components, endpoints, examples, links
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars, key_of
 from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
-from demo.tabs.waiting import Making, answer, arrived, ask
-from demo.tasks.vqa import ANY, denial, suggestions
+from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, show_all
+from demo.tabs.waiting import Making, answer, arrived, ask, opening
+from demo.tasks.vqa import ANIMAL, ANIMALS, ANY, SURE_ENOUGH, denial, likely, ranked, suggestions
 
 TASK: Final = "vqa"
 HEADING = "Answers: click one to see why. + compares."
+ASKED_FIRST = (("classification", ""), ("captioning", ""), (TASK, ANY))  # for suggestions: tasks and texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +56,9 @@ class AnsweringTab:
         return lambda: Query(uploaded(photo), TASK, model, question, (name,), (layer,))
 
     async def explain_own(
-        self, given: Given, question: str, *, keep: bool = True, pair: bool = False, answers: tuple[str, ...] = ()
+        self, given: Given, question: str, *, keep: bool = True, answers: tuple[str, ...] = ()
     ) -> AsyncIterator[Given]:
-        """The answers are shown as soon as they are known, the panels of the first, the first two, or others.
+        """The answers are shown as soon as they are known, the panels of the first, or of others, after them.
 
         Where the question cannot be answered, what was shown stays if it is to be kept.
         """
@@ -79,7 +80,7 @@ class AnsweringTab:
         names = list(found)
         if not lists:  # it has no list of them: offer what it says
             asked[self.targets.names] = components.named(names, choices.UNLISTED)
-        yield asked | {self.targets.said: bars(found, about(given[self.shared.photo], question))}
+        yield asked | {self.targets.said: bars(likely(found), about(given[self.shared.photo], question))}
         try:
             result = await arrived(self.engine, pending.result, pending)
         except InputError as error:
@@ -87,7 +88,7 @@ class AnsweringTab:
             yield {self.note: gr.HTML(visible=False)}
             return
         visitor.shown = Shown((result.query,))
-        if answers := answers or tuple(names[: 2 * pair]):
+        if answers:
             visitor.shown = await show_all(self.engine, [self.query(given, name) for name in answers])
         ignored = ", ".join(f"“{html.escape(word[:80])}”" for word in result.rows[0].details["ignored"])
         told = f"<p>Ignored, because the network does not know it: {ignored}.</p>"
@@ -116,38 +117,89 @@ class AnsweringTab:
             yield shown
 
     async def ask_suggested(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
-        """The question, and the two answers to it that are most worth comparing: the most probable ones."""
-        async for shown in self.explain_own(given, key_of(event), pair=True):
+        async for shown in self.explain_own(given, key_of(event)):
             yield shown
 
     async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
-        """Ask a photograph what it was asked last, else what somebody typed for the one before, else what fits any.
+        """Ask an image what it was asked last, else what was typed for the one before, else the best suggestion.
 
-        A new model is asked the same.
+        A new model is asked the same. What was typed for the image before takes things for granted: it is asked if
+        the model sees them all.
         """
         visitor: Visit = given[self.visit]
         looked = given[self.shared.photo], given[self.using]
-        if visitor.is_overtaken(event) or looked == visitor.seen:
+        if visitor.passes_over(event, *looked):
             yield {self.text: gr.skip()}
             return
         in_box = given[self.text] if visitor.seen is not None and visitor.seen[0] == looked[0] else ""
-        visitor.see(*looked)
         typed = given[self.text] if given[self.text] not in visitor.offered else ""
+        visitor.see(*looked)
+        if is_again(event):
+            in_box = typed = ""
+            visitor.texts.pop(identity(looked[0]), None)
         wanted = visitor.take_wanted()
         given = wanted.at_layer(given, self.layer)
-        question = in_box or visitor.texts.get(identity(looked[0])) or typed or wanted.text or ANY
-        async for shown in self.explain_own(given, question, keep=False, answers=wanted.targets):
+        visitor.offered = []
+        question, answers = in_box or visitor.texts.get(identity(looked[0])) or wanted.text, wanted.targets
+        if not question and typed and await self.sees_all(given, typed):
+            question = typed
+        if suggested := not question:
+            question = await self.first_question(given)
+            answers = await self.opens_with(given) if question == ANIMAL else ()
+        async for shown in self.explain_own(given, question, keep=False, answers=answers):
             yield shown
-
-        async def said(task: str, text: str = "") -> dict[str, float]:
-            return (await answer(self.engine, lambda: Query(uploaded(given[self.shared.photo]), task, text=text))).said
-
-        try:
-            of_each = await asyncio.gather(said("classification"), said("captioning"), said(TASK, ANY))
-            visitor.offered = suggestions(*of_each)
-        except InputError:
-            visitor.offered = []  # what is wrong stands where the panels are
+        if suggested:
+            visitor.opened = visitor.shown
+        visitor.offered = visitor.offered or await self.suggest(given)
         yield {self.suggested: {"items": [{"key": offered, "label": offered} for offered in visitor.offered]}}
+
+    async def first_question(self, given: Given) -> str:
+        """The best suggestion; that of an animal is known before the others."""
+        visitor: Visit = given[self.visit]
+        try:
+            if next(iter(await self.said(given, "classification"))) in ANIMALS:
+                answered = await self.said(given, TASK, ANIMAL)
+                if max(answered.values()) >= SURE_ENOUGH:
+                    return ANIMAL
+        except InputError:
+            return ANY  # what is wrong with the image stands where the panels are
+        visitor.offered = await self.suggest(given)
+        return next(iter(visitor.offered), ANY)
+
+    async def suggest(self, given: Given) -> list[str]:
+        """Questions that suit the image, best first; none if it cannot be opened."""
+        try:
+            of_each = await asyncio.gather(*(self.said(given, *asked) for asked in ASKED_FIRST))
+            questions = suggestions(*of_each)
+            answered = await asyncio.gather(*(self.said(given, TASK, question) for question in questions))
+        except InputError:
+            return []
+        return ranked(dict(zip(questions, answered, strict=True)))
+
+    async def sees_all(self, given: Given, question: str) -> bool:
+        """Whether the model says yes to all that a question takes for granted."""
+        asked = [whether_there(thing) for thing in things(question)]
+        if "" in asked:
+            return False
+        try:
+            answered = await asyncio.gather(*(self.said(given, TASK, premise) for premise in asked))
+        except InputError:
+            return False
+        return all(next(iter(said)) == "yes" for said in answered)
+
+    async def opens_with(self, given: Given) -> tuple[str, ...]:
+        """The answers that an example opens with, if the model can give them."""
+        try:
+            photo = await opening(partial(uploaded, given[self.shared.photo]))
+        except InputError:
+            return ()
+        known = (await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets
+        answers = examples.opens_with(photo, TASK)
+        return answers if not known or set(answers) <= set(known) else ()
+
+    async def said(self, given: Given, task: str, text: str = "") -> dict[str, float]:
+        """What the included model of a task predicts for the image."""
+        return (await answer(self.engine, lambda: Query(uploaded(given[self.shared.photo]), task, text=text))).said
 
 
 def _unexplained(query: Query) -> Query:

@@ -93,7 +93,7 @@ async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
     try:
         return await asyncio.shield(asked)
     except asyncio.CancelledError:  # its thread goes on
-        asked.add_done_callback(lambda asked: asked.exception() or engine.leave(asked.result(), who))
+        asked.add_done_callback(lambda asked: None if asked.exception() else engine.leave(asked.result(), who))
         raise
 
 

@@ -13,6 +13,7 @@ from explainers import Method, Squares, normalised_difference
 
 UNLIKELY = 0.01  # a lower probability is called very low
 WEAK = 0.25  # of the highest map that it shares its scale with: a map that stays below is called weak
+DIM = 0.5  # the share of the highest peak below which a map is hard to see on one scale
 
 
 def sentence(row: Row, rows: Sequence[Row]) -> str:
@@ -87,8 +88,8 @@ def _highest(row: Row, rows: Sequence[Row]) -> float:
     return max(other.details["peak"] for other in rows if other.details["model"] == row.details["model"])
 
 
-def scale(row: Row, rows: Sequence[Row]) -> str:
-    """Whether rows that are shown together can be compared: those of one model are drawn on one scale."""
+def scale(row: Row, rows: Sequence[Row], *, own: bool = False) -> str:
+    """Whether rows that are shown together can be compared: those of one model share a scale, unless `own`."""
     if _has_rivals(rows):
         return "Each model has its own scale."
     if len(rows) == 1:
@@ -96,7 +97,14 @@ def scale(row: Row, rows: Sequence[Row]) -> str:
     highest = _highest(row, rows)
     share = row.details["peak"] / highest if highest > 0 else 0
     both = "Both" if len(rows) == 2 else "All"
-    return f"{both} rows share one scale; the peak of this map is {share:.0%} of the highest."
+    whose = "Each row has its own scale" if own else f"{both} rows share one scale"
+    return f"{whose}; the peak of this map is {share:.0%} of the highest."
+
+
+def is_dim(rows: Sequence[Row]) -> bool:
+    """Whether a row would be hard to see on one scale with the others."""
+    peaks = [row.details["peak"] for row in rows]
+    return min(peaks) < DIM * max(peaks)
 
 
 def rounded(probability: float) -> str:

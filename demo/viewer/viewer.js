@@ -262,7 +262,7 @@ const viewer = (() => {
   /* The panels of a tab. What its parts share is the `scene`: what is `shown`, which is the value with its pictures
      decoded and the photograph's pixels; of each of the `panels` the picture and its elements; of each row what says
      on what scale it is; and the parts themselves. */
-  function panels(element, { trigger, props, watch }, _events, { kinds }) {
+  function panels(element, { trigger, props, watch }, _events, { kinds, opens }) {
     const root = element.querySelector(".panels");
     const scene = { root, trigger, shown: null, panels: [], scales: [], swiped: null, added: null, rows: make("div", { class: "rows" }) };
     scene.glass = lookingGlass(scene);
@@ -300,7 +300,10 @@ const viewer = (() => {
     }
 
     let looks = 0;
-    whenOpen(root, () => trigger("look", { number: ++looks })); // one may overtake another on its way
+    whenOpen(root, (detail) => {
+      if (isToOpen(opens)) trigger("open", {});
+      else trigger("look", { number: ++looks, ...detail }); // one may overtake another on its way
+    });
     document.addEventListener("late", ({ detail }) => detail.task === scene.shown?.task && scene.late.answered(detail));
     document.addEventListener("added", ({ detail }) => detail.task === scene.shown?.task && (scene.added = detail.method));
     drawnAnew(root, (changes) => redraw(scene, changes));
@@ -323,7 +326,7 @@ const viewer = (() => {
   /* The tab that is open looks; another one does when it is turned to. */
   function whenOpen(root, look) {
     whenTurned(root, (open) => open && look());
-    document.addEventListener("look", () => inSight(root) && look());
+    document.addEventListener("look", ({ detail }) => inSight(root) && look(detail));
   }
 
   /* The value of the panels with all that is to be drawn. */
@@ -1057,10 +1060,36 @@ const viewer = (() => {
 
   // ---- What can be chosen: bars, words, small pictures -------------------------------------------------------------
 
+  const exampleFiles = new Map(); // of the examples, by their keys: the page opens with the first
   let taken = null; // the file of the example that was clicked last
+  let shownPath = null; // the path of the image's file, once there is another than at first
+  let opening = null; // the example that a tab opened with last, if it is not the first
+  let chosen = ["photo", "text", "target"].some((name) => new URLSearchParams(location.search).has(name));
 
-  /* It becomes the photograph. */
-  const picked = () => taken;
+  const first = () => exampleFiles.values().next().value;
+  const isThere = (file) => file?.path === (shownPath ?? first()?.path);
+
+  /* It becomes the image; one that is there already is looked at anew. */
+  function picked() {
+    chosen = true;
+    if (!isThere(taken)) return taken;
+    document.dispatchEvent(new CustomEvent("look", { detail: { again: true } }));
+    return NO_VALUE;
+  }
+
+  /* Whether a tab opens with another example than the one that is there: only as long as nobody chose an image. */
+  function isToOpen(key) {
+    if (chosen || !exampleFiles.has(key) || isThere(exampleFiles.get(key))) return false;
+    opening = key;
+    return true;
+  }
+
+  /* The example that a tab opens with becomes the image, unless one was chosen meanwhile. */
+  function openedWith() {
+    if (!chosen) return exampleFiles.get(opening);
+    lookAgain();
+    return NO_VALUE;
+  }
 
   const KEPT_PHOTOGRAPH = "photograph";
   let shownPhotograph = null;
@@ -1071,6 +1100,8 @@ const viewer = (() => {
   /* There is another photograph; it is there again when the page is opened again. */
   function photographed(photo) {
     shownPhotograph = photo;
+    shownPath = photo?.path ?? "";
+    chosen ||= shownPath !== (exampleFiles.get(opening) ?? first())?.path;
     try {
       sessionStorage.setItem(KEPT_PHOTOGRAPH, JSON.stringify(photo));
     } catch {
@@ -1131,6 +1162,7 @@ const viewer = (() => {
       const had = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       above.hidden = !value.items.length;
       root.replaceChildren(...value.items.map((item) => laidItem(item, adds, tell)));
+      for (const { key, url } of value.items) if (url) exampleFiles.set(key, url);
       if (value.current) explained = [value.current];
       mark();
       if (had) stops().find((button) => button.tabIndex === 0)?.focus({ preventScroll: true });
@@ -1197,7 +1229,7 @@ const viewer = (() => {
   /* Something to choose: a button that tells "pick", and perhaps one that tells "add". */
   function laidItem(item, adds, tell) {
     const pick = make("button", { type: "button", class: "pick", "data-key": item.key, onclick: () => tell("pick", item) });
-    if (item.url) pick.append(make("img", { src: item.url.url, alt: "" }));
+    if (item.thumbnail) pick.append(make("img", { src: item.thumbnail, alt: "" }));
     if (item.heat) pick.append(make("canvas", { "aria-hidden": "true" }));
     pick.append(make("span", { class: "name" }, item.label));
     if (item.detail) pick.append(make("span", { class: "detail" }, item.detail));
@@ -1573,5 +1605,5 @@ const viewer = (() => {
   const pictures = { put, overlaid, greyed, photograph, thumbnail, drawnAnew };
   const tools = { ...numbers, ...pictures, make, inSight, whenTurned, whenOpen, showAddress, arrows };
 
-  return { panels, compare, choices, names, late, intake, picked, photographed, restored, lookAgain, skip, goTo, download, tools };
+  return { panels, compare, choices, names, late, intake, picked, openedWith, photographed, restored, lookAgain, skip, goTo, download, tools };
 })();

@@ -125,6 +125,7 @@ SCENES = {
 
 # Whole photographs.
 PHOTOS = {
+    "camera": TEXTURES / "camera.png",
     "cat": TEXTURES / "chelsea.png",
     "coffee": TEXTURES / "coffee.png",
     "astronaut": TEXTURES / "astronaut.png",
@@ -135,6 +136,14 @@ PHOTOS = {
 
 # Whole photographs inside resource files of GCompris, by their places there.
 RESOURCES = {
+    "spoonbills": ("erase.rcc", 3),
+    "heron": ("erase.rcc", 19),
+    "giraffe": ("erase.rcc", 31),
+    "cow": ("explore_farm_animals.rcc", 1),
+    "macaw": ("explore_world_animals.rcc", 5),
+    "koala": ("explore_world_animals.rcc", 6),
+    "panda": ("explore_world_animals.rcc", 13),
+    "musicians": ("explore_world_music.rcc", 4),
     "horses": ("explore_farm_animals.rcc", 3),
     "kitten": ("explore_farm_animals.rcc", 4),
     "dog": ("explore_farm_animals.rcc", 7),
