@@ -1,5 +1,6 @@
 """Closed connections: what nobody waits for on the page is not computed."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from demo.engine import Engine
 from demo.networks import Pending
 from demo.page import LAUNCH, build
 from demo.service import surroundings
+from demo.tabs import late
 
 USERS = 30
 OCCLUSION = 7 * 7  # passes
@@ -116,20 +118,21 @@ def test_of_users_who_close_the_page_while_they_wait_nothing_is_computed(held, d
     assert (demo.outcomes("left"), demo.outcomes("answered")) == (USERS, 1)
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["at the first news", "later"])
-def test_a_slow_method_ends_when_the_page_is_closed(demo, again):
-    look, late = demo.event("look", "classification"), demo.event("late", "classification")
+def test_a_slow_method_ends_when_the_page_is_closed(demo, monkeypatch):
+    monkeypatch.setattr(late, "LEFT_SECONDS", 600)  # after which it would end anyway
+    look, news = demo.event("look", "classification"), demo.event("late", "classification")
     demo.join("user", look, demo.upload("user"), number=1)
     demo.outputs("user")
     demo.join("user", demo.after(look), methods=["occlusion"])
     number = next(value["late"]["number"] for value in demo.outputs("user") if value and "late" in value)
-    for ask in range(1, 2 + again):
-        demo.join("user", late, time=number, ask=ask, known=[], wanted=["occlusion"])
-        if ask <= again:
-            demo.outputs("user")
-    with demo.listening("user") as messages:
-        next(messages)
-        until(lambda: any(pending.done[0] for pending in waiting(demo.engine)))
+    slow = None
+    for ask in itertools.count(1):
+        demo.join("user", news, time=number, ask=ask, known=[], wanted=["occlusion"])
+        with demo.listening("user") as messages:
+            next(message for message in messages if message["msg"] == "process_starts")
+            if slow is not None and slow.done[0]:
+                break
+            next(message for message in messages if message["msg"] == "process_completed")
         (slow,) = waiting(demo.engine)
     until(slow.result.done)
     assert slow.done[0] < OCCLUSION == slow.done[1]
