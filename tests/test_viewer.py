@@ -259,6 +259,7 @@ def test_nothing_that_axe_finds_outside_of_gradios_footer(browser, server, theme
         page.get_by_text("Compare methods").locator("visible=true").click()
         page.get_by_text("All layers, settings").locator("visible=true").click()
         page.get_by_text("Model and layer").locator("visible=true").click()
+        page.get_by_role("button", name="Select a region").locator("visible=true").click()
         found = Axe().run(page, {"exclude": ["footer"]}).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
     page.close()
