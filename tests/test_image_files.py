@@ -50,6 +50,15 @@ def test_a_jpeg_of_many_scans_in_another_one_is_not_looked_at():
     assert_corner(open_photo(encoded(corner(), "JPEG") + progressive(MAX_SCANS)))
 
 
+def test_an_mpo_opens_as_its_first_image_and_its_scans_are_counted():
+    first, last = corner(), Image.new("RGB", (64, 48))
+    assert_corner(open_photo(encoded(first, "MPO", save_all=True, append_images=[last])))
+    file = encoded(first, "MPO", save_all=True, append_images=[last], progressive=True)
+    scan = file.rindex(b"\xff\xda", 0, file.index(b"\xff\xd9"))
+    with pytest.raises(InputError, match=PASSES):
+        open_photo(file[:scan] + file[scan : file.index(b"\xff\xd9")] * MAX_SCANS + file[file.index(b"\xff\xd9") :])
+
+
 def tiff(file: bytes, width: int, height: int, compression: int, pieces: int = 1, **tags: int) -> bytes:
     """A TIFF of RGB whose strips are all the same bytes, at the same place."""
     rows, colours = height // pieces, 6 if compression == 7 else 2
@@ -87,11 +96,12 @@ def test_a_tiff_whose_tile_is_much_larger_than_it_is_refused():
 
 SMALL = {kind: encoded(corner(), kind) for kind in ("JPEG", "PNG", "GIF")}
 GIF_HEAD = 13 + 3 * 2 ** ((SMALL["GIF"][10] & 7) + 1)
+EMPTY_CHUNK = bytes(4) + b"zzZz" + struct.pack(">I", zlib.crc32(b"zzZz"))
 MANY = {
     "jpeg segments": SMALL["JPEG"][:2] + b"\xff\xfe\0\2" * MAX_PIECES + SMALL["JPEG"][2:],
-    "png chunks": SMALL["PNG"][:33] + (bytes(4) + b"zzZz" + struct.pack(">I", zlib.crc32(b"zzZz"))) * MAX_PIECES + SMALL["PNG"][33:],
+    "png chunks": SMALL["PNG"][:33] + EMPTY_CHUNK * MAX_PIECES + SMALL["PNG"][33:],
     "gif extensions": SMALL["GIF"][:GIF_HEAD] + b"!\1\0" * MAX_PIECES + SMALL["GIF"][GIF_HEAD:],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MANY)
@@ -185,7 +195,7 @@ def test_an_image_that_lacks_rows_is_refused(kind):
 
 def test_of_many_large_images_one_is_opened_at_a_time_and_few_wait():
     """And of many large ones most are refused at once, while equal ones wait."""
-    large = encoded(Image.new("RGBA", (4100, 4100)), "PNG", compress_level=1)
+    large = encoded(Image.new("L", (4100, 4100)), "PNG", compress_level=1)
     ends: list[object] = []
 
     def ask() -> None:
