@@ -21,8 +21,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "BMP", "TIFF")
 register_heif_opener()
 Image.init()
 
-# Memory that decoding takes, where it is much, in bytes per pixel. WebP: four copies of the canvas.
-_BYTES_PER_PIXEL = {"JPEG": 1, "MPO": 1, "WEBP": 16}  # MPO: a JPEG with further ones behind it
+# Memory that decoding takes, in bytes per pixel; of WebP and AVIF for several copies of the canvas.
+_BYTES_PER_PIXEL = {"JPEG": 1, "MPO": 1, "WEBP": 16, "AVIF": 13}  # MPO: a JPEG with further ones behind it
 _MANY_BYTES_PER_PIXEL = 8
 MAX_MEMORY = 400_000_000
 LARGE_MEMORY, LARGE_SCANNED_PIXELS = 130_000_000, 200_000_000
