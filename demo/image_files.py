@@ -21,8 +21,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIF", "BMP", "TIFF")
 register_heif_opener()
 Image.init()
 
-# Memory that decoding takes, where it is much, in bytes per pixel. WebP: four copies of the canvas.
-_BYTES_PER_PIXEL = {"JPEG": 1, "WEBP": 16}
+# Memory that decoding takes, in bytes per pixel; of WebP and AVIF for several copies of the canvas.
+_BYTES_PER_PIXEL = {"JPEG": 1, "MPO": 1, "WEBP": 16, "AVIF": 13}  # MPO: a JPEG with further ones behind it
 _MANY_BYTES_PER_PIXEL = 8
 MAX_MEMORY = 400_000_000
 LARGE_MEMORY, LARGE_SCANNED_PIXELS = 130_000_000, 200_000_000
@@ -98,7 +98,7 @@ def identify(data: bytes) -> Opened:
         scanned = _scanned_pixels_of_tiff(image, data)
     if scanned > MAX_SCANNED_PIXELS:
         raise InputError(TOO_MANY_SCANS)
-    if scans > 1 and image.format == "JPEG":  # all coefficients are kept until the last scan
+    if scans > 1 and image.format in ("JPEG", "MPO"):  # all coefficients are kept until the last scan
         memory = pixels * 6
     return Opened(image, data, memory > LARGE_MEMORY or scanned > LARGE_SCANNED_PIXELS, complete)
 

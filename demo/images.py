@@ -68,12 +68,15 @@ def _identify(source: str | Path | bytes) -> Opened:
 
 
 def _decoded(opened: Opened) -> Image.Image:
+    message = DAMAGED
     try:
         return _photograph(opened)
-    except InputError:
-        raise
+    except InputError as error:
+        message = str(error)
     except Exception:  # on damaged data Pillow raises almost anything
-        raise InputError(DAMAGED) from None
+        pass
+    del opened  # an error that was raised above would hold the image as long as it is told
+    raise InputError(message)
 
 
 def read_upload(path: str | Path) -> bytes:

@@ -110,6 +110,16 @@ def test_only_uploaded_files_are_opened(server, path):
     assert "a picture" not in answer  # nor does the answer tell what the file is
 
 
+def test_the_page_of_the_api_proposes_a_file_of_ones_own(server):
+    """Of an address, which nothing fetches, neither the example nor the schema says anything."""
+    endpoints = json.load(urllib.request.urlopen(f"{server}/gradio_api/info"))["named_endpoints"]
+    images = [given for one in endpoints.values() for given in one["parameters"] if given["parameter_name"] == "image"]
+    assert len(images) == 7
+    for image in images:
+        assert image["example_input"] == {"path": "photo.jpg", "meta": {"_type": "gradio.FileData"}}
+        assert "url" not in json.dumps(image["type"]).lower()
+
+
 def test_overlapping_requests_do_not_disturb_each_other(client):
     """Eight at once get what each gets alone in a process of its own: this one."""
     asked = [(file, name) for file in ("garden", "fruit", "cat", "rocket") for name in ("hen", "lemon")]

@@ -15,7 +15,7 @@ from PIL import Image
 from test_images import BOMB, OTHER, encoded
 
 ROOT = Path(__file__).parents[1]
-MEBIBYTES = 800  # more than opening may add to what the process holds: a WebP of 49 million pixels takes 767
+MEBIBYTES = 450  # more than opening may add to what the process holds: a WebP of 25 million pixels takes 396
 DAMAGED = "damaged or incomplete"
 
 MEASURE = """
@@ -89,20 +89,31 @@ def webp(side: int) -> bytes:
     return b"RIFF\x1e\0\0\0WEBPVP8L\x12\0\0\0\x2f" + struct.pack("<I", side - 1 | side - 1 << 14) + bytes(13)
 
 
+def heic(side: int) -> bytes:
+    """An image of 4 million pixels whose header gives another size."""
+    sound = encoded(Image.new("RGB", (2048, 2048)), "HEIF", quality=10)
+    place = sound.index(b"ispe") + 8
+    return sound[:place] + struct.pack(">II", side, side) + sound[place + 8 :]
+
+
 LARGE = [640, 640]
 BOMBS: dict[str, tuple[str | list[int], Callable[[], bytes]]] = {
     "png of one bit": (BOMB, lambda: png(60_000, 1, 0, pixels=60_000 * 7_501)),
     "png as large as may be": (LARGE, lambda: png(7000, 8, 6, pixels=200 * 2**20)),
-    "png with one large text": (OTHER, lambda: png(8, 8, 2, chunk(b"zTXt", b"k\0\0" + zeros(100 * 2**20)))),
-    "png with many texts": (OTHER, lambda: png(8, 8, 2, chunk(b"zTXt", b"k\0\0" + zeros(2**20)) * 200)),
-    "png with international text": (OTHER, lambda: png(8, 8, 2, chunk(b"iTXt", b"k\0\1\0\0\0" + zeros(100 * 2**20)))),
+    "png with one large text": ([8, 8], lambda: png(8, 8, 2, chunk(b"zTXt", b"k\0\0" + zeros(100 * 2**20)))),
+    "png with many texts": ([8, 8], lambda: png(8, 8, 2, chunk(b"zTXt", b"k\0\0" + zeros(2**20)) * 200)),
+    "png with international text": ([8, 8], lambda: png(8, 8, 2, chunk(b"iTXt", b"k\0\1\0\0\0" + zeros(100 * 2**20)))),
     "png with a profile": (OTHER, lambda: png(8, 8, 2, chunk(b"iCCP", b"k\0\0" + zeros(100 * 2**20)))),
     "png with more pixels than it says": ([8, 8], lambda: png(8, 8, 2, pixels=100 * 2**20)),
     "webp": (BOMB, lambda: webp(16_383)),
     "webp as large as may be": (
         LARGE,
-        lambda: encoded(Image.new("RGBA", (7000, 7000)), "WEBP", lossless=True, quality=0, method=0),
+        lambda: encoded(Image.new("RGBA", (5000, 5000)), "WEBP", lossless=True, quality=0, method=0),
     ),
+    "webp of 34 bytes": ("at most 25 million pixels", lambda: webp(7000)),
+    "heic": (BOMB, lambda: heic(60_000)),
+    "heic with more pixels than it says": (DAMAGED, lambda: heic(64)),
+    "avif as large as may be": (LARGE, lambda: encoded(Image.new("RGBA", (5500, 5500)), "AVIF", speed=10)),
     "gif of many frames": ([8, 8], lambda: gif_of_many_frames(3000)),
     "avif": (OTHER, lambda: avif(60_000)),
     "tiff as large as may be": (LARGE, lambda: tiff(7000, 7000, 8, zeros(47 * 2**20))),

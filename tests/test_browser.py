@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import differ, drawn, name_another, says, take
+from conftest import differ, drawn, name_another, says, started, take
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, Route, expect
+
+from demo.tabs.uploads import GONE
+from evaluation.processes import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 PANELS = ["Guided Backprop", "Grad-CAM", "Guided Grad-CAM"]
@@ -44,6 +47,38 @@ def test_ones_own_photograph_is_there_when_the_page_is_opened_again(page):
     page.locator(".panel-row:visible").first.wait_for()
     expect(page.locator(".panel-row:visible")).to_have_count(1)
     assert not any(differ(own, drawn(page)))
+
+
+def test_an_image_that_the_server_has_lost_is_said_so_once_and_the_first_example_takes_its_place(blank, tmp_path):
+    own_port = ("--port", str(free_port()))
+    with started(tmp_path, *own_port) as address:
+        blank.goto(address)
+        says(blank, "Explaining African elephant", row=1)
+        upload(blank, EXAMPLES.parent / "recording.webp")
+        expect(blank.locator(".panel-row:visible")).to_have_count(1)
+        expect(blank).not_to_have_url(re.compile("photo="))
+    with started(tmp_path, *own_port):
+        blank.locator(".choices.bars .pick:visible").nth(1).click()
+        expect(blank.locator(".intake > .note")).to_have_text(GONE)
+        says(blank, "Explaining zebra")
+        expect(blank.locator(".toast-body", has_text="does not fit")).to_have_count(0)
+        blank.reload()
+        says(blank, "Explaining zebra")
+        expect(blank.locator(".toast-body")).to_have_count(0)
+
+
+def test_a_lost_image_is_not_there_when_the_page_is_opened_again(blank, tmp_path):
+    with started(tmp_path, GRADIO_TEMP_DIR=str(tmp_path / "uploads")) as address:
+        blank.goto(address)
+        says(blank, "Explaining African elephant", row=1)
+        upload(blank, EXAMPLES.parent / "recording.webp")
+        expect(blank.locator(".panel-row:visible")).to_have_count(1)
+        expect(blank).not_to_have_url(re.compile("photo="))
+        for file in (tmp_path / "uploads").rglob("recording*"):
+            file.unlink()
+        blank.reload()
+        says(blank, "Explaining African elephant", row=1)
+        expect(blank.locator(".toast-body")).to_have_count(0)
 
 
 def test_what_cannot_be_the_photograph_leaves_the_one_that_is_there(page, tmp_path):

@@ -26,7 +26,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
+from demo.errors import ADDRESS
 from demo.models import Library
+from demo.tabs.mcp_tools import GAP
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "dog.jpg"
 
@@ -225,10 +227,7 @@ def test_the_endpoints_take_models_that_are_here_and_do_not_wait_for_others(stoc
 def test_assistants_have_the_endpoints_as_tools(stocked):
     sent = f"data:image/jpeg;base64,{base64.b64encode(PHOTO.read_bytes()).decode()}"
 
-    async def nothing(*_progress: Any) -> None:
-        """Gradio sends pictures to those who follow the progress."""
-
-    async def asked() -> tuple[list[Any], Any, Any]:
+    async def asked() -> tuple[list[Any], Any, Any, Any]:
         async with (
             streamable_http_client(f"{stocked}/gradio_api/mcp/") as (reads, writes, _),
             ClientSession(reads, writes) as session,
@@ -236,20 +235,25 @@ def test_assistants_have_the_endpoints_as_tools(stocked):
             await session.initialize()
             tools = (await session.list_tools()).tools
             given = {"image": sent, "class_name": "German shepherd"}
-            explained = await session.call_tool("explain_class", given, progress_callback=nothing)
+            explained = await session.call_tool("explain_class", given)
             refused = await session.call_tool("answer", {"image": sent, "question": " "})
-            return tools, explained, refused
+            fetched = await session.call_tool("classify", {"image": "https://example.org/dog.jpg"})
+            return tools, explained, refused, fetched
 
-    tools, explained, refused = in_a_loop(asked())
+    tools, explained, refused, fetched = in_a_loop(asked())
     explaining = {"explain_answer", "explain_caption", "explain_class", "explain_method"}
     assert {tool.name for tool in tools} == {"answer", "caption", "classify"} | explaining
     assert all(given["description"] for tool in tools for given in tool.inputSchema["properties"].values())
     files = [base64.b64decode(content.data) for content in explained.content if content.type == "image"]
     pictures = [Image.open(io.BytesIO(file)) for file in files]
-    assert len(pictures) == 3
-    assert {picture.size for picture in pictures} == {(640, 480)}
+    assert [picture.size for picture in pictures] == [(3 * 640 + 2 * GAP, 480)]
+    panels = {pictures[0].crop((left, 0, left + 640, 480)).tobytes() for left in range(0, 1944, 640 + GAP)}
+    assert len(panels) == 3
+    assert all("data URL" in tool.inputSchema["properties"]["image"]["description"] for tool in tools)
+    assert not any("http or https" in str(tool.inputSchema) for tool in tools)
     assert "'target': 'German shepherd'" in explained.content[-1].text
     assert refused.isError
+    assert (fetched.isError, fetched.content[0].text) == (True, ADDRESS)
     assert "There is no question" in refused.content[0].text
 
 

@@ -14,6 +14,7 @@ from gradio_client.exceptions import AppError
 
 from demo.errors import InputError
 from demo.models.shipped import FILES, require_shipped
+from evaluation.processes import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
@@ -59,6 +60,14 @@ def test_health_numbers_and_a_line_for_each_request_without_what_was_asked(tmp_p
     assert [line["outcome"] for line in lines if line["task"] == "vqa"] == ["answered", "known", "refused"]
     assert all(line.keys() == {"time", "task", "model", "milliseconds", "waited", "outcome"} for line in lines)
     assert "Schnurrli" not in said
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_the_demo_itself(tmp_path):
+    """That of a university answers 503 for addresses of this computer; here nothing listens at all."""
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), nowhere)
+    with started(tmp_path, no_proxy="example.org", NO_PROXY="example.org", **proxies) as address:
+        assert httpx.get(f"{address}/health", trust_env=False).json() == {"healthy": True}
 
 
 def test_a_demo_that_is_stopped_finishes_what_has_begun(tmp_path):

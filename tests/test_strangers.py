@@ -17,6 +17,7 @@ from conftest import in_a_loop, started
 from demo.errors import ADDRESS, TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
 from demo.service import MAX_PARTS, MOST_BODY, TOO_MANY_PARTS
+from demo.tabs.uploads import GONE
 from evaluation.fuzz import ANSWERED, FAULT, REFUSED, SECRET, UNREAD, hammered, table
 
 ROOT = Path(__file__).parents[1]
@@ -65,12 +66,20 @@ def test_whatever_is_sent_gets_an_answer_or_a_sentence(house, capsys):
 
 
 @pytest.mark.parametrize(
-    "data",
-    [[], [None], *([{"path": path, "meta": {"_type": "gradio.FileData"}}, ""] for path in ("/etc/hosts", 2000 * "a"))],
-    ids=["", "none", "another's", "long"],
+    ("data", "message"),
+    [
+        ([], UNFIT),
+        ([None], UNFIT),
+        ([{"path": 2000 * "a", "meta": {"_type": "gradio.FileData"}}, ""], UNFIT),
+        *(
+            ([{"path": path, "meta": {"_type": "gradio.FileData"}}, ""], GONE)
+            for path in ("/etc/hosts", "/etc/nothing")
+        ),
+    ],
+    ids=["", "none", "long", "another's", "missing"],
 )
-def test_what_gradio_itself_refuses_gets_a_sentence(house, data):
-    assert json.loads(send(house.address, "classify", *data).partition("data: ")[2])["error"] == UNFIT
+def test_what_gradio_itself_refuses_gets_a_sentence(house, data, message):
+    assert json.loads(send(house.address, "classify", *data).partition("data: ")[2])["error"] == message
 
 
 @pytest.mark.parametrize(
@@ -192,7 +201,8 @@ def test_no_address_is_fetched(house):
             for image in ({"url": address}, {"path": None, "url": address}, {"path": address}):
                 assert "event: error" in send(house.address, "classify", image | meta, "")
                 send(house.address, "take", image | meta)
-            assert ADDRESS in send(house.address, "classify", {"path": address} | meta, "")
+            for image in ({"path": address}, {"url": address}, {"path": None, "url": address}):
+                assert ADDRESS in send(house.address, "classify", image | meta, "")
             for route in ("file=", "file/", "proxy="):
                 assert httpx.get(f"{house.address}/gradio_api/{route}{address}").status_code in (400, 403, 404)
         httpx.get(mine)

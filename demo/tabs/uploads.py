@@ -150,6 +150,8 @@ def displayable(upload: Upload) -> Any:
     """An image that a browser cannot show (TIFF, HEIC) as one that it can."""
     with suppress(InputError, OSError):  # said where the image is used
         path = path_of(upload)
-        if not Path(path).read_bytes().startswith(SHOWN_BY_BROWSERS):
+        with Path(path).open("rb") as file:
+            is_shown = file.read(8).startswith(SHOWN_BY_BROWSERS)
+        if not is_shown:
             return save(png(open_photo(_photo(path).data)), "photograph.png")
     return gr.skip()
