@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,17 @@ from torchvision.models import ResNet50_Weights
 from demo.errors import InputError, unknown
 from demo.models.network import Geometry, LogitNetwork
 from demo.models.resnet50 import BATCH, GEOMETRY, encoder, stages
+
+MULTI_LABEL = "multi_label_classification"  # as transformers calls it
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, a repeated one with a number: two of ImageNet's classes are called "crane"."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name} ({number})" for number in count(2))
+        found.append(name if name not in found else next(each for each in numbered if each not in (*names, *found)))
+    return found
 
 
 def ranked(probabilities: Tensor, names: Sequence[str]) -> dict[str, float]:
@@ -91,7 +103,7 @@ class Classifier(LogitNetwork):
         for spelling in (name.strip().casefold(), _short(name).strip().casefold()):
             if spelling in self._spellings:
                 return self._spellings[spelling]
-        raise InputError(unknown(name, self.name, "class", self._short))
+        raise InputError(unknown(name, self.name, "class", {short.casefold(): short for short in self._short}))
 
     def score(self, *names: str) -> Callable[[Tensor], Tensor]:
         """The logits y^c of the named classes, (1, 3, H, W) -> (T,), in the order of the names.

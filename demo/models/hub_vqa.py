@@ -12,7 +12,7 @@ from demo.models.hub import open_all, spelled
 from demo.models.layers import numbered, token_grid
 from demo.models.network import Geometry, Network
 from demo.models.vqa import ListAnswerer
-from demo.models.words import MOST_WORDS, read, words
+from demo.models.words import read, words
 
 BEAM = 5
 MOST_TOKENS = 10  # of an answer that is generated
@@ -161,8 +161,9 @@ class BlipAnswerer(_HubAnswerer):
         spelled = " ".join(answer.casefold().split())
         if not self._readable(spelled):
             raise InputError(f"{self.name} cannot say “{answer[:80]}”: type an answer in plain words.")
-        if len(words(spelled)) > MOST_WORDS:
-            raise InputError("The answer is too long: shorten it.")
+        pieces = len(self._tokenizer(spelled, add_special_tokens=False)["input_ids"])
+        if pieces > self._places:
+            raise InputError(f"The answer has {pieces} word pieces, more than {self._places}: shorten it.")
         return spelled
 
     def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:

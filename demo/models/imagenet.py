@@ -96,14 +96,19 @@ def pretrained(name: str, device: str) -> Classifier:
 
 
 def classifier(
-    name: str, architecture: str, network: nn.Module, classes: list[str], layers: dict[str, nn.Module] | None = None
+    name: str,
+    architecture: str,
+    network: nn.Module,
+    classes: list[str],
+    layers: dict[str, nn.Module] | None = None,
+    independent: bool = False,
 ) -> Classifier:
     """A network of one of torchvision's architectures, frozen; photographs are squashed to what it was trained on.
 
     One that takes a single channel gets the grey photograph, with the mean of the three means and deviations.
 
     Args:
-        layers: as a `Classifier` has them; without them those of `LAYERS`.
+        layers, independent: as a `Classifier` has them; without layers those of `LAYERS`.
     """
     network.eval().requires_grad_(False)
     trained = weights(architecture).transforms()
@@ -115,7 +120,7 @@ def classifier(
         mean, std, order = [sum(mean) / 3], [sum(std) / 3], GREY
     resample = Image.Resampling[trained.interpolation.name]
     geometry = Geometry(side(architecture, network), mean, std, resample, order)
-    return Classifier(name, network, classes, layers, geometry)
+    return Classifier(name, network, classes, layers, geometry, independent=independent)
 
 
 def side(architecture: str, network: nn.Module) -> int:

@@ -1,7 +1,9 @@
 """Which modules of a classifier Grad-CAM may look at, and their outputs as feature maps."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,23 +12,41 @@ from torch import Tensor, nn
 STAGES = 3
 
 
-def feature_maps(output: Tensor) -> Tensor:
+# Where the image is changed to see where a layer's maps change, in shares of its height and width: no two in a row or
+# column, and none where it would be if the image were turned or mirrored.
+PLACES = ((0.1, 0.35), (0.22, 0.8), (0.36, 0.52), (0.48, 0.14), (0.62, 0.9), (0.74, 0.42), (0.88, 0.68))
+PATCH = 1 / 8  # the side of what is changed, in the same shares
+
+
+def feature_maps(output: Any) -> Tensor:
     """The output of a layer for B square images as (B, K, h, h).
 
     Args:
         output: (B, K, h, h); or (B, h, h, K) as in torchvision's Swin; or tokens (B, N, K), of which the last h * h
-            with the largest h that fits are the image's, row by row, after the class token and its like.
+            with the largest h that fits are the image's, row by row, after the class token and its like; or a tuple,
+            list or dict whose first value is one of these.
 
     Raises:
         ValueError: another shape.
     """
-    if output.ndim == 4 and output.shape[2] == output.shape[3]:
-        return output
-    if output.ndim == 4 and output.shape[1] == output.shape[2]:
-        return output.permute(0, 3, 1, 2)
-    if output.ndim == 3:
-        return token_grid(output, int(output.shape[1] ** 0.5))
-    raise ValueError(f"an output of shape {tuple(output.shape)} is no feature maps of a square image")
+    if (tensor := _first(output)) is None:
+        raise ValueError(f"an output of the type {type(output).__name__} is no feature maps")
+    if tensor.ndim == 4 and tensor.shape[2] == tensor.shape[3]:
+        return tensor
+    if tensor.ndim == 4 and tensor.shape[1] == tensor.shape[2]:
+        return tensor.permute(0, 3, 1, 2)
+    if tensor.ndim == 3:
+        return token_grid(tensor, int(tensor.shape[1] ** 0.5))
+    raise ValueError(f"an output of shape {tuple(tensor.shape)} is no feature maps of a square image")
+
+
+def _first(output: Any) -> Tensor | None:
+    """The tensor that a layer returned, be it the first of several."""
+    if isinstance(output, Mapping):
+        output = tuple(output.values())
+    if isinstance(output, tuple | list) and output:
+        output = output[0]
+    return output if isinstance(output, Tensor) else None
 
 
 def token_grid(tokens: Tensor, side: int) -> Tensor:
@@ -63,6 +83,63 @@ def find_layers(network: nn.Module, scores: Callable[[], Tensor]) -> dict[str, n
     return {name: block for name, block in numbered(blocks).items() if block in counting}
 
 
+@torch.no_grad()
+def in_place(layers: Mapping[str, nn.Module], run: Callable[[Tensor], Any], image: Tensor) -> set[str]:
+    """The names of the layers of whose maps cell (i, j) is where (i, j) of the image is.
+
+    The image is changed at one of `PLACES` after the other. The cell of a place should change more than it does by
+    any other change: by a vote over the places, since what a network knows of the whole image may reach any cell. A
+    layer whose tokens are in another order than the image's is lost.
+
+    Args:
+        run: runs the network on an image.
+        image: noise, (1, C, H, H).
+    """
+    generator = torch.Generator().manual_seed(0)
+    side = image.shape[-1]
+    patch = max(round(PATCH * side), 1)
+    before = _maps_of(layers, run, image)
+    changes: dict[str, list[Tensor]] = {name: [] for name in before}
+    for place in PLACES:
+        top, left = (min(max(round(share * side) - patch // 2, 0), side - patch) for share in place)
+        changed = image.clone()
+        noise = torch.randn(image.shape[1], patch, patch, generator=generator)
+        changed[0, :, top : top + patch, left : left + patch] = noise.to(image)
+        after = _maps_of(layers, run, changed)
+        for name, maps in before.items():
+            changes[name].append((after[name] - maps)[0].square().sum(dim=0))
+    return {name for name, each in changes.items() if _is_in_place(torch.stack(each))}
+
+
+def _is_in_place(changes: Tensor) -> bool:
+    """Whether of cells that changed so much by a change at each of `PLACES`, (P, h, h), most are where it was."""
+    cells = [(int(row * changes.shape[1]), int(column * changes.shape[2])) for row, column in PLACES]
+    # What each change did to the cell of each place: (changes, places).
+    at_places = torch.stack([changes[:, row, column] for row, column in cells], dim=1)
+    right = [cells[most] == cell for most, cell in zip(at_places.argmax(dim=0).tolist(), cells, strict=True)]
+    return sum(right) > len(right) / 2 or not changes.any()
+
+
+def _maps_of(layers: Mapping[str, nn.Module], run: Callable[[Tensor], Any], image: Tensor) -> dict[str, Tensor]:
+    """The feature maps of those layers that give some."""
+    outputs: dict[str, Any] = {}
+
+    def keep(name: str) -> Callable:
+        return lambda _module, _inputs, output: outputs.update({name: output})
+
+    handles = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
+    try:
+        run(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    maps = {}
+    for name, output in outputs.items():
+        with suppress(ValueError):
+            maps[name] = feature_maps(output)
+    return maps
+
+
 def numbered(blocks: Sequence[nn.Module]) -> dict[str, nn.Module]:
     """The blocks of a transformer by name, counted from 1, the last one first."""
     return {f"block {number}": blocks[number - 1] for number in range(len(blocks), 0, -1)}
@@ -74,10 +151,10 @@ def _outputs(network: nn.Module, scores: Callable[[], Tensor]) -> tuple[dict[str
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable:
-        def hook(_module: nn.Module, _inputs: tuple, output: object) -> None:
+        def hook(_module: nn.Module, _inputs: tuple, output: Any) -> None:
             ran[name] += 1
-            if isinstance(output, Tensor) and output.requires_grad and _size(output) > 1:
-                found[name] = output
+            if (tensor := _first(output)) is not None and tensor.requires_grad and _size(tensor) > 1:
+                found[name] = tensor
 
         return hook
 

@@ -29,6 +29,11 @@ FILTERS = (
     Image.Resampling.NEAREST,
 )
 
+
+class UnfitError(ValueError):
+    """A model cannot be opened. The message says of "it" what is wrong, and what to do."""
+
+
 Process = Callable[[Image.Image], Tensor]  # an image to (1, C, h, w), float32
 
 
@@ -36,19 +41,25 @@ def processing(processor: Any) -> Process:
     """What an image processor of transformers makes of one image.
 
     Raises:
-        ValueError: when it is called: the processor fails, or gives anything but an image.
+        UnfitError: when it is called: the processor fails, or gives anything but an image.
     """
 
     def process(image: Image.Image) -> Tensor:
         try:
             values = processor(images=image, return_tensors="pt")["pixel_values"]
         except Exception as error:  # a processor of somebody's can be wrong in any way
-            raise ValueError(
-                f"its image processor fails ({first_line(error)[:120]}): check “size”, which needs a height and a "
-                "width, and “resample” in preprocessor_config.json"
+            size = dict(getattr(processor, "size", None) or {})
+            if size and not ({"height", "shortest_edge"} & size.keys()):
+                raise UnfitError(
+                    f"its image processor cannot resize to {size}: give “size” in preprocessor_config.json a “height” "
+                    "and a “width”"
+                ) from error
+            raise UnfitError(
+                f"its image processor cannot process an image ({first_line(error)}): check that it does by "
+                "AutoImageProcessor.from_pretrained, and save it anew"
             ) from error
         if values.ndim != 4:
-            raise ValueError(
+            raise UnfitError(
                 f"its {type(processor).__name__} cuts an image into patches, and models that take these instead of "
                 "images cannot be explained here: use one of a fixed image size"
             )
@@ -69,11 +80,11 @@ def measured_geometry(
         resample: the filter that the processor names, which counts if it fits what it does.
 
     Raises:
-        ValueError: no geometry does that; the message says what differs.
+        UnfitError: no geometry does that; the message says what differs.
     """
     fixed = _side(process)
     if (side := fixed or side) is None:
-        raise ValueError(
+        raise UnfitError(
             "its image processor does not resize images: set “do_resize” and “size” in preprocessor_config.json"
         )
     mode = "L" if channels == 1 and _takes_grey(process, side) else "RGB"
@@ -81,7 +92,7 @@ def measured_geometry(
     if channels == 1 and len(mean) == 3 and np.ptp(mean) < 1e-6 and np.ptp(std) < 1e-6:
         order, mean, std = GREY, mean[:1], std[:1]
     if len(mean) != channels:
-        raise ValueError(
+        raise UnfitError(
             f"the network takes images of {channels} channel{'s' * (channels > 1)}, and its image processor gives "
             f"{len(mean)}: set “image_mean” and “image_std” in preprocessor_config.json to {channels} values each"
         )
@@ -96,7 +107,9 @@ def _side(process: Process) -> int | None:
     if len(shapes) > 1:
         return None
     if height != width:
-        raise ValueError(f"it takes pictures of {width} x {height} pixels, not square ones")
+        raise UnfitError(
+            f"it takes pictures of {width} x {height} pixels, not square ones, which are all that is possible here"
+        )
     return height
 
 
@@ -104,7 +117,7 @@ def _takes_grey(process: Process, side: int) -> bool:
     """Whether grey images are processed to one channel."""
     try:
         return process(Image.new("L", (side, side))).shape[1] == 1
-    except ValueError:
+    except UnfitError:
         return False
 
 
@@ -116,20 +129,20 @@ def _levels(process: Process, side: int, mode: str) -> tuple[ChannelOrder, list[
         middle = slice(side // 4, side - side // 4)
         values = process(image)[0, :, middle, middle].double().flatten(1).numpy()
         if np.ptp(values, axis=1).max() > 1e-3 * max(np.abs(values).max(), 1e-6):
-            raise ValueError("its image processor changes an image from place to place")
+            raise UnfitError("its image processor changes an image from place to place")
         return values.mean(axis=1)
 
     black, white = of((0, 0, 0)), of((255, 255, 255))
     scale = white - black
     if np.abs(scale).min() < 1e-9 or not np.isfinite(scale).all():
-        raise ValueError("its image processor makes black and white the same")
+        raise UnfitError("its image processor makes black and white the same")
     primaries = np.stack([of((255, 0, 0)), of((0, 255, 0)), of((0, 0, 255))], axis=1)  # (C, 3)
     mix = (primaries - black[:, None]) / scale[:, None]
     order = _order(mix)
     for probe in PROBES:
         expected = black + scale * (mix @ np.array(probe)) / 255
         if np.abs((of(probe) - expected) / scale).max() > 0.01:
-            raise ValueError("its image processor changes colours by more than a scale and an offset")
+            raise UnfitError("its image processor changes colours by more than a scale and an offset")
     return order, (0 - black / scale).tolist(), (1 / scale).tolist()
 
 
@@ -141,7 +154,7 @@ def _order(mix: np.ndarray) -> ChannelOrder:
         return "BGR"
     if np.allclose(mix, [[0.299, 0.587, 0.114]], atol=0.01):
         return GREY
-    raise ValueError("its image processor mixes red, green and blue in a way of its own")
+    raise UnfitError("its image processor mixes red, green and blue in a way of its own")
 
 
 def _resample(process: Process, geometry: Geometry, mode: str, named: int | None) -> Image.Resampling:
@@ -165,7 +178,7 @@ def _resample(process: Process, geometry: Geometry, mode: str, named: int | None
     if abs(left) < 2 and abs(right - size) < 2:
         left, right = 0, size
     if not -size / 4 < left < right < size * 5 / 4:
-        raise ValueError("its image processor mirrors or moves an image, or gives it a border")
+        raise UnfitError("its image processor mirrors or moves an image, or gives it a border")
     border = max(0, math.ceil(-left), math.ceil(right - size))
     texture = _texture(size).convert(mode)
     bordered = Image.fromarray(
@@ -181,7 +194,7 @@ def _resample(process: Process, geometry: Geometry, mode: str, named: int | None
         return Image.Resampling(named)
     nearest = min(FILTERS, key=difference)
     if (levels := difference(nearest)) > LEVELS:
-        raise ValueError(
+        raise UnfitError(
             "its image processor does more to an image than to resize, crop, scale and normalise it: what it makes "
             f"of a texture differs by {levels:.0f} of 255 levels"
         )

@@ -25,6 +25,9 @@ from demo.models.words import read, words
 WEIGHTS = Path(__file__).parents[2] / "assets" / "vqa.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
 
+# Answers that are the same, however a list of answers writes them.
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
 MOST_PREMISES = 2  # of a question: each takes a forward pass
 IMAGE = ("image", "photo", "photograph", "picture", "background", "foreground")  # which is always there
 
@@ -121,6 +124,14 @@ class ListAnswerer(LogitNetwork):
     def _indices(self) -> dict[str, int]:
         return {answer.casefold(): index for index, answer in enumerate(self.answers)}
 
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        """The answers by what people write for them: a number as a word or in digits."""
+        own = {answer.casefold(): answer for answer in self.answers}
+        pairs = [(word, str(number)) for number, word in enumerate(NUMBERS)]
+        also = {new: own[known] for pair in pairs for new, known in (pair, pair[::-1]) if known in own}
+        return also | own
+
     def say(self, logits: Tensor, _question: str) -> dict[str, float]:
         """The probability of each answer for logits (1, A), the most probable first; see `independent`."""
         return ranked(self.probabilities(logits)[0], self.answers)
@@ -134,15 +145,15 @@ class ListAnswerer(LogitNetwork):
         """
 
     def known(self, answer: str) -> str:
-        """The answer in the network's spelling.
+        """The answer in the network's spelling: "2" for "two", if that is how it writes it.
 
         Raises:
             InputError: it cannot give that answer; the message offers the nearest ones.
         """
         spelled = " ".join(answer.casefold().split())
-        if spelled not in self._indices:
-            raise InputError(unknown(answer, self.name, "answer", self.answers))
-        return self.answers[self._indices[spelled]]
+        if spelled not in self._spellings:
+            raise InputError(unknown(answer, self.name, "answer", self._spellings))
+        return self._spellings[spelled]
 
     def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
         """Of logits (1, A) those of the named answers in the network's spelling, (T,)."""
