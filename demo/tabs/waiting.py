@@ -5,6 +5,7 @@ import contextvars
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -93,8 +94,13 @@ async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
     try:
         return await asyncio.shield(asked)
     except asyncio.CancelledError:  # its thread goes on
-        asked.add_done_callback(lambda asked: None if asked.exception() else engine.leave(asked.result(), who))
+        asked.add_done_callback(partial(_leave, engine, who))
         raise
+
+
+def _leave(engine: Engine, who: str, asked: asyncio.Task[Pending]) -> None:
+    if not asked.cancelled() and asked.exception() is None:
+        engine.leave(asked.result(), who)
 
 
 async def arrived(engine: Engine, future: Future[T], asked: Pending | None = None) -> T:
