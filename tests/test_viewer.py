@@ -317,9 +317,9 @@ def test_live_ends_with_the_network_and_by_the_browsers_way_back(page):
 
 
 def test_without_a_camera_nothing_can_be_kept(page):
-    page.evaluate(
-        "navigator.mediaDevices.getUserMedia = async () => { throw new Error('Requested device not found'); }"
-    )
+    page.evaluate("""() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new Error("Requested device not found"));
+    }""")
     page.get_by_role("button", name="Camera (live)").click()
     dialog = page.get_by_role("dialog", name="Live")
     expect(dialog.get_by_role("alert")).to_contain_text("There is no camera")
