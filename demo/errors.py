@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 TOO_MUCH = "Too much is being asked at once: try again in a moment."
 ADDRESS = "An address is not fetched. Send the image itself."
@@ -24,15 +24,16 @@ def nearest(name: str, known: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
 
 
-def unknown(name: str, model: str, kind: str, known: Mapping[str, str]) -> str:
+def unknown(name: str, model: str, kind: str, known: Sequence[str], also: Mapping[str, str] | None = None) -> str:
     """The sentence that a model has no class or answer (`kind`) of that name, with the nearest that it has.
 
     Args:
-        known: the names of all that it has, by what people write for them in lower case.
+        known: the names of all.
+        also: what else people write for some of them, in lower case.
     """
-    close = " or ".join(dict.fromkeys(known[spelling] for spelling in nearest(name.casefold(), known)))
-    names = list(dict.fromkeys(known.values()))
-    hint = f"Did you mean {close}?" if close else f"It knows {len(names)}, such as {names[0]}."
+    spellings = {**(also or {}), **{spelling.casefold(): spelling for spelling in known}}
+    close = " or ".join(dict.fromkeys(spellings[spelling] for spelling in nearest(name.casefold(), spellings)))
+    hint = f"Did you mean {close}?" if close else f"It knows {len(known)}, such as {known[0]}."
     return f"{model} has no {kind} “{name[:80]}”. {hint}"
 
 

@@ -23,6 +23,7 @@ from demo.models.captioning import WHOLE
 from demo.models.hub import spelled
 from demo.models.hub_captioning import blip_captioner, git_captioner, vit_gpt2_captioner
 from demo.models.hub_vqa import blip_answerer, vilt
+from demo.models.layers import in_place
 from demo.models.words import words
 from demo.query import Query, photo_of
 from explainers import explain
@@ -243,6 +244,41 @@ def test_words_in_which_nothing_can_be_read_are_ignored(models, name):
 def test_answers_that_cannot_be_given(models, name, answer, message):
     with pytest.raises(InputError, match=message):
         models[name].score("what is it?", answer)
+
+
+def test_numbers_are_answers_as_words_and_in_digits(models):
+    assert [models["ViLT"].known(answer) for answer in ("2", "two", " Two ")] == ["2"] * 3
+    assert models["BLIP VQA"].known("two") == "two"  # which writes any answer itself
+    with pytest.raises(InputError, match=r"has no answer “twoo”\. Did you mean 2\?"):
+        models["ViLT"].known("twoo")
+
+
+def test_texts_of_more_word_pieces_than_blip_has_places_for_are_refused(models, image):
+    model = models["BLIP VQA"]
+    most = 256
+    with torch.inference_mode():
+        assert model.score("is it a dog?", " ".join(["dog"] * most))(image).isfinite().all()
+    with pytest.raises(InputError, match="The answer has 257 word pieces, more than 256: shorten it"):
+        model.score("is it a dog?", " ".join(["dog"] * (most + 1)))
+    with pytest.raises(InputError, match="BLIP VQA reads at most 256 word pieces, the question has"):
+        model.predict(image, " ".join(["no-no-no-no-no-no-no"] * 40))
+
+
+@pytest.mark.parametrize("name", [*CAPTIONERS, *ANSWERERS])
+def test_cells_of_the_blocks_are_where_the_image_is(models, name):
+    model = models[name]
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+    def run(image):
+        if name == "ViLT":
+            return model.encode(image, ["is the zebra on grass?"])
+        vision = model._network.encoder if name == "ViT-GPT2" else None
+        vision = vision or (model._network.git.image_encoder if name == "GIT" else model._network.vision_model)
+        return vision(pixel_values=image)
+
+    assert in_place(model.layers, run, images) == set(model.layers)
+    # The same network is in another order, if the image is turned before it.
+    assert not in_place(model.layers, lambda image: run(image.rot90(2, (2, 3))), images)
 
 
 def test_a_pickle_is_not_opened(folders, tmp_path):

@@ -103,7 +103,7 @@ class Classifier(LogitNetwork):
         for spelling in (name.strip().casefold(), _short(name).strip().casefold()):
             if spelling in self._spellings:
                 return self._spellings[spelling]
-        raise InputError(unknown(name, self.name, "class", {short.casefold(): short for short in self._short}))
+        raise InputError(unknown(name, self.name, "class", self._short))
 
     def score(self, *names: str) -> Callable[[Tensor], Tensor]:
         """The logits y^c of the named classes, (1, 3, H, W) -> (T,), in the order of the names.

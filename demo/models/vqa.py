@@ -152,7 +152,7 @@ class ListAnswerer(LogitNetwork):
         """
         spelled = " ".join(answer.casefold().split())
         if spelled not in self._spellings:
-            raise InputError(unknown(answer, self.name, "answer", self._spellings))
+            raise InputError(unknown(answer, self.name, "answer", self.answers, self._spellings))
         return self._spellings[spelled]
 
     def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
