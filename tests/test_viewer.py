@@ -231,11 +231,11 @@ def test_the_first_stop_leads_to_the_result(page):
     expect(page.locator("#words .pick").first).to_be_focused()
 
 
-@pytest.mark.parametrize("example", ["zebra_elephant", "airliner_fire_engine"])
+@pytest.mark.parametrize("address", ["", "?task=classification&photo=airliner_fire_engine"])
 @pytest.mark.parametrize(("width", "height", "panels"), [(1280, 800, 3), (390, 844, 1)])
-def test_the_panels_are_in_the_first_screen(browser, server, width, height, panels, example):
+def test_the_panels_are_in_the_first_screen(browser, server, width, height, panels, address):
     page = browser.new_page(viewport={"width": width, "height": height})
-    page.goto(f"{server}?task=classification&photo={example}")
+    page.goto(f"{server}{address}")
     for tab in TABS:
         turn_to(page, tab)
         page.wait_for_timeout(2500)

@@ -181,11 +181,11 @@ def _layout(page: gr.Blocks, engine: Engine, shared: Shared) -> CaptioningTab:
     visit, rival = gr.State(Visit()), gr.State("")
     text = gr.Textbox(
         label="What the model says: change it and press Enter",
+        info=SMALL,
         submit_btn="Explain",
         max_lines=3,
         elem_id="caption",
     )
-    gr.HTML(f"<p>{SMALL}</p>", elem_classes="sentence")
     other = components.choices("Another caption", "chips", elem_id="other-caption")
     spoken = components.choices(
         "Click a word to see why the model says it. + compares.",
