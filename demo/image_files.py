@@ -24,6 +24,7 @@ Image.init()
 # Memory that decoding takes, in bytes per pixel; of WebP and AVIF for several copies of the canvas.
 _BYTES_PER_PIXEL = {"JPEG": 1, "MPO": 1, "WEBP": 16, "AVIF": 13}  # MPO: a JPEG with further ones behind it
 _MANY_BYTES_PER_PIXEL = 8
+_TRANSPARENT_COLOUR_BYTES_PER_PIXEL = 12  # a copy with transparency is made first
 MAX_MEMORY = 400_000_000
 LARGE_MEMORY, LARGE_SCANNED_PIXELS = 130_000_000, 200_000_000
 
@@ -85,12 +86,15 @@ def identify(data: bytes) -> Opened:
     except Exception:  # on a damaged header Pillow raises almost anything
         raise InputError(UNKNOWN) from None
     pixels = image.width * image.height
-    memory = pixels * _BYTES_PER_PIXEL.get(image.format or "", _MANY_BYTES_PER_PIXEL)
+    bytes_per_pixel = _BYTES_PER_PIXEL.get(image.format or "", _MANY_BYTES_PER_PIXEL)
+    if image.has_transparency_data and image.mode not in ("RGBA", "LA"):
+        bytes_per_pixel = max(bytes_per_pixel, _TRANSPARENT_COLOUR_BYTES_PER_PIXEL)
+    memory = pixels * bytes_per_pixel
     if pixels > MAX_PIXELS:
         raise InputError(TOO_MANY_PIXELS)
     if memory > MAX_MEMORY:
-        most = MAX_MEMORY // _BYTES_PER_PIXEL[image.format or ""] // 1_000_000
-        raise InputError(f"A {image.format} image may have at most {most} million pixels. Save it as JPEG.")
+        most = MAX_MEMORY // bytes_per_pixel // 1_000_000
+        raise InputError(f"An image of this kind may have at most {most} million pixels. Save it as JPEG.")
     if len(image.tile) > MAX_PIECES or _has_hidden_images(image, data):
         raise InputError(DAMAGED)
     scanned = pixels * scans

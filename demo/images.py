@@ -124,12 +124,12 @@ def _thumbnail(image: Image.Image) -> Image.Image:
     _load(image)
     if is_deep(image.mode):
         image = image.convert("F")
-    elif image.has_transparency_data and image.mode != "RGBA":
+    elif image.has_transparency_data and image.mode not in ("RGBA", "LA"):
         image = image.convert("RGBA")
     elif image.mode in ("1", "P"):  # these cannot be scaled smoothly
         image = image.convert("RGB")
     image.thumbnail((MAX_SIDE, MAX_SIDE), reducing_gap=None)
-    return image
+    return image.convert("RGBA") if image.mode == "LA" else image
 
 
 def _load(image: Image.Image) -> None:

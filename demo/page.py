@@ -52,7 +52,7 @@ LAUNCH = {
     ],
     "max_file_size": MAX_BYTES,
     # Each browser that has a page open is a session: half a megabyte, and the photographs that its tabs show, of about
-    # a megabyte at most. One that is not open may be forgotten and is made anew: see demo.sessions.
+    # a megabyte at most. One that is not open may be forgotten and is made anew: see demo.tabs.sessions.
     "state_session_capacity": 400,
     # As many events at a time: they wait for the engine, which says when it is too much.
     "max_threads": MOST_WAITING + 100,

@@ -21,7 +21,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.engine import Engine
 from demo.errors import TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
-from demo.sessions import Sessions
 
 # Gradio's page has scripts and styles in its text, and makes functions of what its components bring along.
 POLICY = {
@@ -134,8 +133,8 @@ class _Guard:
 def _held_open(scope: Scope, address: str) -> AbstractContextManager[None]:
     """Keep the session of a page as long as its connection is open."""
     _, found, session = scope["path"].partition("/gradio_api/heartbeat/")
-    sessions = getattr(scope.get("app"), "state_holder", None)
-    return sessions.opened(session, address) if found and isinstance(sessions, Sessions) else nullcontext()
+    opened = getattr(getattr(scope.get("app"), "state_holder", None), "opened", None)
+    return opened(session, address) if found and opened is not None else nullcontext()
 
 
 class _PartCounter:

@@ -113,6 +113,11 @@ BOMBS: dict[str, tuple[str | list[int], Callable[[], bytes]]] = {
     "webp of 34 bytes": ("at most 25 million pixels", lambda: webp(7000)),
     "heic": (BOMB, lambda: heic(60_000)),
     "heic with more pixels than it says": (DAMAGED, lambda: heic(64)),
+    "png of greys with transparency": (LARGE, lambda: encoded(Image.new("LA", (7000, 7000)), "PNG", compress_level=1)),
+    "png with a transparent colour": (
+        "at most 33 million pixels",
+        lambda: encoded(Image.new("RGB", (7000, 7000)), "PNG", compress_level=1, transparency=(0, 0, 0)),
+    ),
     "avif as large as may be": (LARGE, lambda: encoded(Image.new("RGBA", (5500, 5500)), "AVIF", speed=10)),
     "gif of many frames": ([8, 8], lambda: gif_of_many_frames(3000)),
     "avif": (OTHER, lambda: avif(60_000)),

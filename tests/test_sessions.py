@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import gradio as gr
 
-from demo.sessions import MAX_OPEN_OF_ONE, Sessions
+from demo.tabs.sessions import MAX_OPEN_OF_ONE, Sessions
 
 
 def sessions(capacity: int) -> Sessions:

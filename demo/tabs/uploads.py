@@ -20,7 +20,7 @@ from demo import give_back_memory
 from demo.errors import InputError
 from demo.images import is_large, open_photo, png, read_upload
 from demo.query import Photo, photo_of
-from demo.sessions import Sessions
+from demo.tabs.sessions import Sessions
 
 Upload = dict[str, Any] | None
 
