@@ -140,9 +140,9 @@ class Question:
         trusted = "both alike" if value == 0 else "the better one more" if value > 0 else "the worse one more"
         better, worse = ("left", "right") if self.truth == LEFT else ("right", "left")
         return (
-            f"You trust {trusted}: the network at the {better} names about 86% of 250 sample images correctly (they "
-            "are easier than ImageNet's validation set, and may have been in its training set); the one at the "
-            f"{worse}, the same with noise on its weights, about 54%."
+            f"You trust {trusted}: the network at the {better} names about 86% of 250 sample images correctly; the "
+            f"one at the {worse}, the same with noise on its weights, about 54%. (The samples are easier than "
+            "ImageNet's validation set, and may have been in its training set.)"
         )
 
     def photo(self) -> Photo:
