@@ -203,7 +203,8 @@ def test_download_of_everything(page):
     assert list(pictures)[:3] == ["zebra_guided_backprop.png", "zebra_gradcam.png", "zebra_guided_gradcam.png"]
     for data, seen in zip(pictures.values(), drawn(page) + drawn(page, 1), strict=True):
         difference = np.abs(np.asarray(Image.open(io.BytesIO(data))).astype(int) - seen)
-        assert (difference <= 2).mean() > 0.99
+        # The browser draws over a JPEG file of the photograph, which is seen where there is no evidence.
+        assert (difference <= 4).mean() > 0.99
 
 
 def test_a_file_that_is_no_picture_is_refused_and_the_page_lives_on(page, tmp_path):
