@@ -26,8 +26,9 @@ PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
 CLASSES = ["cat", "dog", "zebra crossing"]
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("files")
     (tmp_path / "labels.txt").write_text("cat\ndog\nzebra crossing\n\n", encoding="utf-8")
     (tmp_path / "four.txt").write_text("cat\ndog\ncow\nox")
     (tmp_path / "none of them.txt").write_text("\n")
@@ -43,6 +44,13 @@ def folder(tmp_path):
     save_file(state | {"attention.weight": torch.zeros(4)}, tmp_path / "more.safetensors")
     save_file(state | {"fc.weight": torch.zeros(3, 512, dtype=torch.int8)}, tmp_path / "bytes.safetensors")
     save_file(state | {"fc.bias": torch.tensor(0.0)}, tmp_path / "scalar.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def folder(files, tmp_path):
+    for file in files.iterdir():
+        (tmp_path / file.name).symlink_to(file)
     return tmp_path
 
 
@@ -418,6 +426,14 @@ FOLDERS = {
     "of texts": (lambda f: edited(f, model_type="bert"), "transformers has no image classifier of the type bert"),
     "measurements": (lambda f: edited(f, problem_type="regression"), "measurements, not classes: “problem_type” in"),
 }
+
+
+@pytest.mark.skipif(hf.utils.is_timm_available(), reason="timm is installed")
+def test_a_model_of_timm_says_what_it_needs(tmp_path):
+    folder = tiny.vit_classifier(tmp_path / "net", CLASSES)
+    edited(folder, architecture="resnet18", pretrained_cfg={"input_size": [3, 64, 64]})
+    with pytest.raises(InputError, match="a model of timm, which is not installed: pip install timm"):
+        hub_classifier(str(folder), None, "cpu")
 
 
 @pytest.mark.parametrize("kind", FOLDERS)

@@ -58,6 +58,11 @@ def test_forced_answers_give_different_maps(model, image):
     assert likeness < 0.8
 
 
+def test_a_number_is_an_answer_as_a_word_and_in_digits(model, image):
+    assert (model.known("two"), model.known("2"), model.known(" TEN ")) == ("2", "2", "10")
+    assert torch.equal(model.score("how many zebras?", "two")(image), model.score("how many zebras?", "2")(image))
+
+
 def test_words_capitals_and_punctuation(model, image):
     score = model.score("What color is the dog?", "brown")(image)
     assert torch.equal(score, model.score("what COLOR is, the dog", " Brown ")(image))
