@@ -1,8 +1,6 @@
 """Occlusion maps: where covering the image lowers a score (Zeiler and Fergus, 2014; the paper's section 4.2)."""
 
-import math
 from collections.abc import Callable, Sequence
-from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +53,7 @@ def occlusion_passes(
     batch: int,
 ) -> Passes[Tensor]:
     """`occlusion_maps`, (T, rows, columns), of the rectangles of these pixels, with a pause after each batch."""
-    places = list(product(rows, columns))
+    places = [(high, wide) for high in rows for wide in columns]
     with torch.no_grad():
         whole = score(image).reshape(1, -1)
     falls = []
@@ -77,7 +75,7 @@ def over_each(side: int, cells: int, reach: int) -> list[slice]:
 
 
 def _spread(side: int, patch: int, stride: int) -> list[slice]:
-    gaps = math.ceil((side - patch) / stride)
+    gaps = -((patch - side) // stride)
     starts = [round((side - patch) * i / max(gaps, 1)) for i in range(gaps + 1)]
     return [slice(start, start + patch) for start in starts]
 
