@@ -137,7 +137,7 @@ def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tm
     covered, point = box_of(lens), np.array(at(shown, *middle))
     assert (point < covered[:2]).any() or (point > covered[2:]).any()
 
-    screen.get_by_role("button", name="Mark a region").locator("visible=true").click()
+    screen.get_by_role("button", name="Select a region").locator("visible=true").click()
     panel.locator(".frame").scroll_into_view_if_needed()
     shown = box_of(image)
     screen.mouse.move(*at(shown, left, top))
