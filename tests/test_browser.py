@@ -201,10 +201,10 @@ def test_download_of_everything(page):
         pictures = {name: archive.read(name) for name in archive.namelist() if name.endswith(".png")}
     assert [entry["target"] for entry in details] == ["zebra", "African elephant"]
     assert list(pictures)[:3] == ["zebra_guided_backprop.png", "zebra_gradcam.png", "zebra_guided_gradcam.png"]
-    for data, seen in zip(pictures.values(), drawn(page) + drawn(page, 1), strict=True):
+    for (name, data), seen in zip(pictures.items(), drawn(page) + drawn(page, 1), strict=True):
         difference = np.abs(np.asarray(Image.open(io.BytesIO(data))).astype(int) - seen)
-        # The browser draws over a JPEG file of the photograph, which is seen where there is no evidence.
-        assert (difference <= 4).mean() > 0.99
+        # The browser draws heatmaps over a JPEG file of the image, which is seen where there is no evidence.
+        assert (difference <= (4 if name.endswith("_gradcam.png") and "guided" not in name else 2)).mean() > 0.99
 
 
 def test_a_file_that_is_no_picture_is_refused_and_the_page_lives_on(page, tmp_path):

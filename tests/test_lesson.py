@@ -289,7 +289,7 @@ def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can
 
 def test_evidence_that_is_all_against_it_leaves_an_empty_map_and_is_said(blank, server):
     blank.goto(f"{server}?photo=flower&task=classification&target=manhole+cover")
-    says(blank, "No positive evidence for manhole cover")
+    says(blank, "no positive evidence for manhole cover")
     opened(blank)
     expect(blank.locator("#lesson .sentence")).to_contain_text("manhole cover, ")
     blank.locator("#lesson").get_by_role("button", name="4 ReLU").click()

@@ -75,7 +75,7 @@ def test_in_the_names_of_a_model_its_classes_and_an_upload(blank, own, tmp_path)
     file = tmp_path / "<img src=x onerror=alert(1)>.png"
     Image.new("RGB", (64, 64), "red").save(file)
     blank.get_by_label("Remove Image").click()
-    says(blank, "There is no photograph")
+    says(blank, "Drop an image anywhere on this page")
     blank.locator("#photo input[type=file]").set_input_files(file)
     says(blank, "Grad-CAM in the")
     unhurt(blank)

@@ -70,7 +70,6 @@ def ask(page: Page, question: str) -> None:
 def test_a_question_and_other_answers_to_it(tab):
     ask(tab, "Where is the elephant?")
     says(tab, "as the answer to “Where is the elephant?”")
-    expect(tab.locator("#vqa-top .pick")).to_have_count(5)
     before = drawn(tab)
     second = tab.locator("#vqa-top .pick").nth(1).locator(".name").inner_text()
     tab.locator("#vqa-top .pick").nth(1).click()
@@ -80,7 +79,7 @@ def test_a_question_and_other_answers_to_it(tab):
     box = tab.get_by_label("Another answer")
     box.fill("beach")
     box.press("Enter")
-    says(tab, ", as the answer to “Where is the elephant?”: ")
+    says(tab, "beach, ")
     box.fill("beech tree")
     box.press("Enter")
     says(tab, "has no answer “beech tree”. Did you mean")
@@ -90,7 +89,7 @@ def test_two_answers_on_one_scale(tab):
     ask(tab, "What animal is it?")
     says(tab, "“What animal is it?”")
     name_another(tab, "cow", beside=True)
-    says(tab, ", as the answer to “What animal is it?”: ", row=1)
+    says(tab, "cow, ", row=1)
     says(tab, "Both rows share one scale", row=1)
 
 
