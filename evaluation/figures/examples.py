@@ -144,6 +144,8 @@ RESOURCES = {
     "koala": ("explore_world_animals.rcc", 6),
     "panda": ("explore_world_animals.rcc", 13),
     "musicians": ("explore_world_music.rcc", 4),
+    "mysore_palace": ("explore_monuments.rcc", 17),
+    "colosseum": ("explore_monuments.rcc", 39),
     "horses": ("explore_farm_animals.rcc", 3),
     "kitten": ("explore_farm_animals.rcc", 4),
     "dog": ("explore_farm_animals.rcc", 7),
