@@ -198,6 +198,23 @@ def test_a_tab_that_is_turned_to_again_keeps_what_was_picked_whatever_stands_for
     assert [(query.targets[0], query.layers) for query in given[tab.visit].shown.queries] == picked
 
 
+def test_a_click_on_something_about_the_photograph_before_changes_nothing(engine):
+    late = gr.EventData(None, {"key": "a brown dog", "about": uploads.about(example("dog"))})
+    tab, given = laid_out(captioning, engine)
+    given[tab.shared.photo] = example("cat")
+    looks(tab, given)
+    shown = given[tab.visit].shown
+    assert in_a_loop(tab.explain_other(given, late)) is None
+    assert in_a_loop(tab.explain_considered(given, late)) is None
+    assert given[tab.visit].shown is shown
+    tab, given = laid_out(vqa, engine)
+    given[tab.shared.photo] = example("cat")
+    looks(tab, given | {tab.text: ""})
+    shown = given[tab.visit].shown
+    assert not last_values(tab.ask_suggested(given, late))
+    assert given[tab.visit].shown is shown
+
+
 def test_a_suggested_question_opens_one_row(engine):
     tab, given = laid_out(vqa, engine)
     looks(tab, given | {tab.text: ""})

@@ -119,6 +119,9 @@ class AnsweringTab:
             yield shown
 
     async def ask_suggested(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
+        if not choices.is_about(event, given[self.shared.photo], given[self.visit].text):
+            yield {self.text: gr.skip()}
+            return
         async for shown in self.explain_own(given, key_of(event)):
             yield shown
 
@@ -153,7 +156,8 @@ class AnsweringTab:
         if suggested:
             visitor.opened = visitor.shown
         visitor.offered = visitor.offered or await self.suggest(given)
-        yield {self.suggested: {"items": [{"key": offered, "label": offered} for offered in visitor.offered]}}
+        suggestions = [{"key": offered, "label": offered} for offered in visitor.offered]
+        yield {self.suggested: {"items": suggestions, "about": about(looked[0])}}
 
     async def first_question(self, given: Given) -> str:
         """The best suggestion; that of an animal is known before the others."""
