@@ -121,6 +121,7 @@ class Choosing:
             await look_at(given, name)
             return {layer: name}
 
+        layer.input(None, js="viewer.choose")
         return [
             self.viewer.follow(layer.input, named, self.inputs),
             self.viewer.follow(self.viewer.layers.pick, clicked, self.inputs | {model}, [layer]),
