@@ -124,10 +124,11 @@ def serve(page: gr.Blocks, engine: Engine, args: argparse.Namespace, refuse: Cal
 
 
 def reach_itself(host: str | None) -> None:
-    """Reach the own server directly, as Gradio does at its start, where the environment names a proxy."""
+    """Bypass a proxy of the environment for the demo's own server, which Gradio requests when it starts."""
     own = ("localhost", "127.0.0.1", "::1", host or os.environ.get("GRADIO_SERVER_NAME", ""))
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     for name in ("no_proxy", "NO_PROXY"):
-        os.environ[name] = ",".join(filter(None, (os.environ.get(name), *own)))
+        os.environ[name] = ",".join(filter(None, (named, *own)))
 
 
 def open_many_files() -> None:
@@ -135,8 +136,10 @@ def open_many_files() -> None:
     with suppress(ImportError, ValueError, OSError):  # not on Windows; not allowed
         import resource
 
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 <= most < 2**16 else 2**16, most))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            most = 2**16 if hard == resource.RLIM_INFINITY else min(hard, 2**16)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def main() -> None:

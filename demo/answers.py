@@ -15,7 +15,7 @@ from demo.images import png
 from demo.looks import Look, has_own, look, rules_of
 from demo.models import Model
 from demo.models.classification import Classifier
-from demo.models.network import LogitNetwork
+from demo.models.network import GREY, LogitNetwork
 from demo.query import Query, Result, Row, photo_of
 from demo.tasks import TASKS
 from explainers import (
@@ -155,15 +155,17 @@ def _with_noise(model: Model, query: Query, photo: Image.Image) -> Passes[Result
     pixels = geometry.pixels(photo)
     whole = torch.from_numpy(pixels.copy()).permute(2, 0, 1).long()
 
-    def log_probability(image: Tensor) -> Tensor:
-        encoded = model.encode(image, [query.text])[0]
+    def log_probability(levels: Tensor) -> Tensor:
+        encoded = model.encode(image + levels * step, [query.text])[0]
         return model.scores(model.log_probabilities(encoded), query.text, wanted)
 
     image = model.prepare(geometry.image(pixels))
     step = (1 / (255 * std)).to(image)
-    room = [(bound - whole)[None].clamp(-MOST_NOISE, MOST_NOISE).to(image) for bound in (0, 255)]
+    varied = whole[None, :1] if geometry.order == GREY else whole[None]  # what the channels of a grey image share
+    room = [(bound - varied).clamp(-MOST_NOISE, MOST_NOISE).to(image) for bound in (0, 255)]
+    none, one = torch.zeros_like(room[0]), image.new_ones(())
     levels = yield from noise_passes(
-        log_probability, image, step, room=(room[0], room[1]), passes=NOISE_PASSES, enough=math.log(SURE)
+        log_probability, none, one, room=(room[0], room[1]), passes=NOISE_PASSES, enough=math.log(SURE)
     )
     noised = geometry.image((whole + levels[0].cpu()).byte().permute(1, 2, 0).numpy())
     said = model.predict(model.prepare(noised), query.text)

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-TOO_MUCH = "Too much is being asked at once: try again in a moment."
+TOO_MUCH = "The server is busy. Please try again in a moment."
 ADDRESS = "An address is not fetched. Send the image itself."
 UNFIT = "The request does not fit what is asked for here: see “Use via API” at the foot of the page."
 

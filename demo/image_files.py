@@ -13,7 +13,6 @@ from demo.errors import InputError
 MAX_PIXELS = 50_000_000  # a 50-megapixel phone camera still fits; Pillow's own limits start at 89 million
 MAX_PIECES = 50_000  # strips, tiles, segments or chunks of one file: a million strips take 20 seconds
 MAX_SCANS = 300  # of a progressive JPEG; cameras and encoders write about ten
-MAX_RUN_LENGTH_BYTES = 2**20  # of a BMP with run lengths, which Pillow unpacks in Python: two seconds
 MAX_SCANNED_PIXELS = 1_000_000_000  # pixels times scans: about three seconds
 
 # Pillow opens much more, some of it (EPS) by running other programs.
@@ -35,10 +34,11 @@ DAMAGED = (
     "The image is damaged or incomplete. Upload it again, or open it in an image editor and save it as JPEG or PNG."
 )
 UNKNOWN = "The file is not an image that can be opened here. Save it as JPEG or PNG and upload it again."
+RUN_LENGTHS = "A BMP image with run-length encoding cannot be opened. Save it as PNG or JPEG and upload it again."
 TOO_MANY_SCANS = "The JPEG stores its image in too many passes. Save it again as an ordinary JPEG and upload it again."
 
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")  # not the zeros and restarts within a scan
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # not the zeros and restarts within a scan
+_SOF0, _SOI, _EOI, _SOS = 0xC0, 0xD8, 0xD9, 0xDA
 _JPEG_IN_TIFF = (6, 7)  # values of the tag Compression
 _IMAGE_WIDTH, _COMPRESSION, _STRIPS, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = (
     256, 259, 273, 279, 322, 323, 324, 325
@@ -74,8 +74,6 @@ def identify(data: bytes) -> Opened:
         data = without_texts(data)
     elif data.startswith(b"GIF8"):
         data = without_comments(data)
-    elif data.startswith(b"BM") and data[30:31] in (b"\1", b"\2") and len(data) > MAX_RUN_LENGTH_BYTES:
-        raise InputError(DAMAGED)
     scans, complete = jpeg_scans(data) if data.startswith(b"\xff\xd8") else (1, True)
     if scans > MAX_SCANS:
         raise InputError(TOO_MANY_SCANS)
@@ -85,6 +83,17 @@ def identify(data: bytes) -> Opened:
         raise InputError(TOO_MANY_PIXELS) from None
     except Exception:  # on a damaged header Pillow raises almost anything
         raise InputError(UNKNOWN) from None
+    try:
+        return _checked(image, data, scans, complete)
+    except InputError:
+        raise
+    except Exception:  # tags of a wrong type
+        raise InputError(DAMAGED) from None
+
+
+def _checked(image: Image.Image, data: bytes, scans: int, complete: bool) -> Opened:
+    if image.tile and image.tile[0].codec_name == "bmp_rle":  # Pillow unpacks it in Python, without bound
+        raise InputError(RUN_LENGTHS)
     pixels = image.width * image.height
     bytes_per_pixel = _BYTES_PER_PIXEL.get(image.format or "", _MANY_BYTES_PER_PIXEL)
     if image.has_transparency_data and image.mode not in ("RGBA", "LA"):
@@ -122,7 +131,7 @@ def jpeg_scans(data: bytes) -> tuple[int, bool]:
         if marker == _EOI:
             return scans, True
         scans += marker == _SOS
-        if marker != _SOI:
+        if marker >= _SOF0 and marker != _SOI:  # libjpeg skips reserved markers within a scan without a length
             position += int.from_bytes(data[position : position + 2])
     raise InputError(DAMAGED)
 

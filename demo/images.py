@@ -149,7 +149,7 @@ def _load(image: Image.Image) -> None:
 def _completed(data: bytes) -> Image.Image:
     """Decode a JPEG without an end marker.
 
-    What is missing is what differs by what stands in its place.
+    It is decoded twice, with different bytes at its end. Pixels that differ are missing from the file.
     """
     end = b"\xff\xd9"
     image, other = (

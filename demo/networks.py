@@ -23,7 +23,7 @@ from explainers import Passes, finished
 
 MOST_DEAR = 8  # queries that are answered pass by pass at the same time
 STOPPING = "The demo is being stopped: try again in a few minutes."
-BROKEN = "The device that runs the models has failed: try again when the demo has been restarted."
+BROKEN = "The device that runs the models has failed. Try again when the demo has been restarted."
 
 T = TypeVar("T")
 

@@ -11,14 +11,14 @@ from demo.query import Row
 from explainers import METHODS
 
 Colours = Literal["viridis", "inferno", "jet"]
-COLOURS: tuple[Colours, ...] = get_args(Colours)  # the first where nobody has chosen
+COLOURS: tuple[Colours, ...] = get_args(Colours)  # the first in files and answers where nobody has chosen; the page has its own
 
 OPACITY = 0.5  # where nobody has chosen one
 
 SIGNED = "RdBu_r"  # blue, white, red: readable without red-green vision
 
 LEGENDS = {
-    "map": ": from violet, little, to yellow, most (in the paper's colours from blue to red).",
+    "map": ": the closer a colour is to yellow, the more evidence (in the paper's colours: to red).",
     "signed": ": red for it, blue against it, the paler the weaker.",
     "gradient": "",
 }

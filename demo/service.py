@@ -46,6 +46,7 @@ HEADERS = {
 
 MOST_BODY = MAX_BYTES + 2**20  # bytes of a request: a photograph and what surrounds it, or a query of the page
 MAX_PARTS = 4  # of an upload, each of which is an open file; the page and clients send one
+SMALL_BODY = 2**16  # bytes of a request that is not counted as an upload, which those of the page are below
 MAX_CONCURRENT_UPLOADS, MAX_CONCURRENT_UPLOADS_OF_ONE = 128, 64  # in all, and from one address: a classroom may be one
 UPLOAD_SECONDS = 120.0  # in which an upload has to arrive: 10 MB at 0.7 Mbit/s
 TOO_MANY_PARTS = "The upload has too many parts. Upload one image at a time."
@@ -73,14 +74,16 @@ class _Guard:
             await self._app(scope, receive, send)
             return
         taken, more, begun = 0, True, False
-        parts = _PartCounter(Headers(scope=scope).get("content-type", ""))
+        headers = Headers(scope=scope)
+        parts = _PartCounter(headers.get("content-type", ""))
+        length = int(headers.get("content-length", 0))
         address = (scope.get("client") or ("",))[0]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + UPLOAD_SECONDS
 
         async def receive_at_most() -> Message:
             nonlocal taken, more
-            if parts.boundary and more:
+            if more:
                 try:
                     async with asyncio.timeout_at(deadline):
                         message = await receive()
@@ -105,13 +108,13 @@ class _Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        counted = bool(parts.boundary)
+        counted = bool(parts.boundary) or length > SMALL_BODY or "transfer-encoding" in headers
         busy = counted and (
             self._uploads.total() >= MAX_CONCURRENT_UPLOADS or self._uploads[address] >= MAX_CONCURRENT_UPLOADS_OF_ONE
         )
         self._uploads[address] += counted
         try:
-            if int(Headers(scope=scope).get("content-length", 0)) > MOST_BODY:
+            if length > MOST_BODY:
                 await JSONResponse({"detail": TOO_LARGE}, 413)(scope, receive, send_with_headers)
             elif busy:
                 await JSONResponse({"detail": TOO_MUCH}, 503)(scope, receive, send_with_headers)

@@ -207,6 +207,9 @@ def _forward(score: Score, images: Tensor, layers: Sequence[nn.Module]) -> tuple
             times = "did not run" if not found else f"ran {len(found)} times"
             raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
         (output,) = found
+        if not any(isinstance(part, Tensor) for part in pytree.tree_leaves(output)):
+            kind = type(output).__name__
+            raise ValueError(f"the layer must return tensors, alone or in tuples, lists and dictionaries, got {kind}")
         if not _differentiable(output):
             raise ValueError("the layer's output does not depend on the image")
         outputs.append(output)

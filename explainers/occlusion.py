@@ -52,7 +52,7 @@ def occlusion_passes(
     fill: float | Tensor,
     batch: int,
 ) -> Passes[Tensor]:
-    """`occlusion_maps`, (T, rows, columns), of the rectangles of these pixels, with a pause after each batch."""
+    """Compute `occlusion_maps` for the rectangles of these rows and columns, (T, rows, columns), batch by batch."""
     places = [(high, wide) for high in rows for wide in columns]
     with torch.no_grad():
         whole = score(image).reshape(1, -1)

@@ -91,7 +91,7 @@ def test_what_cannot_be_the_photograph_leaves_the_one_that_is_there(page, tmp_pa
       dataTransfer.items.add(new File(["text"], "notes.txt", { type: "text/plain" }));
       document.querySelector("#photo img").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
     }""")
-    expect(note).to_have_text("“notes.txt” is not a picture: take another file.")
+    expect(note).to_have_text("“notes.txt” is not an image: choose another file.")
     says(page, "African elephant, ", row=1)
     take(page, "dog")
     says(page, "German shepherd, ")

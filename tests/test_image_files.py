@@ -45,6 +45,18 @@ def test_a_jpeg_of_many_scans_is_refused():
         open_photo(progressive(250, 2048))
 
 
+def test_scans_behind_a_reserved_marker_are_counted():
+    """It has no length; the decoder goes on behind it within the scan."""
+    file = progressive(MAX_SCANS)
+    with pytest.raises(InputError, match=PASSES):
+        open_photo(file[:-2].replace(b"\xff\xda", b"\xff\x02\xff\xff\xff\xda") + file[-2:])
+
+
+def test_a_run_of_fill_bytes_is_read_once():
+    """The time for one that is read again from each of its bytes would be years."""
+    assert jpeg_scans(b"\xff\xd8" + b"\xff" * 10_000_000 + b"\x01") == (0, False)
+
+
 def test_a_jpeg_of_many_scans_in_another_one_is_not_looked_at():
     """As cameras append previews, and phones films."""
     assert_corner(open_photo(encoded(corner(), "JPEG") + progressive(MAX_SCANS)))
@@ -110,13 +122,32 @@ def test_a_file_of_many_pieces_is_refused(name):
         open_photo(MANY[name])
 
 
-def test_a_bmp_of_many_run_lengths_is_refused():
-    body = b"\1\0" * 2**20
+def bmp(compression: int, bits: int, body: bytes, side: int = 16) -> bytes:
+    masks = struct.pack("<III", 0x7C00, 0x03E0, 0x001F) if compression == 3 else bytes(4 * 2**bits)
+    start = 54 + len(masks)
     head = struct.pack(
-        "<IIIIiiHHIIiiII", 54 + 1024 + len(body), 0, 1078, 40, 2000, 2000, 1, 8, 1, len(body), 0, 0, 256, 0
+        "<IIIIiiHHIIiiII", start + len(body), 0, start, 40, side, side, 1, bits, compression, len(body), 0, 0, 0, 0
     )
+    return b"BM" + head + masks + body
+
+
+@pytest.mark.parametrize(("compression", "bits"), [(1, 8), (2, 4)])
+def test_a_bmp_of_run_lengths_is_refused(compression, bits):
+    """One of a kilobyte can take all memory."""
+    with pytest.raises(InputError, match="as PNG or JPEG"):
+        open_photo(bmp(compression, bits, b"\0\2\xff\xff" * 100 + b"\0\1"))
+
+
+def test_a_bmp_of_bit_fields_opens():
+    assert open_photo(bmp(3, 16, struct.pack("<H", 0x7C00) * 256)).getpixel((3, 3)) == RED
+
+
+def test_a_tiff_whose_tags_have_a_wrong_type_is_refused():
+    file = tiff(zlib.compress(bytes(3 * 256)), 16, 16, 8, _322=65, _323=65)
+    for tag in (322, 323):
+        file = file.replace(struct.pack("<HH", tag, 4), struct.pack("<HH", tag, 2))  # texts
     with pytest.raises(InputError, match=DAMAGED):
-        open_photo(b"BM" + head + bytes(1024) + body)
+        open_photo(file)
 
 
 def test_a_gif_with_a_long_comment_opens():

@@ -21,6 +21,19 @@ def test_what_is_available_is_what_the_kernel_or_the_container_allows(tmp_path, 
     assert memory.available_megabytes() == 2.0
 
 
+def test_the_smallest_limit_of_the_groups_that_a_job_lies_in_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    monkeypatch.setattr(memory, "OWN_GROUP", tmp_path / "own")
+    (tmp_path / "meminfo").write_text("MemAvailable:  9000 kB\n")
+    (tmp_path / "own").write_text("0::/slurm/job/step\n")
+    (tmp_path / "slurm/job/step").mkdir(parents=True)
+    for folder, limit in (("slurm/job/step", "max"), ("slurm/job", "3000000"), ("slurm", "5000000")):
+        (tmp_path / folder / "memory.max").write_text(limit)
+        (tmp_path / folder / "memory.current").write_text("1000000")
+    assert memory.available_megabytes() == 2.0
+
+
 @pytest.mark.parametrize(
     ("files", "free"),
     [

@@ -14,13 +14,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import VisionTransformer, get_model
 
+from demo.answers import answers
 from demo.engine import Engine
 from demo.errors import InputError
+from demo.images import open_photo
 from demo.models import Library, catalog
+from demo.models.classification import Classifier, distinct
+from demo.models.network import GREY, Geometry
 from demo.models.own import hub_classifier, torchvision_classifier
 from demo.models.state_dicts import fitted
 from demo.query import Query, photo_of
-from explainers import explain
+from explainers import explain, finished
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
 CLASSES = ["cat", "dog", "zebra crossing"]
@@ -242,6 +246,42 @@ def test_a_network_of_one_channel_gets_the_grey_image(folder):
     assert row.pictures["guided_backprop"].shape == (3, 224, 224)  # drawn in grey
 
 
+def test_the_grey_of_three_equal_channels_has_one_gradient():
+    geometry = Geometry(9, (0.5,) * 3, (0.5,) * 3, order=GREY)
+    gradient = torch.tensor([1.0, 2.0, -5.0])[None, :, None, None].expand(1, 3, 9, 9)
+    assert geometry.as_rgb(gradient)[0, :, 5, 5].tolist() == [-2, -2, -2]
+
+
+def test_the_noise_of_a_grey_image_of_three_channels_is_grey():
+    """So what the model then says is what it says of the image that is shown."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3)).requires_grad_(False)
+    model = Classifier("net", network, CLASSES, {"": network[0]}, Geometry(8, (0.5,) * 3, (0.5,) * 3, order=GREY))
+    photo = Image.new("RGB", (8, 8), "grey")
+    query = Query(photo_of(b""), "classification", "net", noise="dog")
+    result = finished(answers(model, [query], [photo], lambda *_: None))[0]
+    noised = np.asarray(open_photo(result.noised.data)).astype(int)
+    weights = network[1].weight[1].reshape(3, 8, 8).sum(dim=0) - network[1].weight[[0, 2]].mean(dim=0).reshape(
+        3, 8, 8
+    ).sum(dim=0)
+    strong = (weights.abs() > 0.1).numpy()
+    changes = noised[..., 0] - 128
+    assert (np.sign(changes) == np.sign(weights.numpy()))[strong].mean() > 0.8
+
+
+def test_one_logit_behind_a_relu_is_refused_for_two_classes(folder):
+    (folder / "two.txt").write_text("normal\npneumonia")
+    with pytest.raises(InputError, match="Name one class in"):
+        own(folder, get_model("squeezenet1_1", num_classes=1).state_dict(), "squeezenet1_1", labels="two.txt")
+
+
+def test_many_equal_class_names_are_numbered():
+    names = distinct(["a"] * 20_000 + ["a (2)"])
+    assert names[:2] == ["a", "a (3)"]
+    assert names[-2:] == ["a (20001)", "a (2)"]
+    assert len(set(names)) == 20_001
+
+
 @pytest.mark.parametrize("labels", ["pneumonia", "normal\npneumonia"])
 def test_one_logit_decides_between_two_classes(folder, labels):
     (folder / "binary labels.txt").write_text(labels)
@@ -375,7 +415,7 @@ def test_layers_whose_tokens_are_in_another_order_than_the_image_are_not_offered
     network.save_pretrained(tmp_path / "hiera")
     hf.BitImageProcessor(size={"shortest_edge": 224}, crop_size=224).save_pretrained(tmp_path / "hiera")
     assert list(hub_classifier(str(tmp_path / "hiera"), None, "cpu").layers) == ["hiera.encoder.stages.3"]
-    with pytest.raises(InputError, match="cannot be used: its cells lie elsewhere"):
+    with pytest.raises(InputError, match="cannot be used: its cells do not match positions in the image"):
         hub_classifier(str(tmp_path / "hiera"), "hiera.encoder.stages.1.layers.0", "cpu")
 
 

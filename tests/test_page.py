@@ -2,6 +2,7 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import gradio as gr
@@ -11,12 +12,13 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import ExifTags, Image, ImageChops
 
+from demo import images
 from demo.engine import Engine
-from demo.errors import InputError
+from demo.errors import TOO_MUCH, InputError
 from demo.images import MAX_BYTES, open_photo
 from demo.models import Library
 from demo.page import LAUNCH, build
-from demo.tabs.uploads import displayable, save, uploaded
+from demo.tabs.uploads import LARGE, MAX_WAITING, displayable, save, uploaded
 
 CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"
 
@@ -136,3 +138,20 @@ def test_a_file_that_was_not_uploaded_is_not_handed_out(page, name, key):
     file = {"path": str(Path(__file__)), "meta": {"_type": "gradio.FileData"}}
     for told in ({key: file}, {key: file["path"]}):
         assert "test_page" not in str(posted(page, name, "camera", told).get("data"))
+
+
+def test_few_wait_for_one_upload_and_share_what_becomes_of_it():
+    """Others find threads that open images."""
+    Image.effect_noise((1100, 1100), 90).save(file := io.BytesIO(), "TIFF")
+    path = save(file.getvalue(), "scan.tiff")
+    refused, damaged = 40 - 1 - MAX_WAITING, save(file.getvalue()[: LARGE + 1], "scan.tiff")
+    with ThreadPoolExecutor(40) as pool:
+        for each, opens in ((path, True), (damaged, False)):
+            with images._SMALL, images._SMALL:
+                asked = [pool.submit(uploaded, {"path": each}) for _ in range(40)]
+                ended = as_completed(asked)
+                told = [next(ended).exception() for _ in range(refused)]
+            assert {str(error) for error in told} == {TOO_MUCH}
+            others = [one for one in asked if str(one.exception()) != TOO_MUCH]
+            assert len(others) == 1 + MAX_WAITING
+            assert len({one.result().digest if opens else id(one.exception()) for one in others}) == 1

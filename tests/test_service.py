@@ -1,17 +1,25 @@
 """What the organiser of a demo asks it and tells it, beside the page."""
 
+import asyncio
 import http.client
 import json
+import os
+import resource
+import subprocess
+import sys
 import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import metrics, started
+from conftest import in_a_loop, metrics, started
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from starlette.responses import JSONResponse
 
+import app
+from demo import service
 from demo.errors import InputError
 from demo.models.shipped import FILES, require_shipped
 from evaluation.processes import free_port
@@ -121,3 +129,57 @@ def test_a_shipped_file_that_is_broken_is_named_with_what_to_do(tmp_path, file):
             require_shipped((broken,))
     broken.write_bytes(whole)
     require_shipped((broken,))
+
+
+def test_large_bodies_of_any_kind_are_counted_and_timed(monkeypatch):
+    """Many slow connections hold bounded memory, and small requests are still answered."""
+
+    async def app(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+        await JSONResponse({})(scope, receive, send)
+
+    guard = service._Guard(app)
+
+    async def status(headers: dict[bytes, bytes], *, is_slow: bool) -> int:
+        sent = []
+
+        async def receive():
+            if is_slow:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "path": "/gradio_api/queue/join", "client": ("a", 1), "headers": [*headers.items()]}
+        await guard(scope, receive, send)
+        return sent[0]["status"]
+
+    async def crowd() -> list[int]:
+        large = ({b"content-length": b"10000000"}, {b"transfer-encoding": b"chunked"})
+        slow = [
+            asyncio.create_task(status(large[number % 2], is_slow=True))
+            for number in range(service.MAX_CONCURRENT_UPLOADS_OF_ONE)
+        ]
+        await asyncio.sleep(0)
+        statuses = [await status(headers, is_slow=False) for headers in (*large, {b"content-length": b"2"})]
+        return statuses + await asyncio.gather(*slow)
+
+    monkeypatch.setattr(service, "UPLOAD_SECONDS", 0.1)
+    assert in_a_loop(crowd()) == [503, 503, 200] + [400] * service.MAX_CONCURRENT_UPLOADS_OF_ONE
+
+
+def test_proxies_that_the_environment_excludes_stay_excluded(monkeypatch):
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    app.reach_itself(None)
+    for name in ("no_proxy", "NO_PROXY"):
+        assert os.environ[name].split(",")[:2] == ["example.org", "localhost"]
+
+
+def test_a_limit_of_open_files_that_is_high_is_not_lowered():
+    limits = "import app, resource as r; r.setrlimit(7, ({0}, {0})); app.open_many_files(); print(r.getrlimit(7))"
+    high = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    told = subprocess.run([sys.executable, "-c", limits.format(high)], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == str((high, high))

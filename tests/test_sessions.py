@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import gradio as gr
 
-from demo.tabs.sessions import MAX_OPEN_OF_ONE, Sessions
+from demo.tabs.sessions import MAX_OPEN, MAX_OPEN_OF_ONE, Sessions
 
 
 def sessions(capacity: int) -> Sessions:
@@ -56,3 +56,12 @@ def test_one_address_keeps_a_bounded_number_open():
             kept["last"]
             assert "user" in kept.session_data
             assert len(kept.session_data) == MAX_OPEN_OF_ONE + 2
+
+
+def test_all_addresses_together_keep_a_bounded_number_open():
+    kept = sessions(1)
+    with ExitStack() as stack:
+        for number in range(MAX_OPEN + 5):
+            stack.enter_context(kept.opened(str(number), f"attacker {number % 10}"))
+            kept[str(number)]
+        assert len(kept.session_data) == MAX_OPEN + 1

@@ -182,11 +182,37 @@ def test_an_example_that_is_chosen_again_begins_anew(engine):
 def test_what_an_example_opens_with_whenever_it_is_chosen(engine, module, name, targets):
     tab, given = laid_out(module, engine)
     given |= {tab.text: ""} if module is vqa else {}
-    for photo in ("dog", name):
+    for photo in ("dog", name, "cat", name):
         looks(tab, given | {tab.shared.photo: example(photo)})
-    shown = given[tab.visit].shown
-    assert [query.targets for query in shown.queries] == targets
+        shown = given[tab.visit].shown
+        assert [query.targets for query in shown.queries] == targets or photo != name
     assert shown is given[tab.visit].opened
+
+
+def test_a_tab_that_is_turned_to_again_keeps_what_was_picked_whatever_stands_for_the_photograph(engine):
+    tab, given = laid_out(classification, engine)
+    looks(tab, given)
+    picked = chosen(tab, given, "explain", "tabby")
+    sent_by_browser = given[tab.shared.photo] | {"url": "file=dog.jpg", "meta": {"_type": "gradio.FileData"}}
+    assert not looks(tab, given | {tab.shared.photo: sent_by_browser})
+    assert [(query.targets[0], query.layers) for query in given[tab.visit].shown.queries] == picked
+
+
+def test_a_click_on_something_about_the_photograph_before_changes_nothing(engine):
+    late = gr.EventData(None, {"key": "a brown dog", "about": uploads.about(example("dog"))})
+    tab, given = laid_out(captioning, engine)
+    given[tab.shared.photo] = example("cat")
+    looks(tab, given)
+    shown = given[tab.visit].shown
+    assert in_a_loop(tab.explain_other(given, late)) is None
+    assert in_a_loop(tab.explain_considered(given, late)) is None
+    assert given[tab.visit].shown is shown
+    tab, given = laid_out(vqa, engine)
+    given[tab.shared.photo] = example("cat")
+    looks(tab, given | {tab.text: ""})
+    shown = given[tab.visit].shown
+    assert not last_values(tab.ask_suggested(given, late))
+    assert given[tab.visit].shown is shown
 
 
 def test_a_suggested_question_opens_one_row(engine):

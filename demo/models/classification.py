@@ -1,7 +1,7 @@
 """Image classifiers: which classes a network sees in a photograph, and their scores to explain."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import torch
@@ -17,11 +17,15 @@ MULTI_LABEL = "multi_label_classification"  # as transformers calls it
 
 def distinct(names: Sequence[str]) -> list[str]:
     """The names, a repeated one with a number: two of ImageNet's classes are called "crane"."""
-    found: list[str] = []
+    given, found = set(names), dict[str, None]()
+    numbers: dict[str, Iterator[int]] = {}
     for name in names:
-        numbered = (f"{name} ({number})" for number in count(2))
-        found.append(name if name not in found else next(each for each in numbered if each not in (*names, *found)))
-    return found
+        numbered = (f"{name} ({number})" for number in numbers.setdefault(name, count(2)))
+        distinct_name = (
+            name if name not in found else next(each for each in numbered if each not in given and each not in found)
+        )
+        found[distinct_name] = None
+    return list(found)
 
 
 def ranked(probabilities: Tensor, names: Sequence[str]) -> dict[str, float]:

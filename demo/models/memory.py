@@ -6,6 +6,7 @@ import torch
 
 MEMORY = Path("/proc/meminfo")
 GROUP = Path("/sys/fs/cgroup")  # of a container
+OWN_GROUP = Path("/proc/self/cgroup")  # names a folder there, as of Slurm's jobs
 
 # The files of a container's limit and use, and the line of `memory.stat` for file pages that are free at once: those
 # of files that were read count as used. In version 2 of control groups, then in version 1.
@@ -19,8 +20,18 @@ def available_megabytes() -> float | None:
         available = 1024 * _numbers(MEMORY)["MemAvailable:"]
     except (OSError, KeyError, ValueError):
         return None
-    in_group = available_in_group(GROUP)
-    return (available if in_group is None else min(available, in_group)) / 1e6
+    in_groups = [available_in_group(folder) for folder in _groups()]
+    return min([available, *(free for free in in_groups if free is not None)]) / 1e6
+
+
+def _groups() -> list[Path]:
+    """The folders of this program's control group of version 2 and those that it lies in, up to `GROUP`."""
+    try:
+        lines = OWN_GROUP.read_text().splitlines()
+    except OSError:
+        lines = []
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    return [GROUP / folder for folder in (Path(own), *Path(own).parents)]
 
 
 def available_in_group(folder: Path) -> int | None:

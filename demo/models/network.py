@@ -46,8 +46,8 @@ class Geometry(NamedTuple):
 
     def as_rgb(self, values: Tensor) -> Tensor:
         """Values at the pixels, (T, C, H, W) in the order of the channels, as (T, 3, H, W) in that of colours."""
-        if values.shape[1] == 1:
-            return values.expand(-1, 3, -1, -1)
+        if self.order == GREY:  # a change of the grey changes all channels
+            return values.sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
         return values.flip(1) if self.order == "BGR" else values
 
     def normalised(self, photo: Image.Image) -> Tensor:

@@ -41,6 +41,11 @@ def torchvision_classifier(weights: str, architecture: str, labels: str, layer: 
         raise InputError(f"torchvision has no classifier “{architecture}”. It has {close}.")
     state, options, head = fitted(state, architecture, weights)
     logits = options["num_classes"]
+    if logits == 1 and len(classes) == 2 and state[head[0]].ndim != 2:  # SqueezeNet, whose logits are after a ReLU
+        raise InputError(
+            f"“{weights}” has one logit, and a {architecture} computes none for the other class. "
+            f"Name one class in “{labels}”."
+        )
     if logits == 1 and len(classes) == 2:  # the one logit is that of the second class, and of the first its negative
         state |= {name: torch.cat([-state[name], state[name]]) for name in head}
         options["num_classes"] = 2
@@ -153,8 +158,8 @@ def _with_layer(model: Classifier, network: nn.Module, layer: str | None) -> Cla
         maps = gradcam_maps(model.score(model.classes[0]), image, first, reshape=model.reshape)
         if maps.shape[-1] < 2:
             raise ValueError("its maps have a single cell")
-        if name not in in_place({name: first}, lambda images: model.encode(images, [""]), image):
-            raise ValueError("its cells lie elsewhere than what they see: a change of the image changes others")
+        if layer is not None and name not in in_place({name: first}, lambda images: model.encode(images, [""]), image):
+            raise ValueError("its cells do not match positions in the image")
     except ValueError as error:
         raise InputError(f"The layer “{name}” cannot be used: {error}.") from None
     return model

@@ -79,12 +79,19 @@ class CaptioningTab:
             given[self.visit].texts[identity(given[self.shared.photo])] = typed
         return shown
 
-    async def explain_other(self, given: Given, event: gr.EventData) -> Given:
+    async def explain_other(self, given: Given, event: gr.EventData) -> Given | None:
+        if not self.is_about(given, event):
+            return None
         return await self.explain_typed(given | {self.text: key_of(event)})
 
-    async def explain_considered(self, given: Given, event: gr.EventData) -> Given:
+    async def explain_considered(self, given: Given, event: gr.EventData) -> Given | None:
+        if not self.is_about(given, event):
+            return None
         given[self.visit].texts.pop(identity(given[self.shared.photo]), None)
         return await self.explain_sentence(given, key_of(event).partition(" ")[2] or " ", given[self.visit].shown)
+
+    def is_about(self, given: Given, event: gr.EventData) -> bool:
+        return choices.is_about(event, given[self.shared.photo], given[self.visit].text)
 
     async def speak(self, given: Given) -> Any:
         """The strip of words: a small Grad-CAM picture for the caption and, on a scale of their own, for each word."""
@@ -129,10 +136,11 @@ class CaptioningTab:
             {"key": _key(WHOLE, caption), "label": caption, "detail": percent(mean), "share": mean}
             for caption, mean in ((caption, per_word(score, caption)) for caption, score in found.items())
         ]
-        considered = {"items": offered, "about": about(given[self.shared.photo])}
+        this = about(given[self.shared.photo])
         caption = wanted.text or visitor.texts.get(identity(looked[0]), "")
         try_it = examples.caption_of(pending.query.photo)
-        other = {"items": [{"key": try_it, "label": f"Try: {try_it}"}]} if try_it else None
+        other = {"items": [{"key": try_it, "label": f"Try: {try_it}"}], "about": this} if try_it else None
+        considered = {"items": offered, "about": this}
         yield {self.text: caption or next(iter(found)), self.beam: considered, self.other: other}
         sentence = await self.explain_sentence(given, caption, NOTHING)
         targets = wanted.targets or (() if caption else self.opens_with(visitor.shown))

@@ -10,7 +10,7 @@ from demo.engine import Engine
 from demo.tabs import components, model_choice
 from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
-from demo.tabs.uploads import about
+from demo.tabs.uploads import Upload, about
 from demo.tabs.viewer import Event, Viewer
 from demo.tabs.visits import Given, Visit, show_again, show_beside, show_in_layer
 from demo.tabs.waiting import Making, arrived
@@ -71,6 +71,11 @@ def offer(
     return {"fn": offers, "inputs": {visit, model}, "outputs": outputs} | ASKING
 
 
+def is_about(event: gr.EventData, photo: Upload, text: str) -> bool:
+    """Whether a click is on something about this photograph and text, and not on what stood there before."""
+    return about(photo, text).startswith(str(told(event).get("about", "")))
+
+
 @dataclass(frozen=True, eq=False)
 class Choosing:
     """What happens when something is chosen to be explained, alone or beside what is shown.
@@ -93,9 +98,7 @@ class Choosing:
 
     def _follow(self, event: Event, does: Callable[[Given, str], Awaitable[None]]) -> None:
         async def chosen(given: Given, event: gr.EventData) -> None:
-            # A click on something about this photograph and text, and not on what stood there before.
-            now = about(given[self.photo], given[self.visit].text)
-            if now.startswith(str(told(event).get("about", ""))):
+            if is_about(event, given[self.photo], given[self.visit].text):
                 await does(given, key_of(event))
 
         self.viewer.follow(event, chosen, self.inputs)
@@ -118,6 +121,7 @@ class Choosing:
             await look_at(given, name)
             return {layer: name}
 
+        layer.input(None, js="viewer.choose")
         return [
             self.viewer.follow(layer.input, named, self.inputs),
             self.viewer.follow(self.viewer.layers.pick, clicked, self.inputs | {model}, [layer]),

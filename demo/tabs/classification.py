@@ -80,7 +80,7 @@ class ClassificationTab:
         visitor: Visit = given[self.visit]
         another = links.linked_photo(request) not in (None, str(frame.FIRST_EXAMPLE))
         if another or links.linked_task(request) not in (None, TASK):
-            visitor.seen = visitor.seen or (None, "")  # `look` is for all that follows
+            visitor.seen = visitor.seen or ("", "")  # `look` is for all that follows
         # Or somebody was quicker, and has a request.
         if visitor.seen is not None or not frame.is_first_example(given[self.shared.photo]):
             yield {self.targets.said: gr.skip()}

@@ -101,7 +101,7 @@ class Sitting:
         asked: the question of each study that is shown.
         coming: those that come after them.
         votes: the visitor's own.
-        room: the code of the room that the votes are counted in too, or "".
+        room: the code of the room that the votes are counted in too, or ""; none until the page has said.
         opened: the codes of the rooms that the visitor opened.
         turn: of the handlers that write this.
         user: a random name, for the rooms.
@@ -110,7 +110,7 @@ class Sitting:
     asked: dict[Study, Asked] = field(default_factory=dict)
     coming: dict[Study, Question] = field(default_factory=dict)
     votes: list[Vote] = field(default_factory=list)
-    room: str = ""
+    room: str | None = None
     opened: set[str] = field(default_factory=set)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -162,11 +162,11 @@ class QuizTab:
 
     def _go_back(self, sitting: Sitting, event: gr.EventData) -> str:
         """Put a page that was forgotten back into the room that it is in; returns why it is in none any more."""
-        code = str(told(event).get("room") or "")
-        if not code or sitting.room:
+        if sitting.room is not None:  # it knows better than an event that comes late
             return ""
+        code, sitting.room = str(told(event).get("room") or ""), ""
         try:
-            sitting.room = self.rooms.find(code)
+            sitting.room = self.rooms.find(code) if code else ""
         except InputError:
             return _gone(code)
         return ""
@@ -257,14 +257,17 @@ class QuizTab:
     async def look(self, given: Given, event: gr.EventData) -> Given:
         """The votes of the room as they are now, for the projector."""
         sitting: Sitting = given[self.visit]
-        return {self.votes: self._counted(sitting, self._go_back(sitting, event))}
+        async with sitting.turn:
+            return {self.votes: self._counted(sitting, self._go_back(sitting, event))}
 
     async def save_votes(self, given: Given, event: gr.EventData) -> Given:
         sitting: Sitting = given[self.visit]
-        note, room, file = self._go_back(sitting, event), sitting.room, None
-        with suppress(InputError):  # said where the votes are
-            file = await asyncio.to_thread(lambda: save(self.rooms.csv(room).encode(), f"votes_{room}.csv"))
-        return {self.table: file, self.votes: self._counted(sitting, note)}
+        async with sitting.turn:
+            note, file = self._go_back(sitting, event), None
+            room = sitting.room or ""
+            with suppress(InputError):  # said where the votes are
+                file = await asyncio.to_thread(lambda: save(self.rooms.csv(room).encode(), f"votes_{room}.csv"))
+            return {self.table: file, self.votes: self._counted(sitting, note)}
 
     def _counted(self, sitting: Sitting, note: str = "") -> dict[str, Any]:
         """What a browser is sent of the votes: those of the room, or the visitor's own."""
@@ -276,7 +279,7 @@ class QuizTab:
                 sitting.room, note = "", _gone(sitting.room)
         found = {(row.study, row.method): row for row in counted}
         return {
-            "room": sitting.room,
+            "room": sitting.room or "",
             "mine": sitting.room in sitting.opened,
             "own": len(sitting.votes),
             "charts": {

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.state_holder import StateHolder
 
 MAX_OPEN_OF_ONE = 400  # open pages of one address that are kept: a lecture hall may be one
+MAX_OPEN = 2000  # open pages that are kept: a gigabyte
 
 
 class Sessions(StateHolder):
@@ -23,7 +24,7 @@ class Sessions(StateHolder):
     @contextmanager
     def opened(self, session: str, address: str) -> Iterator[None]:
         """Keep a session as long as the connection is open by which its page says that it is there."""
-        if self._of_address[address] >= MAX_OPEN_OF_ONE:
+        if self._of_address[address] >= MAX_OPEN_OF_ONE or self._of_address.total() >= MAX_OPEN:
             yield
             return
         self._open[session] += 1

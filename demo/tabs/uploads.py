@@ -7,17 +7,18 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from cachetools import LRUCache, cached
+from cachetools import LRUCache
 from gradio import processing_utils, utils
 from gradio.routes import App
 
 from demo import give_back_memory
-from demo.errors import InputError
+from demo.errors import TOO_MUCH, InputError
 from demo.images import is_large, open_photo, png, read_upload
 from demo.query import Photo, photo_of
 from demo.tabs.sessions import Sessions
@@ -32,20 +33,48 @@ FORGET = 3000  # seconds after the last use of an upload or a result
 MOST_BYTES = 2**30  # on disk, of all uploads and results together
 TIDY_SECONDS = 10.0
 
+# By path, which has the hash of the content in it: all tabs of a user share one. One that is requested while it is
+# opened is waited for, in some of the threads that open images: see demo.tabs.waiting.
+MAX_WAITING = 16
+_photos: LRUCache[str, Future[Photo]] = LRUCache(32)
+_photos_lock = threading.Lock()
+_waiting = threading.Semaphore(MAX_WAITING)
+
 
 def uploaded(upload: Upload) -> Photo:
     """The photograph that an image input gives under `NETWORK`: the file, or if that is large what it is opened as.
 
     Raises:
-        InputError: nothing was uploaded, what is named is not an uploaded file, it is empty or too large, or it is
-            large and no picture.
+        InputError: nothing was uploaded, what is named is not an uploaded file, it is empty or too large, it is large
+            and no picture, or too many requests wait for it.
     """
     return _photo(path_of(upload))
 
 
-# By path, which has the hash of the content in it: all tabs of a user share one. Who asks while it is opened waits.
-@cached(LRUCache(32), condition=threading.Condition())
 def _photo(path: str) -> Photo:
+    with _photos_lock:
+        if is_first := path not in _photos:
+            _photos[path] = Future()
+        photo = _photos[path]
+    if is_first:
+        try:
+            photo.set_result(_opened(path))
+        except BaseException as error:  # for those who wait, too; the next request tries again
+            with _photos_lock:
+                if _photos.get(path) is photo:
+                    del _photos[path]
+            photo.set_exception(error)
+    elif not photo.done():
+        if not _waiting.acquire(blocking=False):
+            raise InputError(TOO_MUCH)
+        try:
+            return photo.result()
+        finally:
+            _waiting.release()
+    return photo.result()
+
+
+def _opened(path: str) -> Photo:
     data = read_upload(path)
     return photo_of(png(open_photo(path)) if len(data) > LARGE or is_large(data) else data)
 

@@ -16,6 +16,7 @@ from demo.errors import InputError
 from demo.query import Query
 from demo.tabs.components import told
 from demo.tabs.late import Late
+from demo.tabs.uploads import identity
 from demo.tabs.waiting import Making, answer
 
 MOST_ROWS = 4  # of panels
@@ -60,7 +61,7 @@ class Visit:
     Handlers of different visitors run at the same time, those of one take turns.
 
     Attributes:
-        seen: the upload and the model that the widgets are about; none while the page opens.
+        seen: the identity of the upload and the model that the widgets are about; none while the page opens.
         looks: the number of the page's last look.
         text: the caption that the words belong to, or the question that the answers do.
         texts: what the last photographs were asked, or the captions that were typed for them, by their paths.
@@ -77,7 +78,7 @@ class Visit:
         drawing: of those that draw what is shown then.
     """
 
-    seen: tuple[Any, str] | None = None
+    seen: tuple[str, str] | None = None
     looks: int = 0
     text: str = ""
     texts: LRUCache[str, str] = field(default_factory=lambda: LRUCache(20))
@@ -101,13 +102,13 @@ class Visit:
 
     def passes_over(self, look: gr.EventData, photo: Any, model: str) -> bool:
         """Whether a look of the page finds nothing new: an example that is chosen again is new."""
-        return self.is_overtaken(look) or ((photo, model) == self.seen and not is_again(look))
+        return self.is_overtaken(look) or ((identity(photo), model) == self.seen and not is_again(look))
 
     def see(self, photo: Any, model: str) -> None:
         """Note what the widgets are about from now on."""
         if self.seen is not None and self.seen[1] not in ("", model) and self.wanted.layer is None:
             self.wanted = self.wanted._replace(layer="")
-        self.seen = photo, model
+        self.seen = identity(photo), model
 
     def take_wanted(self) -> Wanted:
         """What is to be shown, once; its layer stays for the boxes that are filled after it."""

@@ -56,11 +56,12 @@ class AnsweringTab:
         return lambda: Query(uploaded(photo), TASK, model, question, (name,), (layer,))
 
     async def explain_own(
-        self, given: Given, question: str, *, keep: bool = True, answers: tuple[str, ...] = ()
+        self, given: Given, question: str, *, chosen: bool = True, answers: tuple[str, ...] = ()
     ) -> AsyncIterator[Given]:
         """The answers are shown as soon as they are known, the panels of the first, or of others, after them.
 
-        Where the question cannot be answered, what was shown stays if it is to be kept.
+        One that a user has `chosen` is asked again when the image comes again; where it cannot be answered, what was
+        shown stays.
         """
         visitor: Visit = given[self.visit]
         # The question goes into the box too: one that was on its way there may have come before it.
@@ -69,10 +70,11 @@ class AnsweringTab:
             pending = await ask(self.engine, self.question(given, question, ""))
             found = await arrived(self.engine, pending.said, pending)
             visitor.text = question
-            visitor.texts[identity(given[self.shared.photo])] = question
+            if chosen:
+                visitor.texts[identity(given[self.shared.photo])] = question
             lists = (await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets
         except InputError as error:
-            visitor.shown = Shown(visitor.shown.queries if keep else (), str(error))
+            visitor.shown = Shown(visitor.shown.queries if chosen else (), str(error))
             gone = {self.targets.said: None, self.note: gr.HTML(visible=False), self.doubts: gr.HTML(visible=False)}
             yield asked if visitor.shown.queries else asked | gone
             return
@@ -117,6 +119,9 @@ class AnsweringTab:
             yield shown
 
     async def ask_suggested(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
+        if not choices.is_about(event, given[self.shared.photo], given[self.visit].text):
+            yield {self.text: gr.skip()}
+            return
         async for shown in self.explain_own(given, key_of(event)):
             yield shown
 
@@ -131,7 +136,7 @@ class AnsweringTab:
         if visitor.passes_over(event, *looked):
             yield {self.text: gr.skip()}
             return
-        in_box = given[self.text] if visitor.seen is not None and visitor.seen[0] == looked[0] else ""
+        in_box = given[self.text] if visitor.seen is not None and visitor.seen[0] == identity(looked[0]) else ""
         typed = given[self.text] if given[self.text] not in visitor.offered else ""
         visitor.see(*looked)
         if is_again(event):
@@ -146,12 +151,13 @@ class AnsweringTab:
         if suggested := not question:
             question = await self.first_question(given)
             answers = await self.opens_with(given) if question == ANIMAL else ()
-        async for shown in self.explain_own(given, question, keep=False, answers=answers):
+        async for shown in self.explain_own(given, question, chosen=False, answers=answers):
             yield shown
         if suggested:
             visitor.opened = visitor.shown
         visitor.offered = visitor.offered or await self.suggest(given)
-        yield {self.suggested: {"items": [{"key": offered, "label": offered} for offered in visitor.offered]}}
+        suggestions = [{"key": offered, "label": offered} for offered in visitor.offered]
+        yield {self.suggested: {"items": suggestions, "about": about(looked[0])}}
 
     async def first_question(self, given: Given) -> str:
         """The best suggestion; that of an animal is known before the others."""

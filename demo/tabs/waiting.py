@@ -66,15 +66,22 @@ async def opening(function: Callable[[], T]) -> T:
 
     Raises:
         InputError: too many wait for that, of this user or in all.
+        asyncio.CancelledError: the connection was closed before it began.
     """
-    who = visitor()
+    who, event = visitor(), listened_event()
+
+    def opened() -> T:
+        if has_left(event):
+            raise asyncio.CancelledError
+        return function()
+
     if _asking[who] >= MOST_OF_ONE or _asking.total() >= MOST_WAITING:
         raise InputError(TOO_MUCH)
     _asking[who] += 1
     try:
         async with _opening.setdefault(who, asyncio.Semaphore(AT_ONCE)):
             in_context = contextvars.copy_context().run
-            return await asyncio.get_running_loop().run_in_executor(_OPENERS, in_context, function)
+            return await asyncio.get_running_loop().run_in_executor(_OPENERS, in_context, opened)
     finally:
         _asking[who] -= 1
         if not _asking[who]:

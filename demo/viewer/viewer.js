@@ -16,8 +16,8 @@ const viewer = (() => {
   const between = (low, value, high) => Math.min(Math.max(value, low), high);
 
   const KEPT = "panels";
-  const OPACITY = { uniform: 0.5, byValue: 0.8 }; // at first: the same everywhere, or of the strongest value
-  const settings = { colours: Object.keys(COLOUR_NAMES)[0], opacity: OPACITY.byValue, uniform: false, own: false, split: 1 };
+  const opacities = { true: 0.5, false: 0.8 }; // where uniform and where not; at first, then as last chosen there
+  const settings = { colours: Object.keys(COLOUR_NAMES)[0], opacity: opacities.false, uniform: false, own: false, split: 1 };
   try {
     const kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
     if (Object.hasOwn(COLOUR_NAMES, kept.colours)) settings.colours = kept.colours;
@@ -351,6 +351,7 @@ const viewer = (() => {
   function showAddress(pairs) {
     const theme = new URLSearchParams(location.search).getAll("__theme").map((value) => ["__theme", value]);
     history.replaceState(null, "", `?${new URLSearchParams([...theme, ...pairs])}`);
+    keepChoice();
   }
 
   // -- What stands where --
@@ -694,7 +695,7 @@ const viewer = (() => {
       /* The mode was entered or left. */
       turned(marking) {
         if (marking) scene.rows.scrollIntoView({ block: "nearest" });
-        else if (region) this.drop();
+        else this.drop();
       },
       there: () => region !== null,
       begin(at) {
@@ -709,12 +710,13 @@ const viewer = (() => {
         corner = null;
         const [left, top, right, bottom] = region ?? [0, 0, 0, 0];
         if ((right - left) * (bottom - top) <= 1e-4) region = null;
+        choose();
         scene.trigger("region", { box: region });
         draw();
       },
       /* There is none any more, and what it speaks for goes too. */
       drop() {
-        scene.trigger("region", { box: null });
+        if (region) scene.trigger("region", { box: null });
         this.clear();
       },
       clear() {
@@ -855,8 +857,7 @@ const viewer = (() => {
     }
 
     function clear() {
-      if (region.there()) region.drop();
-      else region.clear();
+      region.drop();
       glass.pointAt(null);
       glass.whole();
     }
@@ -1025,8 +1026,11 @@ const viewer = (() => {
       { "aria-label": "Colours of the map", onchange: () => set({ colours: colours.value }) },
       ...Object.keys(COLOUR_NAMES).map((name) => make("option", { value: name }, COLOUR_NAMES[name])),
     );
-    // Each has an opacity of its own to begin with.
-    const even = () => set({ uniform: uniform.checked, opacity: OPACITY[uniform.checked ? "uniform" : "byValue"] });
+    // Each has an opacity of its own.
+    const even = () => {
+      opacities[settings.uniform] = settings.opacity;
+      set({ uniform: uniform.checked, opacity: opacities[uniform.checked] });
+    };
     const uniform = make("input", { type: "checkbox", onchange: even });
     const own = make("input", { type: "checkbox", onchange: () => set({ own: own.checked }) });
     const scale = make("label", {}, own, "each row on its own scale");
@@ -1064,14 +1068,46 @@ const viewer = (() => {
   let taken = null; // the file of the example that was clicked last
   let shownPath = null; // the path of the image's file, once there is another than at first
   let opening = null; // the example that a tab opened with last, if it is not the first
-  let chosen = ["photo", "text", "target"].some((name) => new URLSearchParams(location.search).has(name));
+  const KEPT_CHOICE = "choice";
+  let chosen = wasChosen();
+
+  /* Whether somebody chose the image: as before the page was opened again with the address that it wrote itself. Any
+     other address that names an image counts as chosen, such as one that a teacher sends. */
+  function wasChosen() {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(KEPT_CHOICE));
+      if (kept?.search === location.search) {
+        ({ opening } = kept);
+        return kept.chosen;
+      }
+    } catch {
+      // A browser that keeps nothing knows the address alone.
+    }
+    return ["photo", "text", "target"].some((name) => new URLSearchParams(location.search).has(name));
+  }
+
+  function keepChoice() {
+    try {
+      sessionStorage.setItem(KEPT_CHOICE, JSON.stringify({ chosen, opening, search: location.search }));
+    } catch {
+      // As above.
+    }
+  }
+
+  /* Work on an image chooses it: it stays in all tabs. */
+  function choose() {
+    chosen = true;
+    keepChoice();
+  }
+
+  document.addEventListener("input", ({ target }) => target.matches("#question textarea, #caption textarea") && choose());
 
   const first = () => exampleFiles.values().next().value;
   const isThere = (file) => file?.path === (shownPath ?? first()?.path);
 
   /* It becomes the image; one that is there already is looked at anew. */
   function picked() {
-    chosen = true;
+    choose();
     if (!isThere(taken)) return taken;
     document.dispatchEvent(new CustomEvent("look", { detail: { again: true } }));
     return NO_VALUE;
@@ -1101,7 +1137,7 @@ const viewer = (() => {
   function photographed(photo) {
     shownPhotograph = photo;
     shownPath = photo?.path ?? "";
-    chosen ||= shownPath !== (exampleFiles.get(opening) ?? first())?.path;
+    if (![first(), exampleFiles.get(opening)].some((file) => file?.path === shownPath)) choose();
     try {
       sessionStorage.setItem(KEPT_PHOTOGRAPH, JSON.stringify(photo));
     } catch {
@@ -1117,7 +1153,9 @@ const viewer = (() => {
     try {
       const photo = JSON.parse(sessionStorage.getItem(KEPT_PHOTOGRAPH));
       if (!photo?.url || !parameters.has("task") || parameters.has("photo")) return NO_VALUE;
+      chosen = true; // no tab opens with its example meanwhile
       if ((await fetch(photo.url, { method: "HEAD" })).ok) return photo;
+      chosen = false;
       sessionStorage.removeItem(KEPT_PHOTOGRAPH);
     } catch {
       // As above.
@@ -1174,6 +1212,7 @@ const viewer = (() => {
 
     function tell(event, { key, url }) {
       taken = url ?? taken;
+      choose();
       const name = event === "add" ? (explained.includes(key) ? "drop" : "beside") : event;
       trigger(name, { key, about: value.about ?? "" });
     }
@@ -1266,7 +1305,7 @@ const viewer = (() => {
   function compare(element, { trigger }, _events, { task, groups }) {
     const boxes = [];
     const laid = ({ key, title, sentence }) => {
-      const box = make("input", { type: "checkbox", value: key, onchange: () => choose(box) });
+      const box = make("input", { type: "checkbox", value: key, onchange: () => compared(box) });
       boxes.push(box);
       return make("label", { class: "chip", title: sentence }, box, title);
     };
@@ -1275,7 +1314,8 @@ const viewer = (() => {
     const fold = make("details", {}, make("summary", {}, "Compare methods"), ...Object.entries(groups).map(group));
     element.querySelector(".compare").replaceChildren(fold);
 
-    function choose(box) {
+    function compared(box) {
+      choose();
       if (box.checked) document.dispatchEvent(new CustomEvent("added", { detail: { task, method: box.value } }));
       trigger("choose", { methods: boxes.filter(({ checked }) => checked).map(({ value }) => value) });
     }
@@ -1294,10 +1334,10 @@ const viewer = (() => {
     const list = make("datalist", { id: `names-of-${root.closest("[id]").id}` });
     const plain = { autocomplete: "off", autocorrect: "off", autocapitalize: "off", spellcheck: "false" };
     const box = make("input", { type: "text", list: list.id, enterkeyhint: "go", ...plain, oninput: listed });
-    const beside = make("button", { type: "button", class: "button", onclick: () => choose("beside") }, "+ Compare");
+    const beside = make("button", { type: "button", class: "button", onclick: () => take("beside") }, "+ Compare");
     const form = make(
       "form",
-      { onsubmit: (sent) => (sent.preventDefault(), choose("pick")) },
+      { onsubmit: (sent) => (sent.preventDefault(), take("pick")) },
       make("label", {}, `Another ${kind}`, box),
       make("button", { type: "submit", class: "button" }, "Explain"),
       beside,
@@ -1307,16 +1347,20 @@ const viewer = (() => {
     let offered = [];
     let hint = "";
 
-    function choose(event) {
+    function take(event) {
       const typed = box.value.trim();
       const key = hint ? typed : completed(typed);
-      if (key) trigger(event, { key });
-      else box.focus();
+      if (!key) {
+        box.focus();
+        return;
+      }
+      choose();
+      trigger(event, { key });
     }
 
     function listed({ inputType }) {
       // How browsers tell that a name of the list was clicked, or a word corrected.
-      if ((inputType === "insertReplacementText" || !inputType) && offered.includes(box.value)) choose("pick");
+      if ((inputType === "insertReplacementText" || !inputType) && offered.includes(box.value)) take("pick");
     }
 
     /* The name that was typed, else the first that begins with it, else the first of which a word does. */
@@ -1387,7 +1431,7 @@ const viewer = (() => {
       if (!file || (fits && file.size <= most)) return;
       event.preventDefault();
       event.stopImmediatePropagation();
-      const why = fits ? `is larger than ${most / 2 ** 20} MB: make it smaller` : "is not a picture: take another file";
+      const why = fits ? `is larger than ${most / 2 ** 20} MB: make it smaller` : "is not an image: choose another file";
       say(`“${file.name}” ${why}.`);
     }
 
@@ -1605,5 +1649,5 @@ const viewer = (() => {
   const pictures = { put, overlaid, greyed, photograph, thumbnail, drawnAnew };
   const tools = { ...numbers, ...pictures, make, inSight, whenTurned, whenOpen, showAddress, arrows };
 
-  return { panels, compare, choices, names, late, intake, picked, openedWith, photographed, restored, lookAgain, skip, goTo, download, tools };
+  return { panels, compare, choices, names, late, intake, picked, openedWith, photographed, restored, lookAgain, choose, skip, goTo, download, tools };
 })();
