@@ -35,6 +35,7 @@ SHARES = [("1/4 of the side", 1 / 4), ("1/8 of the side", 1 / 8), ("1/16 of the 
 FILL_NAMES = [("the mean colour", "mean"), ("black", "black"), ("white", "white")]
 MORE = tuple(key for key in METHODS if key not in PANELS)
 TARGETS = {"classification": "classes", "captioning": "words", "vqa": "answers"}
+KINDS = {"classification": "class", "captioning": "word", "vqa": "answer"}
 SUPPORTED = "Supported by the selected region, the most evidence first"
 INVITATION = "Drop an image anywhere on this page, paste one, or click one of the examples."
 
@@ -117,6 +118,8 @@ class Viewer:
             await self.drop(given, key_of(event))
 
         async def chose(given: Given, event: gr.EventData) -> None:
+            if given[self.visit].is_overtaken("methods", event):
+                return
             chosen = told(event).get("methods")
             given[self.visit].methods = tuple(key for key in MORE if isinstance(chosen, list) and key in chosen)
 
@@ -205,6 +208,8 @@ class Viewer:
 
     async def _mark(self, given: Given, event: gr.EventData) -> Any:
         visitor: Visit = given[self.visit]
+        if visitor.is_overtaken("region", event):
+            return gr.skip()
         box = _box(told(event).get("box"))
         if not visitor.shown.queries or box is None:
             visitor.marked = None
@@ -212,14 +217,16 @@ class Viewer:
         query = replace(visitor.shown.queries[0], targets=(), methods=(), region=box)
         try:
             found = await answer(self.engine, lambda: query)
-        except InputError:
-            return None
-        if not _same_sight(query, visitor.shown):  # another photograph came meanwhile
+            most = max(found.said.values(), default=0)
+            items = [_supported(query, target, found, most) for target in found.said]
+            note = "" if items else f"No {KINDS[self.task]} has positive evidence here."
+        except InputError as error:
+            items, note = [], str(error)
+        # Another photograph or region came meanwhile.
+        if visitor.is_overtaken("region", event) or not _same_sight(query, visitor.shown):
             return gr.skip()
         visitor.marked = query
-        most = max(found.said.values(), default=0)
-        items = [_supported(query, target, found, most) for target in found.said]
-        return {"items": items, "about": about(given[self.shared.photo], query.text)}
+        return {"items": items, "note": note, "about": about(given[self.shared.photo], query.text)}
 
     async def _zip(self, given: Given, event: gr.EventData) -> str | None:
         visitor: Visit = given[self.visit]
@@ -352,6 +359,8 @@ def _drawn(
             "away": away,
         }
         said["box"] = row.details["box"]
+        # What a region on it belongs to.
+        said["sight"] = "\n".join((query.photo.digest, query.model, *query.layers, query.text))
         value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
     return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}
 

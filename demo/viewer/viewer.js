@@ -290,7 +290,7 @@ const viewer = (() => {
       if (text !== scene.shown?.text) {
         const shown = { text, ...(await prepared(value)) };
         if (mine !== newest) return;
-        if (shown.photo !== scene.shown?.photo) scene.region.clear();
+        scene.region.keep(shown);
         scene.shown = shown;
         layOut(scene);
         scene.late.begin(wanted);
@@ -680,6 +680,9 @@ const viewer = (() => {
   function marker(scene) {
     let corner = null;
     let region = null; // left, top, right, bottom in shares
+    let sight = null; // of what it was begun on: photograph, model, layer and text
+    let sent = 0; // how many; one may overtake another on its way
+    const tell = (box) => scene.trigger("region", { number: ++sent, box });
 
     function draw() {
       for (const { edge } of scene.panels) {
@@ -701,6 +704,7 @@ const viewer = (() => {
       begin(at) {
         corner = at;
         region = null;
+        sight = scene.shown.rows[0].sight;
       },
       extend(to) {
         region = [Math.min(corner.x, to.x), Math.min(corner.y, to.y), Math.max(corner.x, to.x), Math.max(corner.y, to.y)];
@@ -711,17 +715,21 @@ const viewer = (() => {
         const [left, top, right, bottom] = region ?? [0, 0, 0, 0];
         if ((right - left) * (bottom - top) <= 1e-4) region = null;
         choose();
-        scene.trigger("region", { box: region });
+        tell(region);
         draw();
       },
       /* There is none any more, and what it speaks for goes too. */
       drop() {
-        if (region) scene.trigger("region", { box: null });
+        if (region) tell(null);
         this.clear();
       },
       clear() {
         corner = region = null;
         draw();
+      },
+      /* What it speaks for goes when something else is shown; so does the region. */
+      keep({ rows }) {
+        if (!rows.some((row) => row.sight === sight)) this.clear();
       },
     };
   }
@@ -1182,7 +1190,9 @@ const viewer = (() => {
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", heading);
     const above = make("p", { class: "heading", hidden: true, "aria-hidden": "true" }, heading);
+    const note = make("p", { class: "note", role: "status" });
     if (headed) root.before(above);
+    root.before(note);
     let value = { items: [] };
     let explained = [];
     let current = null;
@@ -1193,12 +1203,14 @@ const viewer = (() => {
       if (isNoValue(props.value)) return;
       value = props.value?.items ? props.value : { items: [] };
       lay();
-      if (reveal && value.items.length) root.scrollIntoView({ block: "nearest" });
+      if (reveal && (value.items.length || value.note)) root.scrollIntoView({ block: "nearest" });
     }
 
     function lay() {
       const had = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       above.hidden = !value.items.length;
+      note.textContent = value.note ?? "";
+      note.hidden = !value.note;
       root.replaceChildren(...value.items.map((item) => laidItem(item, adds, tell)));
       for (const { key, url } of value.items) if (url) exampleFiles.set(key, url);
       if (value.current) explained = [value.current];
@@ -1304,6 +1316,7 @@ const viewer = (() => {
   /* The methods that can be shown beside the panels, by group, to tick. */
   function compare(element, { trigger }, _events, { task, groups }) {
     const boxes = [];
+    let sent = 0; // how many: one may overtake another on its way
     const laid = ({ key, title, sentence }) => {
       const box = make("input", { type: "checkbox", value: key, onchange: () => compared(box) });
       boxes.push(box);
@@ -1317,7 +1330,7 @@ const viewer = (() => {
     function compared(box) {
       choose();
       if (box.checked) document.dispatchEvent(new CustomEvent("added", { detail: { task, method: box.value } }));
-      trigger("choose", { methods: boxes.filter(({ checked }) => checked).map(({ value }) => value) });
+      trigger("choose", { number: ++sent, methods: boxes.filter(({ checked }) => checked).map(({ value }) => value) });
     }
 
     document.addEventListener("explained", ({ detail }) => {
