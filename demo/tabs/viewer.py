@@ -148,8 +148,8 @@ class Viewer:
             methods = PANELS + visitor.methods
             late = [key for key in methods if key not in AT_ONCE]
             visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
-            own = _on_own_scales(visitor, rows)
-            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods, own)
+            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
+            drawn["own"] = _on_own_scales(visitor, rows)
             drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
             drawn["wanted"] = visitor.late.begun()
             drawn["attends"] = bool(queries) and (await self._about(queries[0])).attends
@@ -234,8 +234,6 @@ class Viewer:
         _, rows, _ = await _rows(self.engine, shown, given[self.rival])
         if not rows:
             return None
-        if _on_own_scales(visitor, rows):
-            settings = settings | {"own": True}
         photo = self.engine.open(shown.queries[0].photo)
         late: Late | None = visitor.late
         rows = late.filled(rows) if late is not None else rows
@@ -335,19 +333,16 @@ async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], 
 
 
 def _drawn(
-    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...], apart: bool
+    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What the browser draws of rows that answer these queries, those of the first model first.
-
-    With `apart` each row has its own scale.
-    """
+    """What the browser draws of rows that answer these queries, those of the first model first."""
     invites = note == NO_PHOTO and not rows
     value: dict[str, Any] = {"note": INVITATION if invites else note, "rows": [], "methods": data.methods(methods)}
     if not rows:
         return value | {"invites": invites}
     first = queries[0]
     own = [query for query in queries if query.model == first.model]
-    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE], own=apart)
+    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE])
     named = zip(queries, rows, _titles(rows), all_pictures, strict=True)
     for query, row, title, pictures in named:
         away = "part" if query not in own else "drop" if len(own) > 1 else None
@@ -355,7 +350,7 @@ def _drawn(
             "title": title,
             "sentence": sentence(row, rows),
             "numbers": numbers(row),
-            "scale": scale(row, rows, own=apart),
+            "scale": scale(row, rows),
             "away": away,
         }
         said["box"] = row.details["box"]
@@ -366,7 +361,10 @@ def _drawn(
 
 
 def _on_own_scales(visitor: Visit, rows: Sequence[Row]) -> bool:
-    """Whether rows that nobody put beside each other have scales of their own: those of which one would be too dim."""
+    """Whether rows that nobody put beside each other open on scales of their own: those of which one would be too dim.
+
+    Users may change it.
+    """
     one_model = len({row.details["model"] for row in rows}) == 1
     return visitor.shown is visitor.opened and one_model and is_dim(rows)
 

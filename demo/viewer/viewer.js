@@ -17,7 +17,7 @@ const viewer = (() => {
 
   const KEPT = "panels";
   const opacities = { true: 0.5, false: 0.8 }; // where uniform and where not; at first, then as last chosen there
-  const settings = { colours: Object.keys(COLOUR_NAMES)[0], opacity: opacities.false, uniform: false, own: false, split: 1 };
+  const settings = { colours: Object.keys(COLOUR_NAMES)[0], opacity: opacities.false, uniform: false, own: null, split: 1 };
   try {
     const kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
     if (Object.hasOwn(COLOUR_NAMES, kept.colours)) settings.colours = kept.colours;
@@ -146,7 +146,8 @@ const viewer = (() => {
     return Object.fromEntries(Object.keys(pictures).map((key) => [key, row[key]]));
   }
 
-  const strongest = (picture) => (settings.own ? picture.limit : picture.shared);
+  // Each row has its own scale where somebody said so, and until then where the rows open so.
+  const strongest = (picture) => ((settings.own ?? picture.own) ? picture.limit : picture.shared);
 
   /* A map as it is seen, RGBA, of the size of the photograph. In a signed one zero has the colour in the middle. Opacity
      grows with the absolute value up to the one that is drawn strongest, or is uniform. */
@@ -271,7 +272,7 @@ const viewer = (() => {
     scene.screen = wholeScreen(scene);
     scene.late = lateColumns(scene);
     scene.bar = toolbar(
-      () => trigger("zip", { ...settings }),
+      () => trigger("zip", { ...settings, own: settings.own ?? scene.shown.own }),
       { marking: `Select a region: which ${kinds} does it support?`, boxed: "Box around the evidence" },
       (marking) => scene.region.turned(marking),
     );
@@ -334,6 +335,7 @@ const viewer = (() => {
     try {
       const photo = value.photo ? Object.assign(await photograph(value.photo), { url: value.photo.url }) : null;
       const pictures = await Promise.all(value.rows.map((row) => decodedRow(row.pictures)));
+      for (const picture of pictures.flatMap(Object.values)) picture.own = value.own;
       return { ...value, photo, rows: value.rows.map((row, place) => ({ ...row, pictures: pictures[place] })) };
     } catch (error) {
       // Without a text, so that the same is drawn when it comes again.
@@ -529,7 +531,7 @@ const viewer = (() => {
           figure.querySelector(".frame").replaceChildren(make("span", {}, notes[place]));
           continue;
         }
-        row.pictures[method] = await decoded(pictures[place]);
+        row.pictures[method] = { ...(await decoded(pictures[place])), own: scene.shown.own };
         if (!figure.isConnected) return; // something else is shown by now
         const panel = laidPanel(scene, row, place, method);
         panel.figure.append(make("p", { class: "caption" }, notes[place]));
@@ -566,9 +568,10 @@ const viewer = (() => {
   }
 
   function redraw(scene, changes) {
-    scene.bar.update();
+    const own = settings.own ?? scene.shown?.own ?? false;
+    scene.bar.update(own);
     for (const [place, said] of scene.scales) {
-      place.textContent = settings.own && said ? "Each row has its own scale." : said;
+      place.textContent = own && said ? "Each row has its own scale." : said;
     }
     for (const panel of scene.panels) {
       const { picture, canvas } = panel;
@@ -1056,10 +1059,10 @@ const viewer = (() => {
     return {
       element,
       marks: () => element.closest(".panels").classList.contains("marking"),
-      update() {
+      update(apart) {
         colours.value = settings.colours;
         uniform.checked = settings.uniform;
-        own.checked = settings.own;
+        own.checked = apart;
         for (const input of element.closest(".panels").querySelectorAll("[data-setting]")) {
           input.value = settings[input.dataset.setting];
         }
