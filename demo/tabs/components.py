@@ -50,7 +50,7 @@ def choices(
     headed: bool = False,
     **more: Any,
 ) -> gr.HTML:
-    """Things to click, one stop for the Tab key, as "bars", "lines", "chips" or "pictures": the event `pick`.
+    """Things to click, one stop for the Tab key, as "bars", "chips" or "pictures": the event `pick`.
 
     Args:
         heading: the name of all.

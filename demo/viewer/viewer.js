@@ -276,7 +276,7 @@ const viewer = (() => {
       { marking: `Select a region: which ${kinds} does it support?`, boxed: "Box around the evidence" },
       (marking) => scene.region.turned(marking),
     );
-    const hint = make("p", { class: "hint", role: "status" }, "Drag over a panel to select a region.");
+    const hint = make("p", { class: "hint", role: "status" }, "Drag over a panel to select a region. By keyboard, press Space at two opposite corners.");
     scene.status = make("p", { class: "unseen", role: "status" }); // read out when other panels are there
     root.replaceChildren(hint, scene.rows, scene.bar.element, scene.screen.element, scene.status);
 
@@ -1362,6 +1362,7 @@ const viewer = (() => {
     root.replaceChildren(list, form, close);
     let offered = [];
     let hint = "";
+    let last = "pick"; // what was asked for with what was typed
 
     function take(event) {
       const typed = box.value.trim();
@@ -1371,6 +1372,7 @@ const viewer = (() => {
         return;
       }
       choose();
+      last = event;
       trigger(event, { key });
     }
 
@@ -1399,7 +1401,7 @@ const viewer = (() => {
     function propose(note) {
       const proposed = /Did you mean (.+)\?/u.exec(note)?.[1].split(" or ") ?? [];
       const known = proposed.filter((name) => offered.includes(name));
-      const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger("pick", { key: name }) }, name);
+      const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger(last, { key: name }) }, name);
       close.replaceChildren("Did you mean: ", ...known.map(button));
       close.hidden = !known.length;
     }
