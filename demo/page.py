@@ -34,7 +34,7 @@ document.addEventListener("focusout", ({ target }) => {
 
 HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip to the result</a>
 <h1>{TITLE}</h1>
-<p>Grad-CAM shows where in a photograph a network finds the evidence for what it says
+<p>Grad-CAM shows where in an image a model finds the evidence for what it predicts
 (<a href="https://arxiv.org/abs/1610.02391">Selvaraju et al., 2017</a>).</p>"""
 
 # Gradio's default weight for bold, 600, is a font file that holds little but Cyrillic letters.

@@ -11,7 +11,7 @@ from demo.query import Row
 from explainers import METHODS
 
 Colours = Literal["viridis", "inferno", "jet"]
-COLOURS: tuple[Colours, ...] = get_args(Colours)  # the first in files and answers where nobody has chosen; the page has its own
+COLOURS: tuple[Colours, ...] = get_args(Colours)  # the first in files; the page has its own first
 
 OPACITY = 0.5  # where nobody has chosen one
 

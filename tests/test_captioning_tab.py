@@ -82,6 +82,9 @@ def test_what_the_tab_opens_with_gives_way_to_an_image_that_somebody_chose(page)
     says(page, "man, ")
     says(page, "tripod, ", row=1)
     expect(photo).to_have_attribute("src", re.compile("camera"))
+    expect(page).to_have_url(re.compile("photo=camera"))
+    page.reload()  # with an address that nobody chose
+    says(page, "tripod, ", row=1)
     page.get_by_role("tab", name="Question answering").click()
     says(page, "elephant, ", row=1)
     expect(photo).to_have_attribute("src", re.compile("zebra_elephant"))
@@ -92,6 +95,16 @@ def test_what_the_tab_opens_with_gives_way_to_an_image_that_somebody_chose(page)
     page.locator("#other-caption .pick").click()
     says(page, "a zebra and an elephant standing in a field, ")
     expect(page.locator("#caption textarea")).to_have_value("a zebra and an elephant standing in a field")
+
+
+def test_an_image_that_somebody_worked_on_stays_with_what_was_picked(page):
+    page.locator("#classification-top .pick").nth(2).click()
+    says(page, "tusker, ")
+    page.get_by_role("tab", name="Captioning").click()
+    expect(page.locator("#caption textarea")).to_have_value(re.compile("zebra"))
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("zebra_elephant"))
+    page.get_by_role("tab", name="Classification").click()
+    says(page, "tusker, ")
 
 
 def test_words_alternatives_and_other_sentences_can_be_explained(tab):

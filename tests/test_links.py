@@ -74,14 +74,14 @@ def test_a_question_and_two_answers(page, server):
 def test_an_address_of_nonsense_opens_the_page_with_a_sentence(page, server):
     page.goto(f"{server}?photo=../../secret&task=classification&model=<b>&target=<script>alert(1)</script>")
     says(page, "has no class “<script>alert(1)</script>”")
-    expect(page.get_by_text("The address names a photo that there is not")).to_be_visible()
-    expect(page.get_by_text("The address names a model that is not here")).to_be_visible()
+    expect(page.get_by_text("The link refers to an image that does not exist")).to_be_visible()
+    expect(page.get_by_text("The link refers to a model that is not on this server")).to_be_visible()
     page.goto(f"{server}?photo=cat&task=nothing")
     says(page, "Egyptian cat, ")
-    expect(page.get_by_text("The address names a task that there is not")).to_be_visible()
+    expect(page.get_by_text("The link refers to a tab that does not exist")).to_be_visible()
     page.goto(f"{server}?photo=cat&task=classification&layer=layer9&target=tabby&target=tabby&target=lynx")
     says(page, "tabby, ")
-    expect(page.get_by_text("has no such layer as the address names: this is layer4")).to_be_visible()
+    expect(page.get_by_text("does not have the layer that the link refers to: this is layer4")).to_be_visible()
     says(page, "lynx, ", row=1)
 
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from demo.engine import Engine
 from demo.models import Library
 from demo.query import Query, Row, photo_of
-from demo.tasks.sentence import is_dim, scale
+from demo.tasks.sentence import is_dim
 from demo.viewer import data
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
@@ -78,20 +78,13 @@ def test_the_browser_draws_what_the_server_draws(page, tmp_path, size):
             assert (np.abs(seen - sent) <= 2 + coarse).mean() > 0.99
 
 
-def test_rows_apart_have_a_scale_each_where_one_would_be_dim():
+def test_a_row_has_its_own_scale_and_the_shared_one_and_is_dim_where_that_is_twice_as_high():
     def rows(*peaks: float) -> list[Row]:
         return [Row({"gradcam": np.full((2, 2), peak)}, {"model": "one", "peak": peak}) for peak in peaks]
 
-    def limits(*, own: bool) -> list[float]:
-        return [found["gradcam"]["shared"] for found in data.pictures(rows(1, 4), ["gradcam"], own=own)]
-
-    assert (limits(own=False), limits(own=True)) == ([4, 4], [1, 4])
+    found = [row["gradcam"] for row in data.pictures(rows(1, 4), ["gradcam"])]
+    assert [(picture["limit"], picture["shared"]) for picture in found] == [(1, 4), (4, 4)]
     assert [is_dim(rows(*peaks)) for peaks in ((1, 4), (2, 4), (4,))] == [True, False, False]
-    weak, strong = rows(1, 4)
-    assert (
-        scale(weak, [weak, strong], own=True)
-        == "Each row has its own scale; the peak of this map is 25% of the highest."
-    )
 
 
 def test_one_point_in_all_panels_of_all_rows_with_the_value_there(page):

@@ -306,3 +306,19 @@ def test_without_a_photograph_nothing_is_asked_that_the_next_one_would_get(engin
         last_values(tab.ask_typed(given | {tab.text: question}))
         looks(tab, gone | {tab.text: question})
         assert looks(tab, given | {tab.shared.photo: example(upload), tab.text: question})[tab.text] == question
+
+
+def test_a_region_that_was_overtaken_changes_nothing_and_one_without_evidence_says_so(engine):
+    tab, given = laid_out(classification, engine)
+    looks(tab, given)
+
+    def marks(number: int, box: list[float] | None) -> Any:
+        return in_a_loop(tab.panels._mark(given, gr.EventData(None, {"number": number, "box": box})))
+
+    assert marks(2, [0.0, 0.0, 1.0, 1.0])["items"]
+    assert marks(1, None) == gr.skip()
+    assert given[tab.visit].marked is not None
+    said = marks(3, [0.5, 0.0, 0.2, 1.0])
+    assert (said["items"], said["note"][:11]) == ([], "A region is")
+    assert marks(4, None) is None
+    assert given[tab.visit].marked is None

@@ -123,6 +123,10 @@ def test_a_suggested_question_by_click(tab):
 def test_the_opening_has_a_scale_for_each_row_and_its_example_chosen_again_opens_so(tab):
     says(tab, "zebra, ")
     says(tab, "Each row has its own scale", row=1)
+    own = tab.get_by_label("each row on its own scale").locator("visible=true")
+    expect(own).to_be_checked()
+    own.uncheck()
+    says(tab, "Both rows share one scale", row=1)
     ask(tab, "Where is the elephant?")
     says(tab, "“Where is the elephant?”")
     take(tab, "zebra_elephant")

@@ -58,7 +58,7 @@ def offer(
         known = await arrived(engine, engine.about(task, given[model]))
         visitor: Visit = given[visit]
         if visitor.wanted.layer not in (None, "", *known.layers):
-            gr.Warning(f"{known.name} has no such layer as the address names: this is {known.layers[0]}.")
+            gr.Warning(f"{known.name} does not have the layer that the link refers to: this is {known.layers[0]}.")
             visitor.wanted = visitor.wanted._replace(layer="")
         first = visitor.wanted.layer or known.layers[0]
         offered = {layer: gr.Dropdown(choices=list(known.layers), value=first)}

@@ -50,7 +50,7 @@ def choices(
     headed: bool = False,
     **more: Any,
 ) -> gr.HTML:
-    """Things to click, one stop for the Tab key, as "bars", "lines", "chips" or "pictures": the event `pick`.
+    """Things to click, one stop for the Tab key, as "bars", "chips" or "pictures": the event `pick`.
 
     Args:
         heading: the name of all.
@@ -61,7 +61,7 @@ def choices(
         more: as of `gr.HTML`. The value is `{"items": [{"key": ..., "label": ...}]}`, where an item may have a
             `detail`, a `share` of 1 that its bar is long, and a picture: a `thumbnail` (an address) of the file in
             its `url`, or a `heat` map over the `photo`; and beside the items the `current` key, if not what the panels
-            show is marked, and what they are `about`, which the events tell.
+            show is marked, what they are `about`, which the events tell, and a `note` that stands instead of them.
     """
     settings = {"heading": heading, "style": style, "task": task, "add": add, "reveal": reveal, "headed": headed}
     return drawn_by("choices", CHOICES, settings, **more)

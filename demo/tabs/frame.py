@@ -43,11 +43,11 @@ def shared_column() -> Shared:
         value=FIRST_EXAMPLE,
         type="filepath",
         sources=["upload", "clipboard"],
-        label="Photograph",
-        placeholder=f"Drop a photograph here,\nor click to choose one\n(at most {MAX_BYTES // 2**20} MB)",
+        label="Image",
+        placeholder=f"Drop an image here,\nor click to choose one\n(at most {MAX_BYTES // 2**20} MB)",
         buttons=["fullscreen"],
         elem_id="photo",
-        alt_text="The photograph that is explained",
+        alt_text="The image that is explained",
     )
     camera = components.drawn_by("intake", ("taken", "unseen", "frame"), {"most": MAX_BYTES}, elem_id="camera")
     pictures = [

@@ -173,7 +173,7 @@ def _scale(picture: dict[str, Any] | None) -> str:
     """How weak a picture is beside stronger ones of its column, on whose scale it is drawn."""
     if picture is None or picture["limit"] >= picture["shared"]:
         return ""
-    return f"All rows share one scale; the strongest here is {picture['limit'] / picture['shared']:.0%} of it."
+    return f"On one scale for all rows, the strongest here is {picture['limit'] / picture['shared']:.0%} of it."
 
 
 def _alone(query: Query, key: str, squares: Squares) -> Query:

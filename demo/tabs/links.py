@@ -42,10 +42,11 @@ def linked_task(request: gr.Request) -> str | None:
 
 
 def warn(request: gr.Request) -> None:
-    """Say on the page what the address names and there is not."""
-    for what, found in (("photo", linked_photo(request)), ("task", linked_task(request))):
-        if request.query_params.get(what) and found is None:
-            gr.Warning(f"The address names a {what} that there is not: this is what the page opens with.")
+    """Say on the page what the link refers to and there is not."""
+    known = (("photo", "an image", linked_photo(request)), ("task", "a tab", linked_task(request)))
+    for name, what, found in known:
+        if request.query_params.get(name) and found is None:
+            gr.Warning(f"The link refers to {what} that does not exist: this is what the page opens with.")
 
 
 def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using: gr.State) -> gr.events.Dependency:
@@ -63,7 +64,7 @@ def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using
         with suppress(InputError):
             if (entry := engine.library.find(task, name)).is_here():
                 return entry.name
-        gr.Warning("The address names a model that is not here: see “Model and layer” for those that are.")
+        gr.Warning("The link refers to a model that is not on this server: choose another one under “Model and layer”.")
         return gr.skip()
 
     return page.load(read, {visit}, using, **QUIET)

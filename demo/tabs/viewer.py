@@ -35,6 +35,7 @@ SHARES = [("1/4 of the side", 1 / 4), ("1/8 of the side", 1 / 8), ("1/16 of the 
 FILL_NAMES = [("the mean colour", "mean"), ("black", "black"), ("white", "white")]
 MORE = tuple(key for key in METHODS if key not in PANELS)
 TARGETS = {"classification": "classes", "captioning": "words", "vqa": "answers"}
+KINDS = {"classification": "class", "captioning": "word", "vqa": "answer"}
 SUPPORTED = "Supported by the selected region, the most evidence first"
 INVITATION = "Drop an image anywhere on this page, paste one, or click one of the examples."
 
@@ -117,6 +118,8 @@ class Viewer:
             await self.drop(given, key_of(event))
 
         async def chose(given: Given, event: gr.EventData) -> None:
+            if given[self.visit].is_overtaken("methods", event):
+                return
             chosen = told(event).get("methods")
             given[self.visit].methods = tuple(key for key in MORE if isinstance(chosen, list) and key in chosen)
 
@@ -145,8 +148,8 @@ class Viewer:
             methods = PANELS + visitor.methods
             late = [key for key in methods if key not in AT_ONCE]
             visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
-            own = _on_own_scales(visitor, rows)
-            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods, own)
+            drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
+            drawn["own"] = _on_own_scales(visitor, rows)
             drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
             drawn["wanted"] = visitor.late.begun()
             drawn["attends"] = bool(queries) and (await self._about(queries[0])).attends
@@ -205,6 +208,8 @@ class Viewer:
 
     async def _mark(self, given: Given, event: gr.EventData) -> Any:
         visitor: Visit = given[self.visit]
+        if visitor.is_overtaken("region", event):
+            return gr.skip()
         box = _box(told(event).get("box"))
         if not visitor.shown.queries or box is None:
             visitor.marked = None
@@ -212,14 +217,16 @@ class Viewer:
         query = replace(visitor.shown.queries[0], targets=(), methods=(), region=box)
         try:
             found = await answer(self.engine, lambda: query)
-        except InputError:
-            return None
-        if not _same_sight(query, visitor.shown):  # another photograph came meanwhile
+            most = max(found.said.values(), default=0)
+            items = [_supported(query, target, found, most) for target in found.said]
+            note = "" if items else f"No {KINDS[self.task]} has positive evidence here."
+        except InputError as error:
+            items, note = [], str(error)
+        # Another photograph or region came meanwhile.
+        if visitor.is_overtaken("region", event) or not _same_sight(query, visitor.shown):
             return gr.skip()
         visitor.marked = query
-        most = max(found.said.values(), default=0)
-        items = [_supported(query, target, found, most) for target in found.said]
-        return {"items": items, "about": about(given[self.shared.photo], query.text)}
+        return {"items": items, "note": note, "about": about(given[self.shared.photo], query.text)}
 
     async def _zip(self, given: Given, event: gr.EventData) -> str | None:
         visitor: Visit = given[self.visit]
@@ -227,8 +234,6 @@ class Viewer:
         _, rows, _ = await _rows(self.engine, shown, given[self.rival])
         if not rows:
             return None
-        if _on_own_scales(visitor, rows):
-            settings = settings | {"own": True}
         photo = self.engine.open(shown.queries[0].photo)
         late: Late | None = visitor.late
         rows = late.filled(rows) if late is not None else rows
@@ -328,19 +333,16 @@ async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], 
 
 
 def _drawn(
-    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...], apart: bool
+    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What the browser draws of rows that answer these queries, those of the first model first.
-
-    With `apart` each row has its own scale.
-    """
+    """What the browser draws of rows that answer these queries, those of the first model first."""
     invites = note == NO_PHOTO and not rows
     value: dict[str, Any] = {"note": INVITATION if invites else note, "rows": [], "methods": data.methods(methods)}
     if not rows:
         return value | {"invites": invites}
     first = queries[0]
     own = [query for query in queries if query.model == first.model]
-    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE], own=apart)
+    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE])
     named = zip(queries, rows, _titles(rows), all_pictures, strict=True)
     for query, row, title, pictures in named:
         away = "part" if query not in own else "drop" if len(own) > 1 else None
@@ -348,16 +350,21 @@ def _drawn(
             "title": title,
             "sentence": sentence(row, rows),
             "numbers": numbers(row),
-            "scale": scale(row, rows, own=apart),
+            "scale": scale(row, rows),
             "away": away,
         }
         said["box"] = row.details["box"]
+        # What a region on it belongs to.
+        said["sight"] = "\n".join((query.photo.digest, query.model, *query.layers, query.text))
         value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
     return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}
 
 
 def _on_own_scales(visitor: Visit, rows: Sequence[Row]) -> bool:
-    """Whether rows that nobody put beside each other have scales of their own: those of which one would be too dim."""
+    """Whether rows that nobody put beside each other open on scales of their own: those of which one would be too dim.
+
+    Users may change it.
+    """
     one_model = len({row.details["model"] for row in rows}) == 1
     return visitor.shown is visitor.opened and one_model and is_dim(rows)
 

@@ -62,7 +62,7 @@ class Visit:
 
     Attributes:
         seen: the identity of the upload and the model that the widgets are about; none while the page opens.
-        looks: the number of the page's last look.
+        newest: the number of the page's last event, by what it is: a look, a region, or the methods.
         text: the caption that the words belong to, or the question that the answers do.
         texts: what the last photographs were asked, or the captions that were typed for them, by their paths.
         offered: the suggested questions.
@@ -79,7 +79,7 @@ class Visit:
     """
 
     seen: tuple[str, str] | None = None
-    looks: int = 0
+    newest: dict[str, int] = field(default_factory=dict)
     text: str = ""
     texts: LRUCache[str, str] = field(default_factory=lambda: LRUCache(20))
     offered: list[str] = field(default_factory=list)
@@ -93,16 +93,17 @@ class Visit:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def is_overtaken(self, look: gr.EventData) -> bool:
-        """Whether the page looked again since, and that came first: requests may overtake each other."""
-        number = told(look).get("number")
-        if isinstance(number, int):
-            self.looks = max(number, self.looks)
-        return isinstance(number, int) and number < self.looks
+    def is_overtaken(self, what: str, event: gr.EventData) -> bool:
+        """Whether a later event of this kind came first: requests may overtake each other."""
+        number = told(event).get("number")
+        if not isinstance(number, int):
+            return False
+        self.newest[what] = max(number, self.newest.get(what, number))
+        return number < self.newest[what]
 
     def passes_over(self, look: gr.EventData, photo: Any, model: str) -> bool:
         """Whether a look of the page finds nothing new: an example that is chosen again is new."""
-        return self.is_overtaken(look) or ((identity(photo), model) == self.seen and not is_again(look))
+        return self.is_overtaken("look", look) or ((identity(photo), model) == self.seen and not is_again(look))
 
     def see(self, photo: Any, model: str) -> None:
         """Note what the widgets are about from now on."""

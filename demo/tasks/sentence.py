@@ -88,8 +88,8 @@ def _highest(row: Row, rows: Sequence[Row]) -> float:
     return max(other.details["peak"] for other in rows if other.details["model"] == row.details["model"])
 
 
-def scale(row: Row, rows: Sequence[Row], *, own: bool = False) -> str:
-    """Whether rows that are shown together can be compared: those of one model share a scale, unless `own`."""
+def scale(row: Row, rows: Sequence[Row]) -> str:
+    """Whether rows that are shown together can be compared: those of one model share a scale."""
     if _has_rivals(rows):
         return "Each model has its own scale."
     if len(rows) == 1:
@@ -97,8 +97,7 @@ def scale(row: Row, rows: Sequence[Row], *, own: bool = False) -> str:
     highest = _highest(row, rows)
     share = row.details["peak"] / highest if highest > 0 else 0
     both = "Both" if len(rows) == 2 else "All"
-    whose = "Each row has its own scale" if own else f"{both} rows share one scale"
-    return f"{whose}; the peak of this map is {share:.0%} of the highest."
+    return f"{both} rows share one scale; the peak of this map is {share:.0%} of the highest."
 
 
 def is_dim(rows: Sequence[Row]) -> bool:

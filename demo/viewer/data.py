@@ -44,17 +44,13 @@ def explained(key: str) -> str:
     return METHODS[key].sentence + LEGENDS[METHODS[key].kind]
 
 
-def pictures(rows: Sequence[Row], keys: Sequence[str], *, own: bool = False) -> list[dict[str, dict[str, Any]]]:
+def pictures(rows: Sequence[Row], keys: Sequence[str]) -> list[dict[str, dict[str, Any]]]:
     """For each of the rows its pictures by method, as `viewer.js` draws them; rows of one model share a scale.
-
-    With `own` each row has its own scale.
 
     Of a picture `limit` is the value that is drawn strongest where it is alone, and `shared` where its row is not. A
     map is sent as it is. A gradient is sent in 255 steps up to its `reach`, at the network's own size; and one that is
     the product of two others that are sent, not at all: it is multiplied where it is drawn.
     """
-    if own:
-        return [pictures([row], keys)[0] for row in rows]
     models = [row.details["model"] for row in rows]
     shared = {model: scales([row for row in rows if row.details["model"] == model], keys) for model in set(models)}
     return [{key: _picture(row, key, shared[row.details["model"]][key], keys) for key in keys} for row in rows]

@@ -17,7 +17,7 @@ const viewer = (() => {
 
   const KEPT = "panels";
   const opacities = { true: 0.5, false: 0.8 }; // where uniform and where not; at first, then as last chosen there
-  const settings = { colours: Object.keys(COLOUR_NAMES)[0], opacity: opacities.false, uniform: false, own: false, split: 1 };
+  const settings = { colours: Object.keys(COLOUR_NAMES)[0], opacity: opacities.false, uniform: false, own: null, split: 1 };
   try {
     const kept = JSON.parse(localStorage.getItem(KEPT)) ?? {};
     if (Object.hasOwn(COLOUR_NAMES, kept.colours)) settings.colours = kept.colours;
@@ -146,7 +146,8 @@ const viewer = (() => {
     return Object.fromEntries(Object.keys(pictures).map((key) => [key, row[key]]));
   }
 
-  const strongest = (picture) => (settings.own ? picture.limit : picture.shared);
+  // Each row has its own scale where somebody said so, and until then where the rows open so.
+  const strongest = (picture) => ((settings.own ?? picture.own) ? picture.limit : picture.shared);
 
   /* A map as it is seen, RGBA, of the size of the photograph. In a signed one zero has the colour in the middle. Opacity
      grows with the absolute value up to the one that is drawn strongest, or is uniform. */
@@ -271,11 +272,11 @@ const viewer = (() => {
     scene.screen = wholeScreen(scene);
     scene.late = lateColumns(scene);
     scene.bar = toolbar(
-      () => trigger("zip", { ...settings }),
+      () => trigger("zip", { ...settings, own: settings.own ?? scene.shown.own }),
       { marking: `Select a region: which ${kinds} does it support?`, boxed: "Box around the evidence" },
       (marking) => scene.region.turned(marking),
     );
-    const hint = make("p", { class: "hint", role: "status" }, "Drag over a panel to select a region.");
+    const hint = make("p", { class: "hint", role: "status" }, "Drag over a panel to select a region. By keyboard, press Space at two opposite corners.");
     scene.status = make("p", { class: "unseen", role: "status" }); // read out when other panels are there
     root.replaceChildren(hint, scene.rows, scene.bar.element, scene.screen.element, scene.status);
 
@@ -290,7 +291,7 @@ const viewer = (() => {
       if (text !== scene.shown?.text) {
         const shown = { text, ...(await prepared(value)) };
         if (mine !== newest) return;
-        if (shown.photo !== scene.shown?.photo) scene.region.clear();
+        scene.region.keep(shown);
         scene.shown = shown;
         layOut(scene);
         scene.late.begin(wanted);
@@ -334,6 +335,7 @@ const viewer = (() => {
     try {
       const photo = value.photo ? Object.assign(await photograph(value.photo), { url: value.photo.url }) : null;
       const pictures = await Promise.all(value.rows.map((row) => decodedRow(row.pictures)));
+      for (const picture of pictures.flatMap(Object.values)) picture.own = value.own;
       return { ...value, photo, rows: value.rows.map((row, place) => ({ ...row, pictures: pictures[place] })) };
     } catch (error) {
       // Without a text, so that the same is drawn when it comes again.
@@ -529,7 +531,7 @@ const viewer = (() => {
           figure.querySelector(".frame").replaceChildren(make("span", {}, notes[place]));
           continue;
         }
-        row.pictures[method] = await decoded(pictures[place]);
+        row.pictures[method] = { ...(await decoded(pictures[place])), own: scene.shown.own };
         if (!figure.isConnected) return; // something else is shown by now
         const panel = laidPanel(scene, row, place, method);
         panel.figure.append(make("p", { class: "caption" }, notes[place]));
@@ -566,9 +568,10 @@ const viewer = (() => {
   }
 
   function redraw(scene, changes) {
-    scene.bar.update();
+    const own = settings.own ?? scene.shown?.own ?? false;
+    scene.bar.update(own);
     for (const [place, said] of scene.scales) {
-      place.textContent = settings.own && said ? "Each row has its own scale." : said;
+      place.textContent = own && said ? "Each row has its own scale." : said;
     }
     for (const panel of scene.panels) {
       const { picture, canvas } = panel;
@@ -680,6 +683,9 @@ const viewer = (() => {
   function marker(scene) {
     let corner = null;
     let region = null; // left, top, right, bottom in shares
+    let sight = null; // of what it was begun on: photograph, model, layer and text
+    let sent = 0; // how many; one may overtake another on its way
+    const tell = (box) => scene.trigger("region", { number: ++sent, box });
 
     function draw() {
       for (const { edge } of scene.panels) {
@@ -701,6 +707,7 @@ const viewer = (() => {
       begin(at) {
         corner = at;
         region = null;
+        sight = scene.shown.rows[0].sight;
       },
       extend(to) {
         region = [Math.min(corner.x, to.x), Math.min(corner.y, to.y), Math.max(corner.x, to.x), Math.max(corner.y, to.y)];
@@ -711,17 +718,21 @@ const viewer = (() => {
         const [left, top, right, bottom] = region ?? [0, 0, 0, 0];
         if ((right - left) * (bottom - top) <= 1e-4) region = null;
         choose();
-        scene.trigger("region", { box: region });
+        tell(region);
         draw();
       },
       /* There is none any more, and what it speaks for goes too. */
       drop() {
-        if (region) scene.trigger("region", { box: null });
+        if (region) tell(null);
         this.clear();
       },
       clear() {
         corner = region = null;
         draw();
+      },
+      /* What it speaks for goes when something else is shown; so does the region. */
+      keep({ rows }) {
+        if (!rows.some((row) => row.sight === sight)) this.clear();
       },
     };
   }
@@ -1048,10 +1059,10 @@ const viewer = (() => {
     return {
       element,
       marks: () => element.closest(".panels").classList.contains("marking"),
-      update() {
+      update(apart) {
         colours.value = settings.colours;
         uniform.checked = settings.uniform;
-        own.checked = settings.own;
+        own.checked = apart;
         for (const input of element.closest(".panels").querySelectorAll("[data-setting]")) {
           input.value = settings[input.dataset.setting];
         }
@@ -1182,7 +1193,9 @@ const viewer = (() => {
     root.setAttribute("role", "group");
     root.setAttribute("aria-label", heading);
     const above = make("p", { class: "heading", hidden: true, "aria-hidden": "true" }, heading);
+    const note = make("p", { class: "note", role: "status" });
     if (headed) root.before(above);
+    root.before(note);
     let value = { items: [] };
     let explained = [];
     let current = null;
@@ -1193,12 +1206,14 @@ const viewer = (() => {
       if (isNoValue(props.value)) return;
       value = props.value?.items ? props.value : { items: [] };
       lay();
-      if (reveal && value.items.length) root.scrollIntoView({ block: "nearest" });
+      if (reveal && (value.items.length || value.note)) root.scrollIntoView({ block: "nearest" });
     }
 
     function lay() {
       const had = root.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       above.hidden = !value.items.length;
+      note.textContent = value.note ?? "";
+      note.hidden = !value.note;
       root.replaceChildren(...value.items.map((item) => laidItem(item, adds, tell)));
       for (const { key, url } of value.items) if (url) exampleFiles.set(key, url);
       if (value.current) explained = [value.current];
@@ -1304,6 +1319,7 @@ const viewer = (() => {
   /* The methods that can be shown beside the panels, by group, to tick. */
   function compare(element, { trigger }, _events, { task, groups }) {
     const boxes = [];
+    let sent = 0; // how many: one may overtake another on its way
     const laid = ({ key, title, sentence }) => {
       const box = make("input", { type: "checkbox", value: key, onchange: () => compared(box) });
       boxes.push(box);
@@ -1317,7 +1333,7 @@ const viewer = (() => {
     function compared(box) {
       choose();
       if (box.checked) document.dispatchEvent(new CustomEvent("added", { detail: { task, method: box.value } }));
-      trigger("choose", { methods: boxes.filter(({ checked }) => checked).map(({ value }) => value) });
+      trigger("choose", { number: ++sent, methods: boxes.filter(({ checked }) => checked).map(({ value }) => value) });
     }
 
     document.addEventListener("explained", ({ detail }) => {
@@ -1346,6 +1362,7 @@ const viewer = (() => {
     root.replaceChildren(list, form, close);
     let offered = [];
     let hint = "";
+    let last = "pick"; // what was asked for with what was typed
 
     function take(event) {
       const typed = box.value.trim();
@@ -1355,6 +1372,7 @@ const viewer = (() => {
         return;
       }
       choose();
+      last = event;
       trigger(event, { key });
     }
 
@@ -1383,7 +1401,7 @@ const viewer = (() => {
     function propose(note) {
       const proposed = /Did you mean (.+)\?/u.exec(note)?.[1].split(" or ") ?? [];
       const known = proposed.filter((name) => offered.includes(name));
-      const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger("pick", { key: name }) }, name);
+      const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger(last, { key: name }) }, name);
       close.replaceChildren("Did you mean: ", ...known.map(button));
       close.hidden = !known.length;
     }
