@@ -24,6 +24,7 @@ from demo.models.hub import spelled
 from demo.models.hub_captioning import blip_captioner, git_captioner, vit_gpt2_captioner
 from demo.models.hub_vqa import blip_answerer, vilt
 from demo.models.layers import in_place
+from demo.models.processors import UnfitError
 from demo.models.words import words
 from demo.query import Query, photo_of
 from explainers import explain
@@ -284,7 +285,7 @@ def test_a_pickle_is_not_opened(folders, tmp_path):
     (weights,) = (tmp_path / "blip").glob("*.safetensors")
     torch.save(load_file(weights), tmp_path / "blip" / "pytorch_model.bin")
     weights.unlink()
-    with pytest.raises(OSError, match=r"safetensors"):
+    with pytest.raises(UnfitError, match=r"safetensors"):
         blip_captioner("", tmp_path / "blip", "cpu")
 
 
