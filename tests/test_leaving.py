@@ -41,11 +41,11 @@ class Demo:
         """The number of the event that follows another."""
         return next(other["id"] for other in self._events if other["trigger_after"] == event)
 
-    def join(self, user: str, event: int, image: Any = None, methods: Any = (), **told: Any) -> None:
+    def join(self, user: str, event: int, image: Any = None, **told: Any) -> None:
         """Let an event happen in a user's page, where all else is as it was opened."""
         values = []
         for widget in (self._widgets[number] for number in self._events[event]["inputs"]):
-            chosen = {"image": image, "checkboxgroup": list(methods), "state": None}
+            chosen = {"image": image, "state": None}
             values.append(chosen.get(widget["type"], widget["props"].get("value")))
         body = {"data": values, "fn_index": event, "session_hash": user, "event_data": told}
         self.http.post("queue/join", json=body).raise_for_status()
@@ -120,10 +120,12 @@ def test_of_users_who_close_the_page_while_they_wait_nothing_is_computed(held, d
 
 def test_a_slow_method_ends_when_the_page_is_closed(demo, monkeypatch):
     monkeypatch.setattr(late, "LEFT_SECONDS", 600)  # after which it would end anyway
-    look, news = demo.event("look", "classification"), demo.event("late", "classification")
+    look, choose, news = (demo.event(name, "classification") for name in ("look", "choose", "late"))
     demo.join("user", look, demo.upload("user"), number=1)
     demo.outputs("user")
-    demo.join("user", demo.after(look), methods=["occlusion"])
+    demo.join("user", demo.after(look))
+    demo.outputs("user")
+    demo.join("user", choose, methods=["occlusion"], number=1)
     number = next(value["late"]["number"] for value in demo.outputs("user") if value and "late" in value)
     slow = None
     for ask in itertools.count(1):
