@@ -10,14 +10,14 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Query
-from demo.tabs import choices, endpoints, examples, frame, links, live
+from demo.tabs import choices, endpoints, frame, links, live
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars
 from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, in_turn, show_all
+from demo.tabs.visits import Given, Shown, Visit, in_turn, opens_with, show_all
 from demo.tabs.waiting import Making, arrived, ask
 
 TASK: Final = "classification"
@@ -65,11 +65,8 @@ class ClassificationTab:
             yield {self.targets.said: None}
             return
         yield {self.targets.said: bars(found, about(given[self.shared.photo]))}
-        names = wanted.targets or examples.opens_with(pending.query.photo, TASK)
-        # The user's own model may have other classes than an example opens with.
-        knows = set((await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets)
-        if not (wanted.targets or knows.issuperset(names)):
-            names = ()
+        opening = await opens_with(self.engine, pending.query.photo, TASK, given[self.using])
+        names = wanted.targets or opening
         visitor.shown = await show_all(self.engine, [self.query(given, name) for name in names or ("",)])
         if not wanted.targets:
             visitor.opened = visitor.shown

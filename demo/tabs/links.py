@@ -64,9 +64,7 @@ def read_link(page: gr.Blocks, engine: Engine, task: str, visit: gr.State, using
         with suppress(InputError):
             if (entry := engine.library.find(task, name)).is_here():
                 return entry.name
-        gr.Warning(
-            "The link refers to a model that is not on this server: choose another one under “Model and layer”."
-        )
+        gr.Warning("The link refers to a model that is not on this server: choose another under “Model and layer”.")
         return gr.skip()
 
     return page.load(read, {visit}, using, **QUIET)

@@ -13,11 +13,12 @@ from cachetools import LRUCache
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Query
+from demo.query import Photo, Query
+from demo.tabs import examples
 from demo.tabs.components import told
 from demo.tabs.late import Late
 from demo.tabs.uploads import identity
-from demo.tabs.waiting import Making, answer
+from demo.tabs.waiting import Making, answer, arrived
 
 MOST_ROWS = 4  # of panels
 
@@ -189,6 +190,18 @@ async def show_all(engine: Engine, made: Sequence[Making]) -> Shown:
     for query in made[1:]:
         shown = await show_beside(engine, shown, query)
     return shown
+
+
+async def opens_with(engine: Engine, photo: Photo, task: str, model: str) -> tuple[str, ...]:
+    """The targets that an example opens with, if the model can be asked for them; none for its first one."""
+    targets = examples.opens_with(photo, task)
+    if not targets:
+        return ()
+    try:
+        known = (await arrived(engine, engine.about(task, model))).targets
+    except InputError:  # said where the panels are
+        return ()
+    return targets if not known or set(targets) <= set(known) else ()
 
 
 async def show_again(engine: Engine, shown: Shown, layer: str) -> Shown:

@@ -13,14 +13,14 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.vqa import premises, things, whether_there
 from demo.query import Query
-from demo.tabs import choices, components, endpoints, examples, links
+from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars, key_of
 from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, show_all
+from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, opens_with, show_all
 from demo.tabs.waiting import Making, answer, arrived, ask, opening
 from demo.tasks.vqa import ANIMAL, ANIMALS, ANY, SURE_ENOUGH, denial, likely, ranked, suggestions
 
@@ -199,9 +199,7 @@ class AnsweringTab:
             photo = await opening(partial(uploaded, given[self.shared.photo]))
         except InputError:
             return ()
-        known = (await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets
-        answers = examples.opens_with(photo, TASK)
-        return answers if not known or set(answers) <= set(known) else ()
+        return await opens_with(self.engine, photo, TASK, given[self.using])
 
     async def said(self, given: Given, task: str, text: str = "") -> dict[str, float]:
         """What the included model of a task predicts for the image."""

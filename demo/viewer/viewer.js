@@ -683,7 +683,7 @@ const viewer = (() => {
   function marker(scene) {
     let corner = null;
     let region = null; // left, top, right, bottom in shares
-    let sight = null; // of what it was begun on: photograph, model, layer and text
+    let begunOn = null; // of what it was begun on: photograph, model, layer and text
     let sent = 0; // how many; one may overtake another on its way
     const tell = (box) => scene.trigger("region", { number: ++sent, box });
 
@@ -707,7 +707,7 @@ const viewer = (() => {
       begin(at) {
         corner = at;
         region = null;
-        sight = scene.shown.rows[0].sight;
+        begunOn = scene.shown.rows[0].sight;
       },
       extend(to) {
         region = [Math.min(corner.x, to.x), Math.min(corner.y, to.y), Math.max(corner.x, to.x), Math.max(corner.y, to.y)];
@@ -732,7 +732,7 @@ const viewer = (() => {
       },
       /* What it speaks for goes when something else is shown; so does the region. */
       keep({ rows }) {
-        if (!rows.some((row) => row.sight === sight)) this.clear();
+        if (!rows.some((row) => row.sight === begunOn)) this.clear();
       },
     };
   }
@@ -1362,7 +1362,7 @@ const viewer = (() => {
     root.replaceChildren(list, form, close);
     let offered = [];
     let hint = "";
-    let last = "pick"; // what was asked for with what was typed
+    let asked = "pick"; // what was asked for with what was typed
 
     function take(event) {
       const typed = box.value.trim();
@@ -1372,7 +1372,7 @@ const viewer = (() => {
         return;
       }
       choose();
-      last = event;
+      asked = event;
       trigger(event, { key });
     }
 
@@ -1401,7 +1401,7 @@ const viewer = (() => {
     function propose(note) {
       const proposed = /Did you mean (.+)\?/u.exec(note)?.[1].split(" or ") ?? [];
       const known = proposed.filter((name) => offered.includes(name));
-      const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger(last, { key: name }) }, name);
+      const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger(asked, { key: name }) }, name);
       close.replaceChildren("Did you mean: ", ...known.map(button));
       close.hidden = !known.length;
     }
@@ -1626,12 +1626,12 @@ const viewer = (() => {
     }
 
     function laidClass(place) {
-      const choose = () => {
+      const turn = () => {
         target = items[place].key === target ? "" : items[place].key;
         list(items);
       };
       const parts = [make("span", { class: "name" }), make("span", { class: "detail" })];
-      return make("span", { class: "choice" }, make("button", { type: "button", class: "pick", onclick: choose }, ...parts));
+      return make("span", { class: "choice" }, make("button", { type: "button", class: "pick", onclick: turn }, ...parts));
     }
 
     return {
