@@ -143,6 +143,7 @@ def _load(image: Image.Image) -> None:
         if not isinstance(image, PngImageFile) or image.info.get("interlace"):
             raise
         # Rows that were not decoded are zero, or another value that stood there before.
+        assert image.fp is not None
         other = Image.open(image.fp, formats=["PNG"])
         other.im = Image.new(image.mode, image.size, 1).im
         with suppress(OSError):
