@@ -25,8 +25,8 @@ def deep_range(image: Image.Image, data: bytes) -> tuple[float, float] | None:
     that hold its brightest pixel: cameras store 10 to 14 bits in 16.
 
     Returns:
-        Black first; white first, where a TIFF file says that white is zero. None for greys of 32 bits, which have no
-        agreed white: it is their own brightest value.
+        The lowest and the highest; where `white_is_zero` black is the highest. None for greys of 32 bits, which have
+        no agreed white: it is their own brightest value.
     """
     tags: Any = getattr(image, "tag_v2", {})
     if not image.mode.startswith("I;16"):
@@ -39,16 +39,14 @@ def deep_range(image: Image.Image, data: bytes) -> tuple[float, float] | None:
         stated = (_SENSOR_WHITES[-1],)
     stated = stated if isinstance(stated, tuple) else (stated,)
     white = next((white for white in (*stated, *_SENSOR_WHITES) if white >= brightest), _SENSOR_WHITES[-1])
-    return (white, 0) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else (0, white)
+    return 0, white
 
 
-def eight_bits(image: Image.Image, black_and_white: tuple[float, float] | None, white_is_zero: bool) -> Image.Image:
-    """Map greys in mode "F" to mode "L", with black and white at these values, or at their own extremes."""
+def eight_bits(image: Image.Image, values: tuple[float, float] | None, white_is_zero: bool) -> Image.Image:
+    """Map greys in mode "F" to mode "L", with black and white at these `values`, or at their own extremes."""
     grey = np.nan_to_num(np.asarray(image))
-    low, high = black_and_white or (grey.min(), grey.max())
-    if low > high or (black_and_white is None and white_is_zero):
-        grey, low, high = -grey, -max(low, high), -min(low, high)
-    return Image.fromarray(np.interp(grey, (low, high), (0, 255)).round().astype(np.uint8))
+    levels = (255, 0) if white_is_zero else (0, 255)
+    return Image.fromarray(np.interp(grey, values or (grey.min(), grey.max()), levels).round().astype(np.uint8))
 
 
 def white_is_zero(image: Image.Image) -> bool:

@@ -5,7 +5,7 @@ import struct
 from io import BytesIO
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageFile
 from pillow_heif import HeifImageFile, register_heif_opener
 
 from demo.errors import InputError
@@ -91,7 +91,7 @@ def identify(data: bytes) -> Opened:
         raise InputError(DAMAGED) from None
 
 
-def _checked(image: Image.Image, data: bytes, scans: int, complete: bool) -> Opened:
+def _checked(image: ImageFile.ImageFile, data: bytes, scans: int, complete: bool) -> Opened:
     if image.tile and image.tile[0].codec_name == "bmp_rle":  # Pillow unpacks it in Python, without bound
         raise InputError(RUN_LENGTHS)
     pixels = image.width * image.height

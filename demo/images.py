@@ -100,14 +100,17 @@ def read_upload(path: str | Path) -> bytes:
 def _photograph(opened: Opened) -> Image.Image:
     image = opened.image if opened.complete else _completed(opened.data)
     info, is_grey, is_inverted = image.info, image.mode[0] in "1LIF", white_is_zero(image)
-    black_and_white = deep_range(image, opened.data) if is_deep(image.mode) else None
+    values = None
+    if is_deep(image.mode):
+        _load(image)
+        values = deep_range(image, opened.data)
     image = _thumbnail(image)
     image.load()  # a TIFF turns itself here and then says so in its EXIF
     orientation = 1
     with suppress(Exception):  # an image whose EXIF is broken is still an image
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     if image.mode == "F":
-        image = eight_bits(image, black_and_white, is_inverted)
+        image = eight_bits(image, values, is_inverted)
     image = to_srgb(image, info, is_grey)
 
     photograph = Image.new("RGB", image.size, "white")
@@ -139,10 +142,16 @@ def _load(image: Image.Image) -> None:
     except OSError:
         if not isinstance(image, PngImageFile) or image.info.get("interlace"):
             raise
-        image.tile = []  # the rows that were decoded stay, and the others are zero
-        image.load()
-        *_, bottom = image.getbbox(alpha_only=False) or (0,)
-        if bottom < (1 - MAX_MISSING) * image.height:
+        # Rows that were not decoded are zero, or another value that stood there before.
+        assert image.fp is not None
+        other = Image.open(image.fp, formats=["PNG"])
+        other.im = Image.new(image.mode, image.size, 1).im
+        with suppress(OSError):
+            other.load()
+        image.tile = other.tile = []
+        last = ceil((1 - MAX_MISSING) * image.height) - 1
+        row = (0, last, image.width, last + 1)
+        if image.crop(row).tobytes() != other.crop(row).tobytes():
             raise
 
 

@@ -20,12 +20,11 @@ from demo.models.captioning import WHOLE
 from demo.query import Photo, Query, photo_of
 from demo.rendering import draw, scales
 from demo.tasks.vqa import ANY, suggestions
-from evaluation.figures.rows import ASSETS, below_each_other, row
+from evaluation.figures.rows import ANSWERER, ASSETS, below_each_other, row
 
 ASKED = Path(__file__).with_suffix(".json")
 SUGGESTED = 2  # questions a photograph
 A_SHEET = 4  # photographs
-ANSWERER = "ResNet-50 + LSTM (questions)"
 OFFERED_BY = (("classification", ""), ("captioning", ""), ("vqa", ANY))  # tasks and texts
 
 

@@ -188,6 +188,6 @@ def test_a_model_that_cannot_be_had_or_opened_is_an_error_and_the_next_choice_wo
         return ended
 
     assert in_a_loop(run("a")).startswith("a cannot be downloaded (no room): try again")
-    assert in_a_loop(run("b")) == "b cannot be opened: delete held and pick it anew (not weights)."
+    assert in_a_loop(run("b")) == "b cannot be opened (not weights). Delete held and pick it again."
     with pytest.raises(InputError, match="No model “c” for vqa"):
         in_a_loop(shop.wait("c", []))

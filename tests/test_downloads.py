@@ -134,7 +134,7 @@ def test_it_goes_on_while_somebody_waits_and_stops_with_the_last(hub):
 def test_a_request_of_the_api_does_not_wait(hub):
     slow = Entry("Slow", 4.0, lambda *_: None, File(f"{hub}/slow-{HASH}.pth"))
     library = library_with("classification", slow)
-    with pytest.raises(InputError, match=r"Slow is being downloaded \(4 MB\): ask again"):
+    with pytest.raises(InputError, match=r"Slow is being downloaded \(4 MB\)\. Try again"):
         library.require("classification", "Slow")
     Hub.go_on.set()
     library.fetch("classification", "Slow")
@@ -180,7 +180,7 @@ def test_a_model_in_memory_needs_its_file_no_more(hub):
 def test_after_a_failed_download_the_next_request_tries_again_and_learns_why(hub):
     gone = Entry("Gone", 4.0, lambda *_: None, File(f"{hub}/missing-{HASH}.pth"))
     library = library_with("vqa", gone)
-    again = r"^Gone is being downloaded \(4 MB\): ask again in a few minutes\."
+    again = r"^Gone is being downloaded \(4 MB\)\. Try again in a few minutes\."
     for number, why in enumerate(("$", r" The last try has failed: .*HTTP Error 404", r" The last try has failed")):
         with pytest.raises(InputError, match=again + why):
             library.require("vqa", "Gone")
@@ -208,7 +208,7 @@ def test_without_downloads_what_is_not_installed_is_not_offered_and_nothing_is_a
     for ask in (library.find, library.require, library.fetch, library.load, library.opened):
         with pytest.raises(
             InputError,
-            match=rf"^net is not installed here, and downloads are turned off: pick one of {re.escape(shipped)},",
+            match=rf"^net is not installed here, and downloads are turned off. Pick one of {re.escape(shipped)},",
         ):
             ask("vqa", "Net")
     assert Hub.asked == []
@@ -262,7 +262,7 @@ def test_a_damaged_file_on_disk_is_one_sentence(hub):
     entry.source.path.parent.mkdir(parents=True)
     entry.source.path.write_bytes(b"not weights")
     with pytest.raises(
-        InputError, match=r"AlexNet cannot be opened: delete .*alexnet-owt-7be5be79\.pth and pick it anew \(.+\)\."
+        InputError, match=r"AlexNet cannot be opened \(.+\)\. Delete .*alexnet-owt-7be5be79\.pth and pick it again\."
     ):
         library.load("classification", "AlexNet")
 

@@ -429,6 +429,20 @@ def test_errors_say_what_is_wrong_and_what_was_given(case):
         explain(score, image, **options)
 
 
+def test_a_layer_that_returns_an_unknown_type_is_told_by_its_name():
+    class Maps:
+        def __init__(self, tensor: Tensor) -> None:
+            self.tensor = tensor
+
+    class Wrapping(nn.Module):
+        def forward(self, x: Tensor) -> Maps:
+            return Maps(x)
+
+    layer = Wrapping()
+    with pytest.raises(ValueError, match=r"must return tensors, .* got Maps"):
+        explain(lambda x: layer(x).tensor.sum()[None], IMAGE, layer=layer)
+
+
 class Failing(torch.autograd.Function):
     """A step of a model whose gradient ends in an error of the library that computes it."""
 

@@ -216,6 +216,21 @@ def test_an_image_without_its_end_marker_opens_as_it_is(kind, options):
     assert np.array_equal(whole, np.asarray(open_photo(file[: len(file) - lost])))
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_without_its_last_bytes_opens_also_where_it_is_black_and_not_where_it_lacks_rows(mode):
+    image = Image.new("L", (128, 96))
+    image.paste(255, (0, 0, 128, 48))
+    image = image.convert(mode)
+    file = encoded(image, "PNG", compress_level=0)
+    whole = np.asarray(open_photo(file))
+    end = file.rindex(b"IEND") - 4
+    assert np.array_equal(
+        np.asarray(open_photo(file[: end - 9]))[:-2], whole[:-2]
+    )  # of the last row one byte is missing
+    with pytest.raises(InputError, match=DAMAGED):
+        open_photo(file[: end - (end - 41) // 10])
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_an_image_that_lacks_rows_is_refused(kind):
     file = encoded(NOISE, kind)

@@ -1,15 +1,20 @@
 """Closed connections: what nobody waits for on the page is not computed."""
 
+import asyncio
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from conftest import in_a_loop
+from gradio.context import LocalContext
 from test_engine import EXAMPLES, Held
 
 from demo.engine import Engine
@@ -17,6 +22,7 @@ from demo.networks import Pending
 from demo.page import LAUNCH, build
 from demo.service import surroundings
 from demo.tabs import late
+from demo.tabs.waiting import AT_ONCE, opening
 
 USERS = 30
 OCCLUSION = 7 * 7  # passes
@@ -139,3 +145,22 @@ def test_a_slow_method_ends_when_the_page_is_closed(demo, monkeypatch):
     until(slow.result.done)
     assert slow.done[0] < OCCLUSION == slow.done[1]
     assert demo.outcomes("left") == 1
+
+
+def test_an_image_that_waits_to_be_opened_is_not_opened_when_its_connection_is_closed():
+    event, go_on, opened = SimpleNamespace(alive=True), threading.Event(), []
+
+    async def leave() -> None:
+        LocalContext.blocks.set(SimpleNamespace(_queue=SimpleNamespace(event_ids_to_events={"mine": event})))
+        before = [asyncio.create_task(opening(go_on.wait)) for _ in range(AT_ONCE)]
+        LocalContext.event_id.set("mine")
+        mine = asyncio.create_task(opening(lambda: opened.append("mine")))
+        await asyncio.sleep(0)
+        event.alive = False
+        go_on.set()
+        assert await asyncio.gather(*before) == [True] * AT_ONCE
+        with pytest.raises(asyncio.CancelledError):
+            await mine
+
+    in_a_loop(leave())
+    assert not opened

@@ -185,7 +185,7 @@ def test_a_model_that_cannot_be_opened_changes_nothing(page):
     opened(page, "Captioning")
     pick(page, "Model", "GIT base")
     expect(page.locator(".download [role=alert]:visible")).to_contain_text(
-        re.compile(r"GIT base cannot be opened: delete .*models--microsoft--git-base-coco and pick it anew")
+        re.compile(r"GIT base cannot be opened \(.+\)\. Delete .*models--microsoft--git-base-coco and pick it again")
     )
     expect(page.locator("input[aria-label='Model']:visible")).to_have_value("ResNet-50 + LSTM (Flickr8k)")
     says(page, "of ResNet-50 + LSTM (Flickr8k)")
@@ -220,7 +220,7 @@ def test_the_endpoints_take_models_that_are_here_and_do_not_wait_for_others(stoc
     *_, details = client.predict(photo, "is the dog on grass?", "yes", "ViLT", "", api_name="/explain_answer")
     assert (details["target"], details["score_is"]) == ("yes", "logit")
     started_at = time.monotonic()
-    with pytest.raises(AppError, match=r"ConvNeXt-Tiny is being downloaded \(114 MB\): ask again in a few minutes"):
+    with pytest.raises(AppError, match=r"ConvNeXt-Tiny is being downloaded \(114 MB\)\. Try again in a few minutes"):
         client.predict(photo, "ConvNeXt-Tiny", api_name="/classify")
     assert time.monotonic() - started_at < 20
     client.close()

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageChops
 from demo import images
 from demo.engine import Engine
 from demo.errors import TOO_MUCH, InputError
-from demo.images import MAX_BYTES, open_photo
+from demo.images import MAX_BYTES, open_photo, png
 from demo.models import Library
 from demo.page import LAUNCH, build
 from demo.tabs.uploads import LARGE, MAX_WAITING, displayable, save, uploaded
@@ -85,6 +85,14 @@ def test_what_a_browser_cannot_show_is_replaced_if_it_is_a_picture_that_was_uplo
         None,
     ):
         assert displayable(upload) == gr.skip()
+
+
+def test_a_deep_grey_png_is_shown_as_it_is_opened():
+    dark = Image.fromarray(np.full((9, 9), 4095, np.uint16))
+    dark.save(file := io.BytesIO(), "PNG")
+    path = save(file.getvalue(), "scan.png")
+    assert Image.open(displayable({"path": path})).getpixel((0, 0)) == open_photo(path).getpixel((0, 0)) == (255,) * 3
+    assert displayable({"path": save(png(Image.new("L", (9, 9))), "grey.png")}) == gr.skip()
 
 
 def posted(page: gr.Blocks, name: str, task: str, told: object, **given: object) -> object:

@@ -108,7 +108,7 @@ class Library:
         if entry is None:
             raise InputError(f"No model “{str(name)[:80]}” for {task}. Models: {names}.")
         raise InputError(
-            f"{entry.name} is not installed here, and downloads are turned off: pick one of {names}, or ask the host "
+            f"{entry.name} is not installed here, and downloads are turned off. Pick one of {names}, or ask the host "
             "of this demo to install it."
         )
 
@@ -225,7 +225,7 @@ class Library:
             if fetching is None or fetching.done():
                 self._fetching[source] = in_a_thread("download", lambda: self._downloads.fetch(source, entry.name))
         size = f"{entry.megabytes:.0f} MB"
-        raise InputError(f"{entry.name} is being downloaded ({size}): ask again in a few minutes.{failed}")
+        raise InputError(f"{entry.name} is being downloaded ({size}). Try again in a few minutes.{failed}")
 
     def offer(self, open_classifier: Callable[[str], Classifier]) -> None:
         """Offer the user's own classifier, behind the shipped one; it is opened at once, with a device.
@@ -236,7 +236,7 @@ class Library:
         model = open_classifier(self._device)
         offered = self._entries["classification"]
         if any(entry.name == model.name for entry in offered):
-            raise InputError(f"There is a model called “{model.name}” already: rename the file or folder.")
+            raise InputError(f"There is a model called “{model.name}” already. Rename the file or folder.")
         offered.insert(1, Entry(model.name, 0.0, lambda _name, _device: model))
         self._defaults["classification"] = model.name
 
@@ -290,7 +290,7 @@ class Library:
             if free is not None and needed > free:
                 raise InputError(
                     f"{entry.name} needs about {needed:,.0f} MB of {kind} to be opened, and {free:,.0f} MB are free "
-                    "here: pick a smaller model."
+                    "here. Pick a smaller model."
                 )
 
     def _open(self, entry: Entry) -> Model:
@@ -304,6 +304,6 @@ class Library:
                 if entry.source is None:
                     raise
                 raise InputError(
-                    f"{entry.name} cannot be opened: delete {entry.source.path} and pick it anew "
-                    f"({first_line(error)})."
+                    f"{entry.name} cannot be opened ({first_line(error)}). Delete {entry.source.path} and pick it "
+                    "again."
                 ) from error

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -86,10 +86,8 @@ def endpoint(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: S
     """
 
     async def answered(request: gr.Request, upload: Upload, *given: Any) -> Any:
-        texts = ["" if text is None else str(text) for text in given]
         try:
-            result = await answer(api.engine, lambda: ask(uploaded(upload), *texts))
-            return await asyncio.to_thread(reply, result, *texts)
+            return await _replied(api, upload, given, ask, reply)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
         finally:
@@ -99,9 +97,8 @@ def endpoint(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: S
     takes_request = inspect.signature(answered).parameters["request"]
     signature = inspect.Signature([takes_request, *inspect.signature(ask).parameters.values()])
     _, *inputs = signature.parameters
-    described = "\n".join(f"{given}: {INPUTS[given]}" for given in inputs)
     vars(answered)["__signature__"] = signature
-    answered.__name__, answered.__doc__ = name, f"{about}\nArgs:\n{described}"
+    answered.__name__, answered.__doc__ = name, _description(about, {given: INPUTS[given] for given in inputs})
     given, returned = [api.inputs[given] for given in inputs], [api.outputs[output] for output in outputs]
     api.asking.click(answered, given, returned, api_name=name, **NETWORK)
     if api.assistants:
@@ -112,11 +109,9 @@ def _tool(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: Sequ
     """Add the tool for assistants that answers as an endpoint does, with all its pictures side by side in one."""
 
     async def used(image: str, *given: Any) -> Any:
-        texts = ["" if text is None else str(text) for text in given]
         try:
             upload = await opening(partial(mcp_tools.upload_of, str(image)))
-            result = await answer(api.engine, lambda: ask(uploaded(upload), *texts))
-            replied = await asyncio.to_thread(reply, result, *texts)
+            replied = await _replied(api, upload, given, ask, reply)
             return await asyncio.to_thread(mcp_tools.with_one_picture, replied)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
@@ -124,7 +119,7 @@ def _tool(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: Sequ
     inputs = inspect.signature(ask).parameters
     described = {given: INPUTS[given] for given in inputs} | {"image": mcp_tools.IMAGE_INPUT}
     vars(used)["__signature__"] = inspect.Signature([*inputs.values()])
-    used.__name__, used.__doc__ = name, f"{about}\nArgs:\n" + "\n".join(f"{k}: {v}" for k, v in described.items())
+    used.__name__, used.__doc__ = name, _description(about, described)
     given = [api.inputs[mcp_tools.IMAGE if name == "image" else name] for name in inputs]
     returned = ["picture", "details"] if len(outputs) > 1 else outputs
     # Outside the queue Gradio sends pictures as such, also to clients that do not follow the progress.
@@ -132,6 +127,21 @@ def _tool(api: Api, name: str, about: str, ask: Ask, reply: Reply, outputs: Sequ
     api.asking.click(
         used, given, [api.outputs[output] for output in returned], api_name=api_name, queue=False, **NETWORK
     )
+
+
+async def _replied(api: Api, upload: Upload, given: Sequence[Any], ask: Ask, reply: Reply) -> Any:
+    """Answer the query that `ask` makes of an upload and texts.
+
+    Raises:
+        InputError: as of `uploaded`, `ask` and the engine.
+    """
+    texts = ["" if text is None else str(text) for text in given]
+    result = await answer(api.engine, lambda: ask(uploaded(upload), *texts))
+    return await asyncio.to_thread(reply, result, *texts)
+
+
+def _description(about: str, inputs: Mapping[str, str]) -> str:
+    return f"{about}\nArgs:\n" + "\n".join(f"{name}: {text}" for name, text in inputs.items())
 
 
 def _forget_session(request: gr.Request) -> None:

@@ -77,4 +77,5 @@ def shared_column() -> Shared:
     photo.change(None, photo, None, js="viewer.photographed")
     camera.taken(take, None, photo, **QUIET)
     camera.unseen(show_unseen, photo, photo, **ASKING | QUIET)
+    photo.upload(show_unseen, photo, photo, **ASKING | QUIET)  # a browser shows deep greys, but too dark
     return Shared(photo, camera)

@@ -29,6 +29,7 @@ GONE = "The image is not on the server any more. Choose it again."
 NO_PHOTO = "There is no image. Choose one first."
 LARGE = 2**20  # bytes of an upload
 SHOWN_BY_BROWSERS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM")  # the first bytes of such files
+GREY_OF_16_BITS = b"\x10\0"  # where a PNG says what it is: see demo.image_colours
 FORGET = 3000  # seconds after the last use of an upload or a result
 MOST_BYTES = 2**30  # on disk, of all uploads and results together
 TIDY_SECONDS = 10.0
@@ -176,11 +177,14 @@ def tidy(page: gr.Blocks, forget: float = FORGET) -> None:
 
 
 def displayable(upload: Upload) -> Any:
-    """An image that a browser cannot show (TIFF, HEIC) as one that it can."""
+    """An image that a browser cannot show (TIFF, HEIC), or shows darker than it is opened, as one that it can."""
     with suppress(InputError, OSError):  # said where the image is used
         path = path_of(upload)
         with Path(path).open("rb") as file:
-            is_shown = file.read(8).startswith(SHOWN_BY_BROWSERS)
+            head = file.read(26)
+            is_shown = head.startswith(SHOWN_BY_BROWSERS) and not (
+                head.startswith(b"\x89PNG") and head.endswith(GREY_OF_16_BITS)
+            )
         if not is_shown:
             return save(png(open_photo(_photo(path).data)), "photograph.png")
     return gr.skip()

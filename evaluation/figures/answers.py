@@ -9,9 +9,8 @@ which is the model's own.
 from demo.engine import Engine
 from demo.models import Library
 from demo.query import Query, photo_of
-from evaluation.figures.rows import ASSETS, panels
+from evaluation.figures.rows import ANSWERER, ASSETS, panels
 
-MODEL = "ResNet-50 + LSTM (questions)"
 ASKED = (
     ("airliner_fire_engine", "What color is the truck?"),
     ("dog", "What is the dog doing?"),
@@ -28,7 +27,7 @@ def main() -> None:
     engine = Engine(Library())
     for number, (name, question) in enumerate(ASKED, start=1):
         photo = photo_of((ASSETS / "examples" / f"{name}.jpg").read_bytes())
-        result = engine.answer(Query(photo, "vqa", MODEL, text=question, targets=("",)))
+        result = engine.answer(Query(photo, "vqa", ANSWERER, text=question, targets=("",)))
         answer, probability = next(iter(result.said.items()))
         panels(question, engine.open(photo), result).save(out / f"{number}.jpg", quality=85)
         print(f"{number} {name}: {question} {answer} ({probability:.0%})")

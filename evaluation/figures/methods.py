@@ -25,17 +25,16 @@ from demo.likeness import likenesses
 from demo.models import Library
 from demo.query import Photo, Query, Row, photo_of
 from demo.rendering import draw, scales
-from evaluation.figures.rows import ASSETS, GAP, LINE, WIDTH
+from evaluation.figures.rows import ANSWERER, ASSETS, GAP, LINE, WIDTH
 from explainers import METHODS, RULES, Squares, normalised_difference
 
 COLUMNS = 4
-FUSED = "ResNet-50 + LSTM (questions)"
 PHOTO = "zebra_elephant"
 EXPLAINED = {
     "zebra": Query(Photo("", b""), "classification", targets=("zebra",)),
     "elephant": Query(Photo("", b""), "classification", targets=("African elephant",)),
     "word": Query(Photo("", b""), "captioning", text="two zebras standing in a field", targets=(1,)),
-    "answer": Query(Photo("", b""), "vqa", FUSED, text="What animal is this?", targets=("zebra",)),
+    "answer": Query(Photo("", b""), "vqa", ANSWERER, text="What animal is this?", targets=("zebra",)),
 }
 ATTENTIVE = "ResNet-50 + co-attention (questions)"
 EXPLAINED["attention"] = replace(EXPLAINED["answer"], model=ATTENTIVE)

@@ -9,6 +9,7 @@ from demo.query import PANELS, Result
 from demo.rendering import draw, scales
 from explainers import METHODS
 
+ANSWERER = "ResNet-50 + LSTM (questions)"
 ASSETS = Path(__file__).parents[2] / "assets"
 WIDTH, GAP, LINE = 1000, 4, 20  # pixels
 
