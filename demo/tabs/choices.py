@@ -72,8 +72,12 @@ def offer(
 
 
 def is_about(event: gr.EventData, photo: Upload, text: str) -> bool:
-    """Whether a click is on something about this photograph and text, and not on what stood there before."""
-    return about(photo, text).startswith(str(told(event).get("about", "")))
+    """Whether a click is on something about this photograph and text, and not on what stood there before.
+
+    A click on anything counts where the server has lost the photograph, so that the user hears of that.
+    """
+    is_lost = isinstance(photo, dict) and photo.get("path") is None
+    return is_lost or about(photo, text).startswith(str(told(event).get("about", "")))
 
 
 @dataclass(frozen=True, eq=False)
