@@ -1174,15 +1174,32 @@ const viewer = (() => {
     return NO_VALUE;
   }
 
-  /* Takes the first example where the server has lost the photograph, and says so. */
-  async function replaceLost(message, say) {
+  const LOST = "lost";
+
+  /* Opens the page again where the server has lost the photograph, which then says so. After a restart of the server the
+     files of the examples are elsewhere, too. */
+  async function openWithoutLost(message) {
     const lost = shownPhotograph;
     const kept = !lost?.url || (await fetch(lost.url, { method: "HEAD" }).then(({ ok }) => ok, () => true)); // or no server
     if (kept || lost !== shownPhotograph) return;
-    shownPhotograph = null;
-    sessionStorage.removeItem(KEPT_PHOTOGRAPH);
-    document.addEventListener("look", () => say(message), { once: true });
-    document.querySelector("#examples .pick").click();
+    try {
+      for (const key of [KEPT_PHOTOGRAPH, KEPT_CHOICE]) sessionStorage.removeItem(key);
+      sessionStorage.setItem(LOST, message);
+    } catch {
+      // As above.
+    }
+    location.reload();
+  }
+
+  /* What the page says when it is opened again without a lost photograph. */
+  function lostMessage() {
+    try {
+      const message = sessionStorage.getItem(LOST);
+      sessionStorage.removeItem(LOST);
+      return message;
+    } catch {
+      return null;
+    }
   }
 
   /* A row of buttons, one stop for the Tab key with arrows inside. What the panels show is marked as pressed; where
@@ -1456,7 +1473,9 @@ const viewer = (() => {
     document.addEventListener("change", (event) => event.target.closest("#photo") && refuse(event, event.target.files?.[0]), true);
     document.addEventListener("drop", (event) => refuse(event, event.dataTransfer.files[0]), true);
     document.addEventListener("look", () => (note.hidden = true));
-    document.addEventListener("explained", ({ detail }) => detail.note && replaceLost(detail.note, say));
+    document.addEventListener("explained", ({ detail }) => detail.note && openWithoutLost(detail.note));
+    const lost = lostMessage();
+    if (lost) say(lost);
     document.addEventListener("paste", (event) => {
       const file = picture(event.clipboardData?.files);
       const text = event.target.closest("input, textarea") && event.clipboardData.types.includes("text/plain");
