@@ -55,6 +55,7 @@ def question(page: Page) -> None:
 
 def upright(page: Page) -> None:
     """The panels of an upright image, with the box."""
+    page.reload()  # without the methods beside them
     page.get_by_role("tab", name="Classification").click()
     page.locator("#examples [data-key=airliner_fire_engine]").click()
     page.locator("#classification-top .pick", has_text="fire engine").click()
