@@ -174,7 +174,7 @@ def test_what_the_noise_is_proposed_to_make_the_model_predict(target, names, pro
 def opened(page: Page) -> Page:
     page.get_by_role("tab", name="How it works").click()
     expect(page.locator("#lesson h3")).to_be_visible()
-    expect(page.locator("#lesson-targets .pick").last).to_contain_text("What animal is this?")
+    expect(page.locator("#lesson-targets .pick").last).to_contain_text("?”: ")
     return page
 
 

@@ -16,7 +16,7 @@ STAGES = 3
 # column, and none where it would be if the image were turned or mirrored.
 PLACES = ((0.1, 0.35), (0.22, 0.8), (0.36, 0.52), (0.48, 0.14), (0.62, 0.9), (0.74, 0.42), (0.88, 0.68))
 PATCH = 1 / 8  # the side of what is changed, in the same shares
-COARSE = 4  # cells a side: each sees the whole image, and with random weights 1 to 4 of 7 places are found
+COARSE = 4  # cells a side, of which each sees much of the image: 1 to 4 of 7 places are found with random weights
 
 
 def feature_maps(output: Any) -> Tensor:
@@ -90,7 +90,8 @@ def in_place(layers: Mapping[str, nn.Module], run: Callable[[Tensor], Any], imag
 
     The image is changed at one of `PLACES` after the other. The cell of a place should change more than it does by
     any other change: by a vote over the places, since what a network knows of the whole image may reach any cell. A
-    layer whose tokens are in another order than the image's is lost. One of `COARSE` cells a side or fewer is kept.
+    layer whose tokens are in another order than the image's is lost. With `COARSE` cells a side one place is enough,
+    and fewer cells cannot be told apart.
 
     Args:
         run: runs the network on an image.
@@ -114,13 +115,14 @@ def in_place(layers: Mapping[str, nn.Module], run: Callable[[Tensor], Any], imag
 
 def _is_in_place(changes: Tensor) -> bool:
     """Whether of cells that changed so much by a change at each of `PLACES`, (P, h, h), most are where it was."""
-    if changes.shape[1] <= COARSE:
+    side = changes.shape[1]
+    if side < COARSE:
         return True
-    cells = [(int(row * changes.shape[1]), int(column * changes.shape[2])) for row, column in PLACES]
+    cells = [(int(row * side), int(column * side)) for row, column in PLACES]
     # What each change did to the cell of each place: (changes, places).
     at_places = torch.stack([changes[:, row, column] for row, column in cells], dim=1)
     right = [cells[most] == cell for most, cell in zip(at_places.argmax(dim=0).tolist(), cells, strict=True)]
-    return sum(right) > len(right) / 2 or not changes.any()
+    return sum(right) > (0 if side == COARSE else len(right) / 2) or not changes.any()
 
 
 def _maps_of(layers: Mapping[str, nn.Module], run: Callable[[Tensor], Any], image: Tensor) -> dict[str, Tensor]:

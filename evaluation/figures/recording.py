@@ -57,7 +57,7 @@ def point(page: Page) -> list[Frame]:
 
 def upright(page: Page) -> list[Frame]:
     page.locator("#examples [data-key=airliner_fire_engine]").click()
-    settled(page, 1, "wing")
+    settled(page, 2, "airliner")
     page.locator("#classification-top .pick", has_text="fire engine").click()
     settled(page, 1, "fire engine")
     boxed = page.get_by_role("button", name="Box around the evidence").locator("visible=true")
