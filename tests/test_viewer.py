@@ -384,7 +384,7 @@ def test_a_marked_region_says_what_it_speaks_for(page):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + box["height"] * 0.95, steps=4)
     page.mouse.up()
-    expect(page.locator(".hint:visible")).to_have_text("Drag over a panel to select a region.")
+    expect(page.locator(".hint:visible")).to_contain_text("Drag over a panel to select a region.")
     said = page.get_by_role("group", name="Supported by the selected region").locator("visible=true")
     expect(said.locator(".name").first).to_have_text("zebra")
     expect(page.locator(".edge:visible")).to_have_count(6)
