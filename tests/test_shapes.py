@@ -190,7 +190,7 @@ BENT = """found => found.map(canvas => {
 def test_the_lesson_and_the_quiz_show_whole_images(browser, server):
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{server}?task=classification&photo=airliner_fire_engine")
-    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
     page.get_by_role("tab", name="How it works").click()
     for step in range(6):
         expect(page.locator(f".lesson .step-{step + 1}")).to_be_visible()
