@@ -187,7 +187,6 @@ BENT = """found => found.map(canvas => {
 })"""
 
 
-@pytest.mark.xfail(reason="not yet passed: the lesson or the quiz is waited for wrongly")
 def test_the_lesson_and_the_quiz_show_whole_images(browser, server):
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{server}?task=classification&photo=airliner_fire_engine")
@@ -198,7 +197,8 @@ def test_the_lesson_and_the_quiz_show_whole_images(browser, server):
         canvases = page.locator(".lesson .shown canvas")
         assert step == 0 or canvases.count() >= 2
         assert max([0, *canvases.evaluate_all(BENT)]) <= 1
-        page.get_by_role("button", name="Next ›").click()
+        if step < 5:
+            page.get_by_role("button", name="Next ›").click()
     page.get_by_role("tab", name="Quiz").click()
     page.locator(".quiz .answers button").first.click()
     expect(page.locator(".quiz .revealed img")).to_be_visible()
