@@ -192,7 +192,7 @@ class QuizTab:
         """A question with what there is to say, as whoever answers looks there; and the votes."""
         question, votes = await self._drawn(asked), self._counted(sitting, note)
         notes = filter(None, (votes["note"], question.get("note")))
-        return {self.question: question | {"note": " ".join(notes)}, self.votes: votes | {"note": ""}}
+        return {self.question: question | {"note": " ".join(notes)}, self.votes: votes | {"note": None}}
 
     def _vote(self, sitting: Sitting, vote: Vote) -> str:
         """Count a vote; returns why it is not counted in the room."""
@@ -244,14 +244,14 @@ class QuizTab:
             return {self.votes: self._counted(sitting, note)}
 
     async def join(self, given: Given, event: gr.EventData) -> Given:
-        """Go into the room of a code; without one, out of the room."""
+        """Go into the room of a code, typed or in the address of the page; without one, out of the room."""
         sitting: Sitting = given[self.visit]
         code, note = str(told(event).get("code", "")), ""
         async with sitting.turn:
             try:
                 sitting.room = self.rooms.find(code) if code.strip() else ""
             except InputError as error:
-                note = str(error)
+                note = _gone(code) if told(event).get("linked") else str(error)
             return {self.votes: self._counted(sitting, note)}
 
     async def look(self, given: Given, event: gr.EventData) -> Given:

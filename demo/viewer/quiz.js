@@ -210,7 +210,16 @@
       if (room) code.value = "";
       else root.classList.remove("projecting");
       update();
+      tell();
       address();
+    }
+
+    /* Where the value says nothing, the note stays. */
+    function tell() {
+      if (value.note === null || value.note === note.textContent) return;
+      note.hidden = !value.note;
+      note.textContent = value.note;
+      note.scrollIntoView({ block: "nearest" });
     }
 
     function update() {
@@ -221,9 +230,6 @@
       for (const one of [open, join]) one.hidden = Boolean(room);
       project.setAttribute("aria-pressed", projecting());
       project.textContent = projecting() ? "Back to the questions" : "Show on the projector";
-      note.hidden = !value.note;
-      if (note.textContent !== value.note) note.textContent = value.note;
-      if (value.note) note.scrollIntoView({ block: "nearest" });
       banner.hidden = !projecting();
       if (room) banner.replaceChildren("Join at ", make("b", { class: "link" }, link()), " or with the code ", make("b", { class: "code" }, room));
       charts.replaceChildren(...Object.entries(value.charts).map(([study, bars]) => chart(study, bars, chance[study], most[study])));
@@ -237,7 +243,7 @@
     whenTurned(root, (turned) => {
       root.classList.toggle("open", turned);
       if (!turned) return;
-      if (linked && !room) trigger("join", { code: linked });
+      if (linked && !room) trigger("join", { code: linked, linked: true });
       else address();
       linked = null;
     });
