@@ -57,7 +57,10 @@ def stand_in(tmp_path, monkeypatch) -> Path:
 def cluster(stand_in) -> Iterator[Cluster]:
     cluster = Cluster()
     yield cluster
+    cluster.close()
     cluster._driver.stop()
+    cluster._thread.join(60)
+    assert not cluster._thread.is_alive()  # it would connect to a cluster of its own when the stand-in is gone
 
 
 def about(cluster: Cluster, name: str) -> About:

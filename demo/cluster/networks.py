@@ -8,7 +8,6 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -166,6 +165,7 @@ class Cluster:
         self._numbers = itertools.count(1)
         self._asked: dict[int, Asked] = {}
         self._lock = threading.Lock()  # of what is asked and the driver; nobody who holds it waits for anything
+        self._closing = threading.Event()
         self._driver: Driver | None = self._connect()  # none while the cluster is gone
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
         self._thread.start()
@@ -213,6 +213,7 @@ class Cluster:
         return self._driver is not None and self._thread.is_alive()
 
     def close(self) -> None:
+        self._closing.set()
         with self._lock:
             pending = [asked.pending for asked in self._asked.values() if asked.pending is not None]
         for one in pending:
@@ -234,11 +235,12 @@ class Cluster:
             asked.fail(InputError(GONE))
 
     def _run(self) -> None:
-        """Hand on what the cluster tells; when it is gone, say so to whoever waits, and reach it again."""
+        """Hand on what the cluster tells; when it is gone, say so to whoever waits, and connect again until closed."""
         while True:
             try:
                 if self._driver is None:
-                    time.sleep(AGAIN_SECONDS)
+                    if self._closing.wait(AGAIN_SECONDS):
+                        return
                     self._driver = self._connect()
                 self._hear(*self._driver.received(SILENCE_SECONDS))
             except Exception as error:  # it has ended, is not to be understood, or cannot be started now
