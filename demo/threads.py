@@ -16,7 +16,7 @@ def in_a_thread(name: str, function: Callable[[], T]) -> Future[T]:
     def run() -> None:
         try:
             future.set_result(function())
-        except Exception as error:  # whoever waits is told
+        except BaseException as error:  # or nobody hears of it, and all who wait do so for ever
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

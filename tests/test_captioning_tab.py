@@ -227,9 +227,9 @@ def test_a_word_that_is_there_twice_is_told_apart_and_saved_twice(tab):
     tab.keyboard.press("Enter")
     expect(tab.locator("#words .pick")).to_have_count(6)
     tab.locator("#words .pick").nth(1).click()
-    says(tab, "It is word 1 of “a zebra and a cat”.")
+    says(tab, "; word 1 of “a zebra and a cat”.")
     tab.locator("#words .add").nth(4).click()
-    says(tab, "It is word 4 of “a zebra and a cat”.", row=1)
+    says(tab, "; word 4 of “a zebra and a cat”.", row=1)
     with tab.expect_download() as download:
         tab.get_by_text("Download all panels").locator("visible=true").click()
     with zipfile.ZipFile(download.value.path()) as archive:

@@ -99,7 +99,7 @@ def test_the_address_is_that_of_the_tab_that_is_open(page, server):
 
 def test_the_first_example_is_looked_at_wherever_the_page_was_opened(page, server):
     page.goto(f"{server}?photo=cat&task=captioning")
-    says(page, "cat, ")
+    says(page, "cat is looking at the camera, ")
     take(page, "zebra_elephant")
     expect(page).to_have_url(re.compile("photo=zebra_elephant"))
     page.get_by_role("tab", name="Classification").click()

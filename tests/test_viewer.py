@@ -526,7 +526,7 @@ def test_something_else_ends_what_is_computed(page):
     )
     turn_to(page, "Question answering")
     compare(page, "CAM")
-    expect(page.locator("[data-panel=cam]:visible")).to_contain_text("There is no CAM here")
+    expect(page.locator("[data-panel=cam]:visible").first).to_contain_text("There is no CAM here")
 
 
 def test_the_box_around_the_evidence(page):
