@@ -193,7 +193,7 @@ def test_a_connection_that_is_silent_is_made_anew(remote, alone, monkeypatch):
     process.send_signal(signal.SIGSTOP)
     with pytest.raises(InputError, match=GONE):
         remote.answer(replace(QUERIES[0], photo=photo("fruit")))
-    assert process.poll() is not None
+    process.wait(30)  # it is ended after those who wait have heard
     until_well(remote)
     assert_same(remote.answer(QUERIES[0]), alone.answer(QUERIES[0]))
 
