@@ -50,7 +50,6 @@ EXAMPLES = {
     "coffee": Example("Coffee"),
     "musicians": Example("Musicians"),
     "mysore_palace": Example("Mysore Palace"),
-    "colosseum": Example("Colosseum"),
     "palace": Example("Pagoda"),
     "cow": Example("Cow"),
     "ram_peacock": Example("Ram and peacock", opens={"classification": ("ram", "peacock")}),
@@ -62,6 +61,7 @@ EXAMPLES = {
     "horses": Example("Horses: why wrong?"),
     "astronaut": Example("Astronaut: why wrong?"),
     "flower": Example("Flower: why wrong?"),
+    "colosseum": Example("Colosseum: why wrong?"),
     "rocket": Example("Rocket: why wrong?"),
 }
 
