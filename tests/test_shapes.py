@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +37,32 @@ def test_the_object_of_these_tests_is_below_the_middle():
     assert 0.6 < top < 0.75 < 0.9 < bottom
 
 
+@pytest.fixture(scope="module")
+def screens(browser, server) -> Iterator[Callable[[str], Page]]:
+    """A page of each size, open for all tests that follow; each turns off what it turns on."""
+    pages: dict[str, Page] = {}
+
+    def opened(screen: str) -> Page:
+        if screen not in pages:
+            width, height = SCREENS[screen]
+            pages[screen] = browser.new_page(viewport={"width": width, "height": height})
+            pages[screen].goto(server)
+            expect(pages[screen].locator(".panel-row:visible")).to_have_count(2)
+        return pages[screen]
+
+    yield opened
+    for page in pages.values():
+        page.close()
+
+
 @pytest.fixture
-def screen(request, browser, server) -> Iterator[Page]:
-    width, height = SCREENS[request.param]
-    page = browser.new_page(viewport={"width": width, "height": height})
-    page.goto(server)
-    expect(page.locator(".panel-row:visible")).to_have_count(2)
-    yield page
-    page.close()
+def screen(request, screens) -> Page:
+    return screens(request.param)
+
+
+def turn(page: Page, button: str) -> None:
+    """Turn one of the toolbar's buttons on or off."""
+    page.get_by_role("button", name=button).locator("visible=true").click()
 
 
 def give(page: Page, folder: Path, size: tuple[int, int]) -> Image.Image:
@@ -95,7 +113,9 @@ def assert_whole(frame: Locator, image: Image.Image, outer: Locator) -> None:
 @pytest.mark.parametrize(("screen", "shape"), [*CASES, ("projector", "upright")], indirect=["screen"])
 def test_panels_show_the_whole_image(screen, tmp_path, shape):
     image = give(screen, tmp_path, SHAPES[shape])
-    screen.get_by_label("Opacity of the").locator("visible=true").fill("0")  # Grad-CAM's panel shows the bare image
+    opacity = screen.get_by_label("Opacity of the").locator("visible=true")
+    before = opacity.input_value()
+    opacity.fill("0")  # Grad-CAM's panel shows the bare image
     panels = screen.locator(".panel:visible")
     sizes = [np.diff(box_of(panel.locator(".frame")).reshape(2, 2), axis=0) for panel in panels.all()]
     assert np.ptp(sizes, axis=0).max() <= 1
@@ -112,6 +132,7 @@ def test_panels_show_the_whole_image(screen, tmp_path, shape):
     assert longest > 0.8 * min(screen.viewport_size.values())
     screen.keyboard.press("Escape")
     assert_whole(panel.locator(".frame"), image, panel)
+    opacity.fill(before)
 
 
 @pytest.mark.parametrize(("screen", "shape"), CASES, indirect=["screen"])
@@ -137,7 +158,7 @@ def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tm
     covered, point = box_of(lens), np.array(at(shown, *middle))
     assert (point < covered[:2]).any() or (point > covered[2:]).any()
 
-    screen.get_by_role("button", name="Select a region").locator("visible=true").click()
+    turn(screen, "Select a region")
     panel.locator(".frame").scroll_into_view_if_needed()
     shown = box_of(image)
     screen.mouse.move(*at(shown, left, top))
@@ -151,7 +172,7 @@ def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tm
     edge = panel.locator(".edge")
     assert box_of(edge) == pytest.approx(np.array([*at(shown, left, top), *at(shown, right, bottom)]), abs=2)
 
-    screen.get_by_role("button", name="Box around the evidence").locator("visible=true").click()
+    turn(screen, "Box around the evidence")
     panel.locator(".frame").scroll_into_view_if_needed()
     # At one moment, as the page scrolls to what the region supports.
     edges = """panel => [".box", "img"].map((name) => {
@@ -161,6 +182,8 @@ def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tm
     box, shown = map(np.array, panel.evaluate(edges))
     assert (box[:2] >= shown[:2] - 1).all()
     assert (box[2:] <= shown[2:] + 1).all()
+    turn(screen, "Box around the evidence")
+    turn(screen, "Select a region")
 
 
 @pytest.mark.parametrize("screen", SCREENS, indirect=True)
@@ -169,7 +192,7 @@ def test_the_box_around_the_evidence_of_an_upright_image_is_around_the_object(sc
     expect(screen.locator(".panel-row:visible")).to_have_count(2)
     screen.locator("#classification-top .pick", has_text="fire engine").click()
     expect(screen.locator("[aria-label='Grad-CAM for fire engine']:visible")).to_be_visible()
-    screen.get_by_role("button", name="Box around the evidence").locator("visible=true").click()
+    turn(screen, "Box around the evidence")
     panel = screen.locator("[data-panel=gradcam]:visible")
     panel.locator(".frame").scroll_into_view_if_needed()
     box, shown = box_of(panel.locator(".box")), box_of(panel.locator("img"))
@@ -178,6 +201,7 @@ def test_the_box_around_the_evidence_of_an_upright_image_is_around_the_object(sc
     (x0, y0), (x1, y1) = at(shown, left, top), at(shown, right, bottom)
     assert x0 < centre[0] < x1
     assert y0 < centre[1] < y1
+    turn(screen, "Box around the evidence")
 
 
 # How far, in pixels, the sides of each canvas are from its own shape.
