@@ -499,6 +499,16 @@ def test_a_dear_column_says_its_price_can_be_stopped_and_holds_up_no_other(page)
     assert len(zipped(page)) == 12
 
 
+def test_methods_that_are_ticked_one_after_another_are_all_shown(page):
+    compare(page)
+    boxes = page.get_by_role("checkbox").locator("visible=true").locator("xpath=self::*[ancestor::details]")
+    for box in boxes.all()[:11]:  # all but the slow ones
+        box.evaluate("box => box.click()")
+        page.wait_for_timeout(100)
+    expect(page.locator(".panel:visible")).to_have_count(2 * 14)
+    expect(page.locator(".panel.late:visible")).to_have_count(0)
+
+
 def test_a_column_is_there_again_when_the_tab_is_opened_again(page):
     compare(page, "CAM")
     expect(page.locator("[data-panel=cam] canvas[role=img]:visible")).to_have_count(2)

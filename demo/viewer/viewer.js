@@ -488,6 +488,7 @@ const viewer = (() => {
     let wanted = []; // those that somebody started
     let number = null; // of what is shown, with its columns
     let asked = 0; // how often; only the last answer is asked after again
+    let layout = 0; // how often they were laid out; what is decoded for an earlier time is not drawn
     const figureOf = (method, row) => scene.rows.querySelector(`[data-panel="${method}"][data-row="${row}"].late`);
 
     function laid(method, row) {
@@ -524,15 +525,16 @@ const viewer = (() => {
       scene.trigger("late", { time: scene.shown.late.number, ask: ++asked, known, wanted });
     }
 
-    async function fill(method, { pictures, notes }) {
+    async function fill(method, { pictures, notes }, isLaid) {
+      const drawn = await Promise.all(pictures.map((picture) => picture && decoded(picture)));
+      if (!isLaid()) return;
       for (const [place, row] of scene.shown.rows.entries()) {
         const figure = figureOf(method, place);
-        if (!pictures[place]) {
+        if (!drawn[place]) {
           figure.querySelector(".frame").replaceChildren(make("span", {}, notes[place]));
           continue;
         }
-        row.pictures[method] = { ...(await decoded(pictures[place])), own: scene.shown.own };
-        if (!figure.isConnected) return; // something else is shown by now
+        row.pictures[method] = { ...drawn[place], own: scene.shown.own };
         const panel = laidPanel(scene, row, place, method);
         panel.figure.append(make("p", { class: "caption" }, notes[place]));
         figure.replaceWith(panel.figure);
@@ -545,6 +547,7 @@ const viewer = (() => {
       laid,
       /* Fills the columns that were just laid out; the server goes on with those that it had begun. */
       begin(begun) {
+        layout++;
         const { prices, ...now } = scene.shown.late ?? {};
         if (!prices) return;
         if (now.number !== number) wanted = begun ?? [];
@@ -554,9 +557,12 @@ const viewer = (() => {
       },
       async answered(answer) {
         if (answer.time !== number) return;
+        const mine = layout;
+        const isLaid = () => mine === layout;
         const fresh = Object.entries(answer.columns).filter(([method]) => !known.includes(method));
         known.push(...fresh.map(([method]) => method));
-        for (const [method, column] of fresh) await fill(method, column);
+        for (const [method, column] of fresh) await fill(method, column, isLaid);
+        if (!isLaid()) return;
         const { prices } = scene.shown.late;
         // One that is neither filled nor running was given up, as when this page did not ask for a while.
         for (const method of Object.keys(prices).filter((one) => !known.includes(one))) {
