@@ -105,8 +105,14 @@ def verdict(steps: Sequence[Mapping[str, Likeness]]) -> str:
     if len(ranks) > 1:
         means = {title: sum(found) / len(found) for title, found in ranks.items()}
         most, least = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        ends = ranks[most][-1], ranks[least][-1]
         said.append(
-            f"Over all steps {most} changes most ({means[most]:.2f} on average) and {least} least "
-            f"({means[least]:.2f}): of these pictures, that of {most} depends most on what the network has learnt."
+            f"Over all steps {most} changes most ({means[most]:.2f} on average) and {least} least ({means[least]:.2f})"
+            + (
+                f": of these pictures, that of {most} depends most on what the network has learnt."
+                if ends[0] <= ends[1]
+                else f". With all layers random it is the other way round ({ends[0]:.2f} and {ends[1]:.2f}): one draw "
+                "of random weights does not tell which of them depends more on what the network has learnt."
+            )
         )
     return " ".join(said)

@@ -117,6 +117,13 @@ def test_the_verdict_is_of_the_numbers():
     )
     assert "is 0.90 for Guided Backprop, 0.40 for Grad-CAM, 0.80 for Guided Grad-CAM." in said
     assert "Guided Grad-CAM changes most (0.40 on average) and Guided Backprop least (0.80)" in said
+    assert said.endswith("that of Guided Grad-CAM depends most on what the network has learnt.")
+    crossing = [
+        {"guided_backprop": Likeness(guided, 1), "gradcam": Likeness(cells, 1)}
+        for guided, cells in ((1.0, 1.0), (1.0, -0.1), (0.4, 0.7))
+    ]
+    assert "Grad-CAM changes most (0.30 on average) and Guided Backprop least (0.70)." in verdict(crossing)
+    assert "With all layers random it is the other way round (0.70 and 0.40)" in verdict(crossing)
     nothing = {"gradcam": Likeness(None, 1), "guided_backprop": Likeness(1.0, 1)}
     assert verdict([nothing, nothing]).startswith("Grad-CAM: the trained network's picture is empty")
 

@@ -1,5 +1,7 @@
 """Markup is shown as text, wherever a stranger or the host can put it; see also `test_links.py`."""
 
+from urllib.parse import quote
+
 import pytest
 import torch
 from conftest import name_another, says, started
@@ -14,6 +16,8 @@ MARKUP = (
     '"><svg onload=alert(1)>',
     "javascript:alert(1)",
 )
+# As values: one that may be an address, and one with all the others, which costs one page.
+VALUES = (MARKUP[3], " ".join(MARKUP[:3]))
 
 
 def unhurt(page: Page) -> None:
@@ -22,7 +26,7 @@ def unhurt(page: Page) -> None:
     assert page.locator("[onerror], [src=x], svg[onload], a[href^=javascript]").count() == 0
 
 
-@pytest.mark.parametrize("markup", MARKUP)
+@pytest.mark.parametrize("markup", VALUES)
 def test_typed(page, markup):
     name_another(page, markup, beside=True)
     says(page, f"no class “{markup}”")
@@ -39,16 +43,17 @@ def test_typed(page, markup):
 
 
 def test_in_the_address(blank, server):
-    for task, field in (
-        ("captioning", "text"),
-        ("vqa", "text"),
-        ("classification", "layer"),
-        ("classification", "photo"),
+    for task, field, markup in (
+        ("captioning", "text", VALUES[0]),
+        ("captioning", "text", VALUES[1]),
+        ("vqa", "text", VALUES[1]),
+        ("classification", "layer", VALUES[1]),
+        ("classification", "photo", VALUES[1]),
     ):
-        for markup in MARKUP:
-            blank.goto(f"{server}?photo=cat&task={task}&target={markup}&{field}={markup}&model={markup}")
-            blank.locator(".panel-row .sentence:visible, .rows .note:visible").first.wait_for()
-            unhurt(blank)
+        value = quote(markup)
+        blank.goto(f"{server}?photo=cat&task={task}&target={value}&{field}={value}&model={value}")
+        blank.locator(".panel-row .sentence:visible, .rows .note:visible").first.wait_for()
+        unhurt(blank)
 
 
 @pytest.fixture(scope="module")

@@ -233,21 +233,26 @@ def test_the_first_stop_leads_to_the_result(page):
     expect(page.locator("#words .pick").first).to_be_focused()
 
 
-@pytest.mark.parametrize("address", ["", "?task=classification&photo=airliner_fire_engine"])
+FIRST_SCREENS = {
+    "": ("zebra, ", "man, ", "zebra, "),
+    "?task=classification&photo=airliner_fire_engine": ("airliner, ", "per word: ", "as the answer to"),
+}
+
+
 @pytest.mark.parametrize(("width", "height", "panels"), [(1280, 800, 3), (390, 844, 1)])
-def test_the_panels_are_in_the_first_screen(browser, server, width, height, panels, address):
-    page = browser.new_page(viewport={"width": width, "height": height})
-    page.goto(f"{server}{address}")
-    for tab in TABS:
-        turn_to(page, tab)
-        page.wait_for_timeout(2500)
-        assert page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, width]
-        expect(page.locator(".panel .frame:visible").nth(panels - 1)).to_be_visible()
-        boxes = [one.bounding_box() for one in page.locator(".panel .frame:visible").all()[:panels]]
-        assert all(box["y"] < height - 60 for box in boxes)  # so much that one sees what it is
-        if panels == 3:
-            assert all(box["y"] + box["height"] <= height and box["x"] + box["width"] <= width for box in boxes)
-    page.close()
+def test_the_panels_are_in_the_first_screen(blank, server, width, height, panels):
+    blank.set_viewport_size({"width": width, "height": height})
+    for address, opening in FIRST_SCREENS.items():
+        blank.goto(f"{server}{address}")
+        for tab, text in zip(TABS, opening, strict=True):
+            turn_to(blank, tab)
+            says(blank, text)
+            assert blank.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, width]
+            expect(blank.locator(".panel .frame:visible").nth(panels - 1)).to_be_visible()
+            boxes = [one.bounding_box() for one in blank.locator(".panel .frame:visible").all()[:panels]]
+            assert all(box["y"] < height - 60 for box in boxes)  # so much that one sees what it is
+            if panels == 3:
+                assert all(box["y"] + box["height"] <= height and box["x"] + box["width"] <= width for box in boxes)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
