@@ -1,10 +1,10 @@
 """Networks with other weights: what changes, what is shared, and that the trained network never notices."""
 
 import hashlib
-from pathlib import Path
 
 import pytest
 import torch
+from helpers import EXAMPLES
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import models
@@ -14,7 +14,6 @@ from demo.models.altered import WORSE, WORSE_SEED, blocks_of, randomised, same_l
 from demo.models.resnet50 import encoder
 from explainers import explain
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 BLOCKS = ["fc", "layer4", "layer3", "layer2", "layer1", "conv1"]
 TRANSFORMER = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
 

@@ -5,12 +5,12 @@ import json
 import re
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import EXAMPLES
 from PIL import Image
 
 from demo.engine import Engine
@@ -19,7 +19,6 @@ from demo.models import Library
 from demo.query import PANELS, Query, photo_of
 from demo.rendering import scales
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 ZEBRA = handle_file(EXAMPLES / "zebra_elephant.jpg")
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import BOMB, OTHER, ROOT, encoded
 from PIL import Image
-from test_images import BOMB, OTHER, encoded
 
-ROOT = Path(__file__).parents[1]
 MEBIBYTES = 450  # more than opening may add to what the process holds: a WebP of 25 million pixels takes 396
 DAMAGED = "damaged or incomplete"
 

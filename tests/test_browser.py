@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import differ, drawn, name_another, says, started, take
+from helpers import EXAMPLES, differ, drawn, name_another, says, started, take
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, Route, expect
 
 from demo.tabs.uploads import GONE
 from evaluation.processes import free_port
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 PANELS = ["Guided Backprop", "Grad-CAM", "Guided Grad-CAM"]
 
 

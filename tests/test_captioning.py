@@ -1,13 +1,12 @@
 """The captioner, on a decoder small enough to be worked out step by step."""
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import runs_of
+from helpers import EXAMPLES, runs_of
 from PIL import Image
 from pycocoevalcap.cider.cider import Cider
 from torch import Tensor, nn
@@ -21,7 +20,6 @@ from explainers import explain
 from training.captioner import say
 from training.cider import cider_d, inverse_frequencies, weigh
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 VOCABULARY = ["a", "dog", "'s", "t-shirt", "runs"]
 IMAGE = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 

@@ -2,17 +2,15 @@
 
 import re
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import differ, drawn, says, take
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import EXAMPLES, differ, drawn, says, take
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 ZEBRA = handle_file(EXAMPLES / "zebra_elephant.jpg")
 
 

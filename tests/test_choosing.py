@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import in_a_loop
+from helpers import in_a_loop
 
 from demo.errors import InputError
 from demo.models import Entry, Library

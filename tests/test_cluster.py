@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_same
+from helpers import QUERIES, ROOT, assert_same, photo
 from PIL import Image
-from test_engine import QUERIES, photo
 
 from demo.cluster import networks
 from demo.cluster.networks import GONE, REMOTE_ENTRIES, Cluster
@@ -25,7 +24,7 @@ from demo.networks import Pending
 from demo.query import Query, photo_of
 from evaluation.processes import free_port
 
-cluster_utils = pytest.importorskip("ray.cluster_utils")
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="there is no Ray")
 PATIENCE = 300  # seconds
 STORE = 80 * 2**20  # bytes that a machine keeps of what is sent
 DEAR = Query(photo("dog"), "classification", targets=("",), methods=("occlusion",))

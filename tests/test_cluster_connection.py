@@ -9,7 +9,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from demo.cluster import networks
 from demo.cluster.networks import GONE, Cluster

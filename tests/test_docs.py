@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers import ROOT
 from huggingface_hub import SpaceCard
 
 from explainers import METHODS
 
-ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "assets/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
@@ -83,7 +83,7 @@ def test_the_header_of_the_space_fits_what_is_installed():
 
 
 def test_the_configurations_of_a_cluster_are_what_serve_reads():
-    schema = pytest.importorskip("ray.serve.schema").ServeDeploySchema
+    schema = pytest.importorskip("ray.serve.schema", reason="there is no Ray").ServeDeploySchema
     service, *_ = yaml.safe_load_all((ROOT / "docs" / "cluster" / "kuberay.yaml").read_text())
     for text in (service["spec"]["serveConfigV2"], (ROOT / "docs" / "cluster" / "serve.yaml").read_text()):
         (application,) = schema.model_validate(yaml.safe_load(text)).applications

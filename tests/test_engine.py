@@ -6,12 +6,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
-from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from helpers import EXAMPLES, QUERIES, ZEBRA, Held, Slow, photo
 from PIL import Image
 
 from demo.engine import MOST_OF_ONE, Engine
@@ -24,68 +23,8 @@ from demo.models.library import MAX_ALTERED
 from demo.models.network import squash
 from demo.models.resnet50 import BATCH
 from demo.networks import Pending, UnwantedError
-from demo.query import Photo, Query, photo_of
+from demo.query import Query, photo_of
 from explainers import Squares
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
-
-
-def photo(name: str) -> Photo:
-    return photo_of((EXAMPLES / f"{name}.jpg").read_bytes())
-
-
-ZEBRA = Query(photo("zebra_elephant"), "classification", targets=("",))
-QUERIES = [
-    ZEBRA,
-    Query(photo("dog"), "captioning", targets=("",)),
-    Query(photo("dog"), "vqa", text="What animal is this?", targets=("", "cat")),
-    Query(photo("dog"), "captioning", text="a dog", targets=(-1, 0, 1), methods=("gradcam",)),
-    Query(photo("cat"), "classification"),
-]
-
-
-class Slow:
-    """A model that holds up the networks until it may go on."""
-
-    name, batch, score_is = "Slow", 1, "logit"
-    layers: ClassVar[dict] = {"layer": None}
-
-    def __init__(self) -> None:
-        self.begun, self.go_on = threading.Event(), threading.Event()
-
-    def known(self, target: str) -> str:
-        return target
-
-    def prepare(self, _photo: Image.Image) -> torch.Tensor:
-        self.begun.set()
-        assert self.go_on.wait(30)
-        return torch.zeros(1, 3, 8, 8)
-
-    def encode(self, images: torch.Tensor, _texts: list[str]) -> list[torch.Tensor]:
-        return [images]
-
-    def say(self, _image: torch.Tensor, _text: str) -> dict[str, float]:
-        return {"nothing": 1.0}
-
-
-class Held:
-    """An engine whose networks are busy while the block runs."""
-
-    def __init__(self) -> None:
-        self.slow = Slow()
-        entries = {task: list(offered) for task, offered in ENTRIES.items()}
-        entries["classification"].append(Entry("Slow", 0.0, lambda *_: self.slow))
-        self.engine = Engine(Library(entries=entries))
-        for task in entries:  # what is asked of an open model waits at once
-            self.engine.about(task, "").result(30)
-
-    def __enter__(self) -> Engine:
-        self.running = self.engine.ask(Query(photo("rocket"), "classification", "Slow"))
-        assert self.slow.begun.wait(30)
-        return self.engine
-
-    def __exit__(self, *_: object) -> None:
-        self.slow.go_on.set()
 
 
 @pytest.fixture(scope="module")

@@ -7,31 +7,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import RELUS, footprint
 from torch import Tensor, nn
 from torchvision.models import resnet18, vgg16
 from torchvision.ops import roi_align
 from transformers.modeling_outputs import BaseModelOutput
 
 from explainers import excitation_maps, explain, explain_batch, gradcam_maps, targeted_noise
-
-RELUS = {
-    "nn.ReLU": nn.ReLU(),
-    "nn.ReLU in place": nn.ReLU(inplace=True),
-    "F.relu": F.relu,
-    "F.relu in place": lambda x: F.relu(x, inplace=True),
-    "torch.relu": torch.relu,
-    "torch.relu_": torch.relu_,
-    "Tensor.relu": lambda x: x.relu(),
-    "Tensor.relu_": lambda x: x.relu_(),
-    "nn.ReLU6": nn.ReLU6(),
-    "nn.ReLU6 in place": nn.ReLU6(inplace=True),
-    "F.relu6": F.relu6,
-    "hardtanh": lambda x: F.hardtanh(x, 0, 6),
-    "clamp": lambda x: x.clamp(min=0),
-    "clamp_min": lambda x: torch.clamp_min(x, 0),
-    "threshold": lambda x: F.threshold(x, 0, 0),
-}
-
 
 IMAGE = torch.tensor([[[1.0, -2.0]], [[0.0, 0.0]], [[0.0, 0.0]]])[None]
 
@@ -224,17 +206,6 @@ def test_in_place_relus_change_nothing(layer):
         strict=True,
     ):
         assert torch.equal(one, other)
-
-
-def footprint(model: nn.Module) -> list:
-    return [
-        {name: value.clone() for name, value in model.state_dict().items()},
-        [(p.requires_grad, p.grad) for p in model.parameters()],
-        [
-            (id(m), m.training, [dict(d) for name, d in vars(m).items() if name.endswith("_hooks")])
-            for m in model.modules()
-        ],
-    ]
 
 
 @pytest.mark.parametrize("failing", [False, True])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import started
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import ROOT, started
 from torch import nn
 
 from demo.engine import Engine
@@ -22,7 +22,6 @@ from demo.models.entries import ENTRIES, Entry
 from demo.page import FAILED, LAUNCH, build
 from demo.service import NO_ROOM, surroundings
 
-ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "assets" / "examples" / "cat.jpg"
 
 

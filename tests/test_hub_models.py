@@ -12,7 +12,7 @@ import pytest
 import tiny
 import torch
 import transformers as hf
-from conftest import runs_of
+from helpers import runs_of
 from PIL import Image
 from safetensors.torch import load_file, save_file
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import runs_of
+from helpers import runs_of
 from PIL import Image
 from torch import nn
 from torchvision import models

@@ -4,38 +4,17 @@ import random
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 
 import numpy as np
 import pytest
+from helpers import BLACK, BOMB, OTHER, RED, WHITE, assert_corner, corner, encoded
 from PIL import ExifTags, Image
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES, MAX_SIDE, open_photo
 
-RED, BLUE, WHITE, BLACK = (255, 0, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 KINDS = {"JPEG": {"quality": 95}, "PNG": {}, "WEBP": {"lossless": True}, "GIF": {}, "AVIF": {"quality": 95}, "BMP": {}}
 KINDS["TIFF"] = {"compression": "tiff_lzw"}
-
-
-def corner(width: int = 64, height: int = 48) -> Image.Image:
-    """A blue picture whose upper left quarter is red."""
-    picture = Image.new("RGB", (width, height), BLUE)
-    picture.paste(RED, (0, 0, width // 2, height // 2))
-    return picture
-
-
-def assert_corner(photo: Image.Image, size: tuple[int, int] = (64, 48), tolerance: int = 8) -> None:
-    assert (photo.mode, photo.size) == ("RGB", size)
-    for x, y, colour in [(1, 1, RED), (3, 1, BLUE), (1, 3, BLUE), (3, 3, BLUE)]:
-        pixel = photo.getpixel((size[0] * x // 4, size[1] * y // 4))
-        assert pixel == pytest.approx(colour, abs=tolerance), (x, y)
-
-
-def encoded(picture: Image.Image, kind: str, **options) -> bytes:
-    buffer = BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def exif(orientation: int) -> Image.Exif:
@@ -180,8 +159,6 @@ def test_fine_detail_is_averaged_and_not_dropped(opened, mode):
     assert photo.getextrema() == ((pytest.approx(127, abs=3),) * 2,) * 3
 
 
-BOMB = "more than 50 million pixels. Make it smaller and upload it again"  # said of files that hold no pixel to decode
-OTHER = "not an image that can be opened here. Save it as JPEG or PNG"
 REFUSED = {
     "png": (BOMB, png(60000, 60000, b"")),
     "png under the limit of Pillow": (BOMB, png(10000, 10000, b"")),

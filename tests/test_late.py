@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import in_a_loop
+from helpers import in_a_loop
 
 from demo.engine import Engine
 from demo.models import Library

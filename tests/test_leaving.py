@@ -13,9 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import in_a_loop
 from gradio.context import LocalContext
-from test_engine import EXAMPLES, Held
+from helpers import EXAMPLES, Held, in_a_loop
 
 from demo.engine import Engine
 from demo.networks import Pending

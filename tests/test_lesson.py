@@ -3,13 +3,12 @@
 import re
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from conftest import says, take
+from helpers import EXAMPLES, says, take
 from playwright.sync_api import Page, expect
 from skimage.metrics import structural_similarity as skimage_similarity
 
@@ -21,7 +20,6 @@ from demo.tabs.trust import _to_be_said
 from explainers import steps
 from explainers.gradcam import LayerMaps
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 ZEBRA = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import drawn, name_another, says, take
+from helpers import drawn, name_another, says, take
 from playwright.sync_api import Page, expect
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import httpx
-from conftest import metrics, started
+from helpers import metrics, started
 
 from demo.engine import MOST_OF_ONE
 from demo.errors import TOO_MUCH

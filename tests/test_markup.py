@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 import torch
-from conftest import name_another, says, started
+from helpers import name_another, says, started
 from PIL import Image
 from playwright.sync_api import Page, expect
 from safetensors.torch import save_file

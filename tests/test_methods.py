@@ -5,12 +5,11 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import runs_of
+from helpers import EXAMPLES, runs_of
 from PIL import Image
 from torch import nn
 
@@ -37,7 +36,6 @@ from explainers import (
     targeted_noise,
 )
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 ASKED = {
     "classification": Query(Photo("", b""), "classification", targets=("vizsla",)),
     "captioning": Query(Photo("", b""), "captioning", text="a zebra on grass", targets=(1,)),

@@ -15,9 +15,9 @@ import pytest
 import tiny
 import torch
 import transformers as hf
-from conftest import in_a_loop, says, started
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import in_a_loop, says, started
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image

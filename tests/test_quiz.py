@@ -19,11 +19,10 @@ import httpx
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import in_a_loop, says, started
 from gradio.context import LocalContext
+from helpers import EXAMPLES, Held, in_a_loop, says, started
 from PIL import Image
 from playwright.sync_api import Page, expect
-from test_engine import Held
 
 from demo import studies
 from demo.engine import Engine
@@ -36,8 +35,6 @@ from demo.tabs import quiz
 from demo.tabs.quiz import QuizTab, Sitting
 from evaluation.processes import free_port
 from explainers import METHODS
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 """What a region of a photograph speaks for, on numbers worked out by hand and on the scenes of two things."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from helpers import EXAMPLES
 from torch import nn
 
 from demo.engine import Engine
@@ -12,7 +11,6 @@ from demo.models import Library
 from demo.query import Query, photo_of
 from explainers import feature_maps, layer_maps, linear_maps, region_evidence
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 LEFT, RIGHT = (0.0, 0.2, 0.5, 1.0), (0.5, 0.2, 1.0, 1.0)
 TOP, BOTTOM = (0.0, 0.0, 1.0, 0.45), (0.0, 0.5, 1.0, 1.0)
 

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import CancelledError
-from pathlib import Path
 
 import httpx
 import pytest
-from conftest import in_a_loop, metrics, started
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import EXAMPLES, in_a_loop, metrics, started
 from starlette.responses import JSONResponse
 
 import app
@@ -23,8 +22,6 @@ from demo import service
 from demo.errors import InputError
 from demo.models.shipped import FILES, require_shipped
 from evaluation.processes import free_port
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
 def test_every_answer_bears_the_headers(server):

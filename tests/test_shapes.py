@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import take
+from helpers import EXAMPLES, take
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 SHAPES = {
     "upright": (480, 640),
     "square": (512, 512),

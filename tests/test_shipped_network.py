@@ -2,13 +2,12 @@
 
 import json
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import runs_of
+from helpers import EXAMPLES, runs_of
 from PIL import Image
 
 from demo.images import open_photo
@@ -16,7 +15,6 @@ from demo.models import load
 from demo.models.resnet50 import encoder
 from explainers import explain
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 SCENES = json.loads((EXAMPLES / "scenes.json").read_text())
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import httpx
 import pytest
-from conftest import in_a_loop, started
+from helpers import ROOT, in_a_loop, started
 
 from demo.errors import ADDRESS, TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
@@ -20,7 +20,6 @@ from demo.service import MAX_PARTS, MOST_BODY, TOO_MANY_PARTS
 from demo.tabs.uploads import GONE
 from evaluation.fuzz import ANSWERED, FAULT, REFUSED, SECRET, UNREAD, hammered, table
 
-ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "assets" / "examples" / "cat.jpg"
 WORDS = ("dog", "man", "woman", "ball", "boy", "girl", "horse", "car", "beach", "street")
 FORM = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'

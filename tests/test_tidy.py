@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import metrics, started
 from gradio_client import Client, handle_file
+from helpers import metrics, started
 
 from demo.engine import Engine
 from demo.models import Library

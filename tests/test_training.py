@@ -3,11 +3,11 @@
 import json
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import EXAMPLES
 from PIL import ExifTags, Image, ImageOps
 
 from demo.images import open_photo
@@ -17,8 +17,6 @@ from demo.models.resnet50 import encoder, pooled
 from training.captioner import END, Settings, Split, rewarder, say, self_critical_epoch, train
 from training.features import cached, encode
 from training.loop import train_stage
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
 def test_features_are_what_the_demo_computes_and_are_computed_once(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import drawn, says, take
+from helpers import EXAMPLES, drawn, says, take
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -18,7 +18,6 @@ from demo.query import Query, Row, photo_of
 from demo.tasks.sentence import is_dim
 from demo.viewer import data
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 TABS = ["Classification", "Captioning", "Question answering"]
 
 

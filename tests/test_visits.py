@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from conftest import in_a_loop
+from helpers import EXAMPLES, in_a_loop
 
 from demo.engine import Engine
 from demo.models import Entry, Library
@@ -15,8 +15,6 @@ from demo.models.entries import ENTRIES
 from demo.tabs import captioning, choices, classification, frame, uploads, vqa
 from demo.tabs.choices import Choosing
 from demo.tabs.visits import Shown, Visit, Wanted, show_again
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
 @pytest.fixture(scope="module")

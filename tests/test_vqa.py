@@ -1,11 +1,10 @@
 """The answerer: its scores are raw logits, and they depend on the photograph, the question and the answer."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import runs_of
+from helpers import EXAMPLES, runs_of
 from torchvision.models import ResNet, resnet18
 
 from demo.errors import InputError
@@ -14,8 +13,6 @@ from demo.models import load
 from demo.models.vqa import FEATURES, Answerer, Fusion, premises, suggest, things, whether_there
 from demo.tasks.vqa import ANIMAL, ANY, SUGGESTIONS, likely, ranked, suggestions
 from explainers import explain
-
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 
 
 @pytest.fixture(scope="module")

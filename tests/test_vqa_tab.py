@@ -1,17 +1,15 @@
 """The Question answering tab, in a browser and by its endpoints."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import differ, drawn, name_another, says, take
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import EXAMPLES, differ, drawn, name_another, says, take
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 DOG = handle_file(EXAMPLES / "dog.jpg")
 
 

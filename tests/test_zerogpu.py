@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from conftest import ROOT, assert_same, started
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from test_engine import EXAMPLES, QUERIES, photo
+from helpers import EXAMPLES, QUERIES, ROOT, assert_same, photo, started
 
 from demo.engine import Engine
 from demo.models import Library
