@@ -39,13 +39,18 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory, worker_id) -> Iterator[str]:
+def run(tmp_path_factory, worker_id) -> Path:
+    """A folder that all workers share."""
+    return tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+
+
+@pytest.fixture(scope="session")
+def server(run, tmp_path_factory, worker_id) -> Iterator[str]:
     """The address of a demo with the shipped models alone, one for all workers.
 
     The worker that needs it first starts it, and stops it when no other uses it any more. DEMO_ARGUMENTS can be
     "--cluster ADDRESS".
     """
-    run = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
     lock, address, users = FileLock(run / "server.lock"), run / "server.address", run / "server.users"
     users.mkdir(exist_ok=True)
     with ExitStack() as own:

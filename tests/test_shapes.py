@@ -190,6 +190,7 @@ def test_the_box_around_the_evidence_of_an_upright_image_is_around_the_object(sc
     take(screen, "airliner_fire_engine")
     expect(screen.locator(".panel-row:visible")).to_have_count(2)
     screen.locator("#classification-top .pick", has_text="fire engine").click()
+    expect(screen.locator(".panel-row:visible")).to_have_count(1)
     expect(screen.locator("[aria-label='Grad-CAM for fire engine']:visible")).to_be_visible()
     turn(screen, "Box around the evidence")
     panel = screen.locator("[data-panel=gradcam]:visible")
@@ -238,6 +239,8 @@ def test_the_lesson_in_full_screen_says_how_to_leave_it_and_its_buttons_grow(bro
     page.get_by_role("tab", name="How it works").click()
     page.get_by_role("button", name="Full screen", exact=True).click()
     leave = page.get_by_role("button", name="Leave full screen")
+    expect(leave).to_be_visible()
+    page.wait_for_function("document.fullscreenElement && innerHeight === screen.height")
     sizes = page.locator(".lesson .turning button, .lesson > .sentence").evaluate_all(
         "found => found.map(one => parseFloat(getComputedStyle(one).fontSize))"
     )
