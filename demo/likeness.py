@@ -105,14 +105,15 @@ def verdict(steps: Sequence[Mapping[str, Likeness]]) -> str:
     if len(ranks) > 1:
         means = {title: sum(found) / len(found) for title, found in ranks.items()}
         most, least = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
-        ends = ranks[most][-1], ranks[least][-1]
+        lowest = min(ranks, key=lambda title: ranks[title][-1])
         said.append(
             f"Over all steps {most} changes most ({means[most]:.2f} on average) and {least} least ({means[least]:.2f})"
             + (
                 f": of these pictures, that of {most} depends most on what the network has learnt."
-                if ends[0] <= ends[1]
-                else f". With all layers random it is the other way round ({ends[0]:.2f} and {ends[1]:.2f}): one draw "
-                "of random weights does not tell which of them depends more on what the network has learnt."
+                if ranks[most][-1] == ranks[lowest][-1]
+                else f". With all layers random {lowest} changes most ({ranks[lowest][-1]:.2f}, and "
+                f"{ranks[most][-1]:.2f} for {most}): one draw of random weights does not tell which depends most on "
+                "what the network has learnt."
             )
         )
     return " ".join(said)

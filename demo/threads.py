@@ -16,8 +16,10 @@ def in_a_thread(name: str, function: Callable[[], T]) -> Future[T]:
     def run() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # or nobody hears of it, and all who wait do so for ever
+        except Exception as error:  # whoever waits is told
             future.set_exception(error)
+        except BaseException as error:  # or whoever waits would wait for ever; no cancellation or exit of their own
+            future.set_exception(RuntimeError(repr(error)))
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future

@@ -2,14 +2,11 @@
 
 import os
 import shutil
-import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 pytest.register_assert_rewrite("helpers")
@@ -39,39 +36,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory, worker_id) -> Path:
-    """A folder that all workers share."""
-    return tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
-
-
-@pytest.fixture(scope="session")
-def server(run, tmp_path_factory, worker_id) -> Iterator[str]:
-    """The address of a demo with the shipped models alone, one for all workers.
-
-    The worker that needs it first starts it, and stops it when no other uses it any more. DEMO_ARGUMENTS can be
-    "--cluster ADDRESS".
-    """
-    lock, address, users = FileLock(run / "server.lock"), run / "server.address", run / "server.users"
-    users.mkdir(exist_ok=True)
-    with ExitStack() as own:
-        with lock:
-            if not address.exists():
-                folder, arguments = tmp_path_factory.mktemp("server"), os.environ.get("DEMO_ARGUMENTS", "").split()
-                uploads = str(folder / "uploads")
-                address.write_text(own.enter_context(started(folder, *arguments, GRADIO_TEMP_DIR=uploads)))
-                own.callback(_unused, lock, address, users)
-            (users / worker_id).touch()
-        yield address.read_text()
-        (users / worker_id).unlink()
-
-
-def _unused(lock: FileLock, address: Path, users: Path) -> None:
-    """Wait until no worker uses the server any more, and let none find it from then on."""
-    while address.exists():
-        with lock:
-            if not any(users.iterdir()):
-                address.unlink()
-        time.sleep(0.1)
+def server(tmp_path_factory) -> Iterator[str]:
+    """The address of a demo with the shipped models alone; DEMO_ARGUMENTS can be "--cluster ADDRESS"."""
+    folder, arguments = tmp_path_factory.mktemp("server"), os.environ.get("DEMO_ARGUMENTS", "").split()
+    with started(folder, *arguments, GRADIO_TEMP_DIR=str(folder / "uploads")) as address:
+        yield address
 
 
 def camera(film: Path) -> list[str]:

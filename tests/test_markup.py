@@ -48,6 +48,7 @@ def test_in_the_address(blank, server):
         ("captioning", "text", VALUES[1]),
         ("vqa", "text", VALUES[1]),
         ("classification", "layer", VALUES[1]),
+        ("classification", "photo", VALUES[0]),
         ("classification", "photo", VALUES[1]),
     ):
         value = quote(markup)

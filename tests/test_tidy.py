@@ -86,13 +86,13 @@ def test_a_server_leaves_nothing_of_its_visitors_behind(tmp_path):
     assert files() == of_the_page
 
 
-def test_a_query_that_waits_is_answered_without_its_file(server, tmp_path, run):
+def test_a_query_that_waits_is_answered_without_its_file(server, tmp_path, tmp_path_factory):
     query = make_query(tmp_path, "explain_method", 8000, (500, 380))
     with httpx.Client(base_url=f"{server}/gradio_api/", timeout=120) as http:
         join_http(http, functions_of(http.get(f"{server}/config").json()), query)
         while metrics(server)["demo_waiting"] == 0:
             time.sleep(0.01)
-        (file,) = run.rglob(f"uploads/*/{query.photo.name}")
+        (file,) = tmp_path_factory.getbasetemp().rglob(f"uploads/*/{query.photo.name}")
         file.unlink()
         with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
             assert outputs_in(events.iter_lines())[1]["method"] == "occlusion"

@@ -246,6 +246,7 @@ def test_the_panels_are_in_the_first_screen(blank, server, width, height, panels
         for tab, text in zip(TABS, opening, strict=True):
             turn_to(blank, tab)
             says(blank, text)
+            blank.wait_for_timeout(1000)  # in which nothing may move
             assert blank.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, width]
             expect(blank.locator(".panel .frame:visible").nth(panels - 1)).to_be_visible()
             boxes = [one.bounding_box() for one in blank.locator(".panel .frame:visible").all()[:panels]]

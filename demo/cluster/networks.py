@@ -241,7 +241,11 @@ class Cluster:
                 if self._driver is None:
                     if self._closing.wait(AGAIN_SECONDS):
                         return
-                    self._driver = self._connect()
+                    driver = self._connect()
+                    if self._closing.is_set():
+                        driver.stop()
+                        return
+                    self._driver = driver
                 self._hear(*self._driver.received(SILENCE_SECONDS))
             except Exception as error:  # it has ended, is not to be understood, or cannot be started now
                 known = isinstance(error, EOFError | OSError | InputError)

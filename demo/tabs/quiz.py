@@ -251,7 +251,11 @@ class QuizTab:
             try:
                 sitting.room = self.rooms.find(code) if code.strip() else ""
             except InputError as error:
-                note = _gone(code) if told(event).get("linked") else str(error)
+                note = (
+                    f"{_gone(code)} Or the code in the address is mistyped: check it."
+                    if told(event).get("linked")
+                    else str(error)
+                )
             return {self.votes: self._counted(sitting, note)}
 
     async def look(self, given: Given, event: gr.EventData) -> Given:
