@@ -568,6 +568,8 @@ def test_a_restart_is_told_on_the_phones_and_the_projector(blank, browser, tmp_p
         code = blank.locator(".banner .code").inner_text()
         open_quiz(student, f"{address}?task=quiz&room={code}")
         expect(student.locator(".votes h2")).to_have_text(f"Room {code}: 0 votes")
+        expect(student.locator(".answers button").first).to_be_visible()
+        student.wait_for_timeout(1000)  # until Gradio has closed the stream by which the question came
     with started(tmp_path, "--port", str(port)):
         expect(blank.locator(".votes .note")).to_contain_text(f"Room {code} and its votes are gone")
         expect(blank.locator(".answers button").first).to_be_visible()
