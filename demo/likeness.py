@@ -105,15 +105,14 @@ def verdict(steps: Sequence[Mapping[str, Likeness]]) -> str:
     if len(ranks) > 1:
         means = {title: sum(found) / len(found) for title, found in ranks.items()}
         most, least = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
-        lowest = min(ranks, key=lambda title: ranks[title][-1])
-        said.append(
-            f"Over all steps {most} changes most ({means[most]:.2f} on average) and {least} least ({means[least]:.2f})"
-            + (
-                f": of these pictures, that of {most} depends most on what the network has learnt."
-                if ranks[most][-1] == ranks[lowest][-1]
-                else f". With all layers random {lowest} changes most ({ranks[lowest][-1]:.2f}, and "
-                f"{ranks[most][-1]:.2f} for {most}): one draw of random weights does not tell which depends most on "
-                "what the network has learnt."
+        last = {title: found[-1] for title, found in ranks.items()}
+        lowest = min(last, key=last.__getitem__)
+        conclusion = f": of these pictures, that of {most} depends most on what the network has learnt."
+        if last[most] > last[lowest]:
+            conclusion = (
+                f". With all layers random {lowest} changes most ({last[lowest]:.2f}, and {last[most]:.2f} for {most})"
+                ": one draw of random weights does not tell which depends most on what the network has learnt."
             )
-        )
+        changes = f"{most} changes most ({means[most]:.2f} on average) and {least} least ({means[least]:.2f})"
+        said.append(f"Over all steps {changes}{conclusion}")
     return " ".join(said)

@@ -18,7 +18,7 @@ def in_a_thread(name: str, function: Callable[[], T]) -> Future[T]:
             future.set_result(function())
         except Exception as error:  # whoever waits is told
             future.set_exception(error)
-        except BaseException as error:  # or whoever waits would wait for ever; no cancellation or exit of their own
+        except BaseException as error:  # or callers wait for ever; as no cancellation or exit of theirs
             future.set_exception(RuntimeError(repr(error)))
 
     threading.Thread(target=run, name=name, daemon=True).start()

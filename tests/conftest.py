@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 pytest.register_assert_rewrite("helpers")
 
-from helpers import ROOT, says, started  # noqa: E402
+from helpers import EXAMPLES, says, started  # noqa: E402
 
 expect.set_options(timeout=60_000)
 
@@ -45,7 +45,7 @@ def server(tmp_path_factory) -> Iterator[str]:
 
 def camera(film: Path) -> list[str]:
     """What makes Chromium play a film instead of a camera: of the page's first example, again and again."""
-    photo = (ROOT / "assets" / "examples" / "zebra_elephant.jpg").read_bytes()
+    photo = (EXAMPLES / "zebra_elephant.jpg").read_bytes()
     film.write_bytes(photo * 2)
     return [
         "--use-fake-ui-for-media-stream",

@@ -214,12 +214,12 @@
       address();
     }
 
-    /* Where the value says nothing, the note stays. */
+    /* A note of null keeps the one that is there. */
     function tell() {
-      if (value.note === null || value.note === note.textContent) return;
+      if (value.note === null) return;
       note.hidden = !value.note;
-      note.textContent = value.note;
-      note.scrollIntoView({ block: "nearest" });
+      if (note.textContent !== value.note) note.textContent = value.note;
+      if (value.note) note.scrollIntoView({ block: "nearest" });
     }
 
     function update() {
