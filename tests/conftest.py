@@ -1,4 +1,4 @@
-"""The fixtures of several files: a demo that is started by its command, in a process of its own, and a browser."""
+"""Which tests run, and the fixtures of several files: a demo in a process of its own, and a browser with its page."""
 
 import os
 import shutil
@@ -9,17 +9,47 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
-pytest.register_assert_rewrite("helpers")
+pytest.register_assert_rewrite("helpers", "samples")
 
-from helpers import EXAMPLES, says, started  # noqa: E402
+from helpers import EXAMPLES, Demo, address_in, at_its_start, opened, start, started, stop  # noqa: E402
 
 expect.set_options(timeout=60_000)
 
 NEEDED = ("there is no Chromium", "there is no Ray", "wordnet-base is not installed")
+DEMO, RUNNING = pytest.StashKey[Demo](), "running_demo"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only tests without a demo, a browser or a cluster")
+    parser.addoption("--long", action="store_true", help="only what is worth hours in a year")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "demo: starts a demo or another slow process, as tests with a browser do.")
+    config.addinivalue_line("markers", "long: runs with --long alone.")
+
+
+def _needs_a_demo(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return bool(item.get_closest_marker("demo") or "server" in fixtures or "browser" in fixtures)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    quick, long = config.getoption("quick"), config.getoption("long")
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))  # so that a file's demo and engine are made once
+    left_out = {
+        item for item in items if bool(item.get_closest_marker("long")) != long or (quick and _needs_a_demo(item))
+    }
+    config.hook.pytest_deselected(items=list(left_out))
+    # What takes long comes first, so that no worker waits for it at the end.
+    items[:] = sorted((item for item in items if item not in left_out), key=_needs_a_demo, reverse=True)
+
+
+# ---- With CI=true a test that is skipped for want of what `tests/run` installs has failed. ----
 
 
 def _in_full(report: pytest.TestReport | pytest.CollectReport) -> pytest.TestReport | pytest.CollectReport:
-    """With CI=true a test that is skipped for want of what `tests/run` installs has failed."""
     if report.skipped and os.environ.get("CI") == "true" and any(reason in str(report.longrepr) for reason in NEEDED):
         report.outcome = "failed"
     return report
@@ -35,12 +65,40 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return _in_full((yield))
 
 
+# ---- One demo for all workers: it starts while they collect. ----
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of pytest-xdist, before a worker starts."""
+    config = node.config
+    if config.getoption("quick"):
+        return
+    if DEMO not in config.stash:
+        folder = config._tmp_path_factory.mktemp("server")
+        config.stash[DEMO] = start(folder, GRADIO_TEMP_DIR=str(folder / "uploads"))
+    node.workerinput[RUNNING] = str(config.stash[DEMO].log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (demo := session.config.stash.get(DEMO, None)) and (fault := stop(demo)):
+        print(fault)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[str]:
+def server(request, tmp_path_factory) -> Iterator[str]:
     """The address of a demo with the shipped models alone; DEMO_ARGUMENTS can be "--cluster ADDRESS"."""
+    if log := getattr(request.config, "workerinput", {}).get(RUNNING):
+        yield address_in(Path(log))
+        return
     folder, arguments = tmp_path_factory.mktemp("server"), os.environ.get("DEMO_ARGUMENTS", "").split()
     with started(folder, *arguments, GRADIO_TEMP_DIR=str(folder / "uploads")) as address:
         yield address
+
+
+# ---- A browser ----
 
 
 def camera(film: Path) -> list[str]:
@@ -73,21 +131,47 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def blank(browser: Browser) -> Iterator[Page]:
-    """A page that is still to be opened; what is in it must not complain in the browser's console."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+def _without_complaints(page: Page) -> Iterator[Page]:
+    """The page while a test uses it; what is in it must not complain in the browser's console."""
     complaints: list[Any] = []
-    page.on("pageerror", lambda error: complaints.append(error))
-    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    listeners = {"pageerror": complaints.append, "dialog": lambda dialog: complaints.append(dialog.message)}
+    for event, listener in listeners.items():
+        page.on(event, listener)
     yield page
-    page.close()
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
     assert not complaints
 
 
 @pytest.fixture
-def page(blank: Page, server: str) -> Page:
-    """The opened page, with its finished example."""
-    blank.goto(server)
-    says(blank, "African elephant, ", row=1)
-    return blank
+def blank(browser: Browser) -> Iterator[Page]:
+    """A page that is still to be opened."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    yield from _without_complaints(page)
+    page.close()
+
+
+@pytest.fixture
+def new_page(blank: Page, server: str) -> Page:
+    """A page of the test's own that was just opened, with its finished example: most tests can share `page`."""
+    return opened(blank, server)
+
+
+@pytest.fixture(scope="session")
+def shared(browser: Browser) -> list[Page]:
+    """The page that the tests of this worker share, if there is one."""
+    return []
+
+
+@pytest.fixture
+def page(shared: list[Page], browser: Browser, server: str) -> Iterator[Page]:
+    """The opened page, with its finished example: that of the test before, brought back to its start."""
+    page = shared.pop() if shared else None
+    if page and not at_its_start(page):
+        page.context.close()
+        page = None
+    if not page:
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        opened(page, server)
+    yield from _without_complaints(page)
+    shared.append(page)

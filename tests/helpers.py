@@ -1,4 +1,4 @@
-"""What tests of several files share: a demo of their own, its page, photographs, engines and networks."""
+"""The demo in a process of its own and its page, as tests of several files use them. Imports nothing that is slow."""
 
 import asyncio
 import base64
@@ -7,34 +7,27 @@ import os
 import re
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import numpy as np
-import pytest
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from playwright.sync_api import Page, expect
-from torch import Tensor, nn
+from playwright.sync_api import Error, Page, expect
 
-from demo.engine import Engine
-from demo.models import Entry, Library
-from demo.models.entries import ENTRIES
-from demo.query import Photo, Query, Result, photo_of
 from demo.threads import in_a_thread
 from evaluation.processes import free_port
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "assets" / "examples"
+START_SECONDS = 300
 T = TypeVar("T")
 
 
-# What Python runs at its start: the demo finds no way out of this computer.
+# Python runs this at its start: the demo finds no way out of this computer.
 NO_WAY_OUT = """
 import socket
 
@@ -52,9 +45,15 @@ socket.socket.connect_ex = refuse(socket.socket.connect_ex, 1)
 """
 
 
-@contextmanager
-def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
-    """The address of a demo that runs with the models in `folder` and without any connection to elsewhere."""
+class Demo(NamedTuple):
+    """A demo that was started, and the file to which it prints all."""
+
+    process: subprocess.Popen
+    log: Path
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> Demo:
+    """Start a demo with the models in `folder`, without an internet connection, and do not wait for it."""
     (folder / "site").mkdir(exist_ok=True)
     (folder / "site" / "sitecustomize.py").write_text(NO_WAY_OUT)
     homes = {"HF_HOME": folder / "hf", "TORCH_HOME": folder / "torch", "PYTHONPATH": folder / "site"}
@@ -65,58 +64,44 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
             [sys.executable, "-u", ROOT / "app.py", "--port", str(free_port()), *arguments],
             cwd=folder,
             env=os.environ | {name: str(path) for name, path in homes.items()} | environment,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=output,
-            text=True,
         )
-        try:
-            for line in process.stdout:
-                if found := re.search(r"http://[\d.:]+", line):
-                    yield found[0]
-                    break
-            else:
-                pytest.fail(f"The demo did not start:\n{log.read_text()}")
-        finally:
-            process.terminate()
-            ended = process.wait()
-    assert "traceback" not in log.read_text().lower(), log.read_text()
-    assert ended == 0, log.read_text()
+    return Demo(process, log)
+
+
+def address_in(log: Path, *, process: subprocess.Popen | None = None) -> str:
+    """Return the address of a demo as soon as it prints that it listens there."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and (process is None or process.poll() is None):
+        if found := re.search(r"http://[\d.:]+(?=\s)", log.read_text()):
+            return found[0]
+        time.sleep(0.05)
+    raise RuntimeError(f"The demo did not start:\n{log.read_text()}")
+
+
+def stop(demo: Demo) -> str:
+    """Stop a demo. Returns what it printed if it did not end as it should, otherwise an empty text."""
+    demo.process.terminate()
+    ended, printed = demo.process.wait(), demo.log.read_text()
+    return f"The demo ended with {ended}:\n{printed}" if ended or "traceback" in printed.lower() else ""
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
+    """The address of a demo of the test's own; see `start`."""
+    demo = start(folder, *arguments, **environment)
+    try:
+        yield address_in(demo.log, process=demo.process)
+    finally:
+        fault = stop(demo)
+    assert not fault, fault
 
 
 def metrics(address: str) -> dict[str, float]:
     """The numbers of `/metrics`, by their names with labels."""
     lines = httpx.get(f"{address}/metrics").raise_for_status().text.splitlines()
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
-
-
-def assert_same(found: Result, expected: Result) -> None:
-    """That an answer of another process is the one of this: one thread adds up in another order than two."""
-    assert found.query == expected.query
-    assert found.query.photo.data == expected.query.photo.data
-    assert list(found.said) == list(expected.said)
-    for row, other in zip(found.rows, expected.rows, strict=True):
-        timed = {"seconds", "score", "probability", "peak", "gradcam_seconds", "prediction"}
-        assert {k: v for k, v in row.details.items() if k not in timed} == {
-            k: v for k, v in other.details.items() if k not in timed
-        }
-        assert row.details["score"] == pytest.approx(other.details["score"], rel=1e-4, abs=1e-4)
-        assert row.pictures.keys() == other.pictures.keys()
-        for key, picture in row.pictures.items():
-            assert np.abs(picture - other.pictures[key]).mean() <= 1e-3 * np.abs(other.pictures[key]).max(), key
-
-
-@contextmanager
-def runs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """The outputs of a layer's runs in this thread; those of an engine that is still at work are not among them."""
-    outputs: list[Tensor] = []
-    thread = threading.get_ident()
-
-    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        if threading.get_ident() == thread:
-            outputs.append(output)
-
-    with layer.register_forward_hook(keep):
-        yield outputs
 
 
 def in_a_loop(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -152,120 +137,51 @@ def take(page: Page, example: str) -> None:
     page.locator(f"#examples [data-key='{example}']").click()
 
 
-def photo(name: str) -> Photo:
-    return photo_of((EXAMPLES / f"{name}.jpg").read_bytes())
+def opened(page: Page, address: str) -> Page:
+    """Open the demo's page and wait for its finished example."""
+    page.goto(address)
+    says(page, "African elephant, ", row=1)
+    return page
 
 
-ZEBRA = Query(photo("zebra_elephant"), "classification", targets=("",))
+# Undo what tests change beside what is explained, and forget the address, which is written when the rows are there.
+TIDY = """() => {
+  const set = (input, value) => {
+    if (input.value === value) return;
+    input.value = value;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  const shown = (selector) => [...document.querySelectorAll(selector)].filter((element) => element.offsetParent);
+  for (const ticked of document.querySelectorAll(".compare input:checked")) ticked.click();
+  for (const pressed of document.querySelectorAll(".toolbar [aria-pressed=true]")) pressed.click();
+  for (const colours of shown(".toolbar select")) set(colours, colours.options[0].value);
+  for (const opacity of shown(".toolbar [data-setting=opacity]")) set(opacity, "0.8");
+  for (const fold of document.querySelectorAll("details[open]")) fold.open = false;
+  for (const box of shown("[aria-label^=Another], .names input")) set(box, "");
+  document.activeElement?.blur();
+  scrollTo(0, 0);
+  history.replaceState(null, "", "?");
+}"""
+START = re.compile(r"photo=zebra_elephant&task=classification&layer=layer4&target=zebra&target=African\+elephant$")
 
 
-QUERIES = [
-    ZEBRA,
-    Query(photo("dog"), "captioning", targets=("",)),
-    Query(photo("dog"), "vqa", text="What animal is this?", targets=("", "cat")),
-    Query(photo("dog"), "captioning", text="a dog", targets=(-1, 0, 1), methods=("gradcam",)),
-    Query(photo("cat"), "classification"),
-]
+def at_its_start(page: Page) -> bool:
+    """Bring a page that a test has used back to what it opens with, without opening it again.
 
-
-class Slow:
-    """A model that holds up the networks until it may go on."""
-
-    name, batch, score_is = "Slow", 1, "logit"
-    layers: ClassVar[dict] = {"layer": None}
-
-    def __init__(self) -> None:
-        self.begun, self.go_on = threading.Event(), threading.Event()
-
-    def known(self, target: str) -> str:
-        return target
-
-    def prepare(self, _photo: Image.Image) -> torch.Tensor:
-        self.begun.set()
-        assert self.go_on.wait(30)
-        return torch.zeros(1, 3, 8, 8)
-
-    def encode(self, images: torch.Tensor, _texts: list[str]) -> list[torch.Tensor]:
-        return [images]
-
-    def say(self, _image: torch.Tensor, _text: str) -> dict[str, float]:
-        return {"nothing": 1.0}
-
-
-class Held:
-    """An engine whose networks are busy while the block runs."""
-
-    def __init__(self) -> None:
-        self.slow = Slow()
-        entries = {task: list(offered) for task, offered in ENTRIES.items()}
-        entries["classification"].append(Entry("Slow", 0.0, lambda *_: self.slow))
-        self.engine = Engine(Library(entries=entries))
-        for task in entries:  # what is asked of an open model waits at once
-            self.engine.about(task, "").result(30)
-
-    def __enter__(self) -> Engine:
-        self.running = self.engine.ask(Query(photo("rocket"), "classification", "Slow"))
-        assert self.slow.begun.wait(30)
-        return self.engine
-
-    def __exit__(self, *_: object) -> None:
-        self.slow.go_on.set()
-
-
-RED, BLUE, WHITE, BLACK = (255, 0, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
-
-
-def corner(width: int = 64, height: int = 48) -> Image.Image:
-    """A blue picture whose upper left quarter is red."""
-    picture = Image.new("RGB", (width, height), BLUE)
-    picture.paste(RED, (0, 0, width // 2, height // 2))
-    return picture
-
-
-def assert_corner(photo: Image.Image, size: tuple[int, int] = (64, 48), tolerance: int = 8) -> None:
-    assert (photo.mode, photo.size) == ("RGB", size)
-    for x, y, colour in [(1, 1, RED), (3, 1, BLUE), (1, 3, BLUE), (3, 3, BLUE)]:
-        pixel = photo.getpixel((size[0] * x // 4, size[1] * y // 4))
-        assert pixel == pytest.approx(colour, abs=tolerance), (x, y)
-
-
-def encoded(picture: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-BOMB = "more than 50 million pixels. Make it smaller and upload it again"  # said of files that hold no pixel to decode
-
-
-OTHER = "not an image that can be opened here. Save it as JPEG or PNG"
-
-
-RELUS = {
-    "nn.ReLU": nn.ReLU(),
-    "nn.ReLU in place": nn.ReLU(inplace=True),
-    "F.relu": F.relu,
-    "F.relu in place": lambda x: F.relu(x, inplace=True),
-    "torch.relu": torch.relu,
-    "torch.relu_": torch.relu_,
-    "Tensor.relu": lambda x: x.relu(),
-    "Tensor.relu_": lambda x: x.relu_(),
-    "nn.ReLU6": nn.ReLU6(),
-    "nn.ReLU6 in place": nn.ReLU6(inplace=True),
-    "F.relu6": F.relu6,
-    "hardtanh": lambda x: F.hardtanh(x, 0, 6),
-    "clamp": lambda x: x.clamp(min=0),
-    "clamp_min": lambda x: torch.clamp_min(x, 0),
-    "threshold": lambda x: F.threshold(x, 0, 0),
-}
-
-
-def footprint(model: nn.Module) -> list:
-    return [
-        {name: value.clone() for name, value in model.state_dict().items()},
-        [(p.requires_grad, p.grad) for p in model.parameters()],
-        [
-            (id(m), m.training, [dict(d) for name, d in vars(m).items() if name.endswith("_hooks")])
-            for m in model.modules()
-        ],
-    ]
+    Its settings "uniform" and "each row on its own scale", its model and its layer stay: who changes them takes
+    `new_page`. Returns False if that fails.
+    """
+    page.unroute_all()
+    page.context.set_offline(False)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Classification").click()
+    page.evaluate(TIDY)
+    take(page, "zebra_elephant")
+    try:
+        page.wait_for_url(START, timeout=10_000)
+    except Error:
+        return False
+    page.mouse.move(0, 0)
+    return page.locator(".panel-row:visible").count() == 2

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers import BOMB, OTHER, ROOT, encoded
+from helpers import ROOT
 from PIL import Image
+from samples import BOMB, OTHER, encoded
 
 MEBIBYTES = 450  # more than opening may add to what the process holds: a WebP of 25 million pixels takes 396
 DAMAGED = "damaged or incomplete"

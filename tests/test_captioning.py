@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import EXAMPLES, runs_of
+from helpers import EXAMPLES
 from PIL import Image
 from pycocoevalcap.cider.cider import Cider
+from samples import runs_of
 from torch import Tensor, nn
 
 from demo.errors import InputError

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import QUERIES, ROOT, assert_same, photo
+from helpers import ROOT
 from PIL import Image
+from samples import QUERIES, assert_same, photo
 
 from demo.cluster import networks
 from demo.cluster.networks import GONE, REMOTE_ENTRIES, Cluster

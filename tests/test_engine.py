@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import EXAMPLES, QUERIES, ZEBRA, Held, Slow, photo
+from helpers import EXAMPLES
 from PIL import Image
+from samples import QUERIES, ZEBRA, Held, Slow, photo
 
 from demo.engine import MOST_OF_ONE, Engine
 from demo.errors import InputError

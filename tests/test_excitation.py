@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import RELUS, footprint
 from PIL import Image
+from samples import RELUS, footprint
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vgg import make_layers

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import RELUS, footprint
+from samples import RELUS, footprint
 from torch import Tensor, nn
 from torchvision.models import resnet18, vgg16
 from torchvision.ops import roi_align

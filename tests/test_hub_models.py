@@ -12,9 +12,9 @@ import pytest
 import tiny
 import torch
 import transformers as hf
-from helpers import runs_of
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from samples import runs_of
 
 from demo.engine import Engine
 from demo.errors import InputError

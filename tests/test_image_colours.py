@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 import pytest
-from helpers import encoded
 from PIL import Image, ImageCms
+from samples import encoded
 
 from demo.images import open_photo
 

@@ -8,9 +8,9 @@ import zlib
 
 import numpy as np
 import pytest
-from helpers import BOMB, OTHER, RED, assert_corner, corner, encoded
 from PIL import Image
 from pillow_heif import from_pillow
+from samples import BOMB, OTHER, RED, assert_corner, corner, encoded
 
 from demo.errors import TOO_MUCH, InputError
 from demo.image_files import MAX_PIECES, MAX_SCANS, jpeg_scans

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import runs_of
 from PIL import Image
+from samples import runs_of
 from torch import nn
 from torchvision import models
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import BLACK, BOMB, OTHER, RED, WHITE, assert_corner, corner, encoded
 from PIL import ExifTags, Image
+from samples import BLACK, BOMB, OTHER, RED, WHITE, assert_corner, corner, encoded
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES, MAX_SIDE, open_photo

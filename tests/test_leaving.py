@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 from gradio.context import LocalContext
-from helpers import EXAMPLES, Held, in_a_loop
+from helpers import EXAMPLES, in_a_loop
+from samples import Held
 
 from demo.engine import Engine
 from demo.networks import Pending

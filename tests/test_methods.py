@@ -9,8 +9,9 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from helpers import EXAMPLES, runs_of
+from helpers import EXAMPLES
 from PIL import Image
+from samples import runs_of
 from torch import nn
 
 from demo.answers import checked

@@ -20,9 +20,10 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from gradio.context import LocalContext
-from helpers import EXAMPLES, Held, in_a_loop, says, started
+from helpers import EXAMPLES, in_a_loop, says, started
 from PIL import Image
 from playwright.sync_api import Page, expect
+from samples import Held
 
 from demo import studies
 from demo.engine import Engine

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import EXAMPLES, runs_of
+from helpers import EXAMPLES
 from PIL import Image
+from samples import runs_of
 
 from demo.images import open_photo
 from demo.models import load

@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from helpers import EXAMPLES, runs_of
+from helpers import EXAMPLES
+from samples import runs_of
 from torchvision.models import ResNet, resnet18
 
 from demo.errors import InputError

@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers import EXAMPLES, QUERIES, ROOT, assert_same, photo, started
+from helpers import EXAMPLES, ROOT, started
+from samples import QUERIES, assert_same, photo
 
 from demo.engine import Engine
 from demo.models import Library
@@ -40,6 +41,7 @@ def space() -> Iterator[dict[str, str]]:
         service.shutdown()
 
 
+@pytest.mark.demo
 def test_the_demo_starts_and_says_when_no_gpu_is_free(tmp_path, space):
     with started(tmp_path, **space) as address:
         client = Client(address, verbose=False)
@@ -48,6 +50,7 @@ def test_the_demo_starts_and_says_when_no_gpu_is_free(tmp_path, space):
                 client.predict(handle_file(EXAMPLES / "cat.jpg"), "", api_name="/classify")
 
 
+@pytest.mark.demo
 def test_queries_are_answered_in_a_process_that_is_forked_for_them(tmp_path, space):
     asked = [
         *QUERIES,

@@ -1,0 +1,169 @@
+"""What tests of several files ask: photographs, pictures, questions, networks, and an engine that is held up."""
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import EXAMPLES
+from PIL import Image
+from torch import Tensor, nn
+
+from demo.engine import Engine
+from demo.models import Entry, Library
+from demo.models.entries import ENTRIES
+from demo.query import Photo, Query, Result, photo_of
+
+
+def assert_same(found: Result, expected: Result) -> None:
+    """That an answer of another process is the one of this: one thread adds up in another order than two."""
+    assert found.query == expected.query
+    assert found.query.photo.data == expected.query.photo.data
+    assert list(found.said) == list(expected.said)
+    for row, other in zip(found.rows, expected.rows, strict=True):
+        timed = {"seconds", "score", "probability", "peak", "gradcam_seconds", "prediction"}
+        assert {k: v for k, v in row.details.items() if k not in timed} == {
+            k: v for k, v in other.details.items() if k not in timed
+        }
+        assert row.details["score"] == pytest.approx(other.details["score"], rel=1e-4, abs=1e-4)
+        assert row.pictures.keys() == other.pictures.keys()
+        for key, picture in row.pictures.items():
+            assert np.abs(picture - other.pictures[key]).mean() <= 1e-3 * np.abs(other.pictures[key]).max(), key
+
+
+@contextmanager
+def runs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """The outputs of a layer's runs in this thread; those of an engine that is still at work are not among them."""
+    outputs: list[Tensor] = []
+    thread = threading.get_ident()
+
+    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        if threading.get_ident() == thread:
+            outputs.append(output)
+
+    with layer.register_forward_hook(keep):
+        yield outputs
+
+
+def photo(name: str) -> Photo:
+    return photo_of((EXAMPLES / f"{name}.jpg").read_bytes())
+
+
+ZEBRA = Query(photo("zebra_elephant"), "classification", targets=("",))
+
+
+QUERIES = [
+    ZEBRA,
+    Query(photo("dog"), "captioning", targets=("",)),
+    Query(photo("dog"), "vqa", text="What animal is this?", targets=("", "cat")),
+    Query(photo("dog"), "captioning", text="a dog", targets=(-1, 0, 1), methods=("gradcam",)),
+    Query(photo("cat"), "classification"),
+]
+
+
+class Slow:
+    """A model that holds up the networks until it may go on."""
+
+    name, batch, score_is = "Slow", 1, "logit"
+    layers: ClassVar[dict] = {"layer": None}
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def known(self, target: str) -> str:
+        return target
+
+    def prepare(self, _photo: Image.Image) -> torch.Tensor:
+        self.begun.set()
+        assert self.go_on.wait(30)
+        return torch.zeros(1, 3, 8, 8)
+
+    def encode(self, images: torch.Tensor, _texts: list[str]) -> list[torch.Tensor]:
+        return [images]
+
+    def say(self, _image: torch.Tensor, _text: str) -> dict[str, float]:
+        return {"nothing": 1.0}
+
+
+class Held:
+    """An engine whose networks are busy while the block runs."""
+
+    def __init__(self) -> None:
+        self.slow = Slow()
+        entries = {task: list(offered) for task, offered in ENTRIES.items()}
+        entries["classification"].append(Entry("Slow", 0.0, lambda *_: self.slow))
+        self.engine = Engine(Library(entries=entries))
+        for task in entries:  # what is asked of an open model waits at once
+            self.engine.about(task, "").result(30)
+
+    def __enter__(self) -> Engine:
+        self.running = self.engine.ask(Query(photo("rocket"), "classification", "Slow"))
+        assert self.slow.begun.wait(30)
+        return self.engine
+
+    def __exit__(self, *_: object) -> None:
+        self.slow.go_on.set()
+
+
+RED, BLUE, WHITE, BLACK = (255, 0, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
+
+
+def corner(width: int = 64, height: int = 48) -> Image.Image:
+    """A blue picture whose upper left quarter is red."""
+    picture = Image.new("RGB", (width, height), BLUE)
+    picture.paste(RED, (0, 0, width // 2, height // 2))
+    return picture
+
+
+def assert_corner(photo: Image.Image, size: tuple[int, int] = (64, 48), tolerance: int = 8) -> None:
+    assert (photo.mode, photo.size) == ("RGB", size)
+    for x, y, colour in [(1, 1, RED), (3, 1, BLUE), (1, 3, BLUE), (3, 3, BLUE)]:
+        pixel = photo.getpixel((size[0] * x // 4, size[1] * y // 4))
+        assert pixel == pytest.approx(colour, abs=tolerance), (x, y)
+
+
+def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+BOMB = "more than 50 million pixels. Make it smaller and upload it again"  # said of files that hold no pixel to decode
+
+
+OTHER = "not an image that can be opened here. Save it as JPEG or PNG"
+
+
+RELUS = {
+    "nn.ReLU": nn.ReLU(),
+    "nn.ReLU in place": nn.ReLU(inplace=True),
+    "F.relu": F.relu,
+    "F.relu in place": lambda x: F.relu(x, inplace=True),
+    "torch.relu": torch.relu,
+    "torch.relu_": torch.relu_,
+    "Tensor.relu": lambda x: x.relu(),
+    "Tensor.relu_": lambda x: x.relu_(),
+    "nn.ReLU6": nn.ReLU6(),
+    "nn.ReLU6 in place": nn.ReLU6(inplace=True),
+    "F.relu6": F.relu6,
+    "hardtanh": lambda x: F.hardtanh(x, 0, 6),
+    "clamp": lambda x: x.clamp(min=0),
+    "clamp_min": lambda x: torch.clamp_min(x, 0),
+    "threshold": lambda x: F.threshold(x, 0, 0),
+}
+
+
+def footprint(model: nn.Module) -> list:
+    return [
+        {name: value.clone() for name, value in model.state_dict().items()},
+        [(p.requires_grad, p.grad) for p in model.parameters()],
+        [
+            (id(m), m.training, [dict(d) for name, d in vars(m).items() if name.endswith("_hooks")])
+            for m in model.modules()
+        ],
+    ]
