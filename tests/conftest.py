@@ -134,7 +134,10 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
 def _without_complaints(page: Page) -> Iterator[Page]:
     """The page while a test uses it; what is in it must not complain in the browser's console."""
     complaints: list[Any] = []
-    listeners = {"pageerror": complaints.append, "dialog": lambda dialog: complaints.append(dialog.message)}
+    listeners = {
+        "pageerror": lambda error: complaints.append(error),
+        "dialog": lambda dialog: complaints.append(dialog.message),
+    }
     for event, listener in listeners.items():
         page.on(event, listener)
     yield page
