@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 pytest.register_assert_rewrite("helpers", "samples")
 
-from helpers import EXAMPLES, Demo, address_in, at_its_start, opened, start, started, stop  # noqa: E402
+from helpers import EXAMPLES, Demo, QuietDemo, address_in, at_its_start, opened, start, started, stop  # noqa: E402
 
 expect.set_options(timeout=60_000)
 
@@ -31,13 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _needs_a_demo(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
-    return bool(item.get_closest_marker("demo") or "server" in fixtures or "browser" in fixtures)
+    return bool(item.get_closest_marker("demo") or {"server", "browser", "quiet_demo"}.intersection(fixtures))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     quick, long = config.getoption("quick"), config.getoption("long")
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))  # so that a file's demo and engine are made once
+        # So that what a file's tests share is made once; those with the quiet demo come one after another.
+        quiet = "quiet_demo" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("quiet_demo" if quiet else item.path.stem))
     left_out = {
         item for item in items if bool(item.get_closest_marker("long")) != long or (quick and _needs_a_demo(item))
     }
@@ -96,6 +98,20 @@ def server(request, tmp_path_factory) -> Iterator[str]:
     folder, arguments = tmp_path_factory.mktemp("server"), os.environ.get("DEMO_ARGUMENTS", "").split()
     with started(folder, *arguments, GRADIO_TEMP_DIR=str(folder / "uploads")) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def quiet_demo(tmp_path_factory) -> Iterator[QuietDemo]:
+    """A demo that no other test uses meanwhile, for what it counts, logs, keeps and must not tell."""
+    from evaluation.fuzz import SECRET
+
+    folder = tmp_path_factory.mktemp("quiet")
+    demo = start(folder, GRADIO_TEMP_DIR=str(folder / "uploads"), HF_TOKEN=SECRET)
+    try:
+        yield QuietDemo(address_in(demo.log, process=demo.process), folder / "uploads", demo.log, demo.process.pid)
+    finally:
+        fault = stop(demo)
+    assert not fault, fault
 
 
 # ---- A browser ----

@@ -52,6 +52,18 @@ class Demo(NamedTuple):
     log: Path
 
 
+class QuietDemo(NamedTuple):
+    """A running demo: its address, the folder of its uploads, the file to which it prints all, and its process."""
+
+    address: str
+    uploads: Path
+    log: Path
+    pid: int
+
+    def files(self) -> set[Path]:
+        return {path for path in self.uploads.rglob("*") if path.is_file()}
+
+
 def start(folder: Path, *arguments: str, **environment: str) -> Demo:
     """Start a demo with the models in `folder`, without an internet connection, and do not wait for it."""
     (folder / "site").mkdir(exist_ok=True)

@@ -26,22 +26,23 @@ from demo.query import Query, photo_of
 from evaluation.processes import free_port
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="there is no Ray")
+pytestmark = pytest.mark.demo
 PATIENCE = 300  # seconds
 STORE = 80 * 2**20  # bytes that a machine keeps of what is sent
 DEAR = Query(photo("dog"), "classification", targets=("",), methods=("occlusion",))
 
 
 class Machines:
-    """A cluster of a head that answers nothing, and two machines with one core each."""
+    """A cluster of a head that answers nothing, and machines with one core each."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
+    def __init__(self, count: int) -> None:
+        self.port, self.count = free_port(), count
         self.start()
 
     def start(self) -> None:
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE, "gcs_server_port": self.port}
         self.ray = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
-        self.others = [self.ray.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
+        self.others = [self.ray.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(self.count)]
 
     def stop(self, *, at_once: bool) -> None:
         for machine in [*self.others, self.ray.head_node]:
@@ -81,8 +82,9 @@ def replicas(machines: Machines) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[Machines]:
-    machines = Machines()
+def machines(request) -> Iterator[Machines]:
+    """One machine shows what a user sees; faults need a second."""
+    machines = Machines(2 if request.config.getoption("long") else 1)
     yield machines
     machines.stop(at_once=False)
 
@@ -120,6 +122,7 @@ def test_every_answer_is_that_of_one_machine(remote, alone):
     assert about == alone.about("classification", "").result()
 
 
+@pytest.mark.long
 def test_what_the_model_says_comes_before_the_explanation_and_passes_are_told(remote, alone):
     pending = remote.ask(replace(DEAR, photo=photo("rocket"), methods=("score_cam",)), visitor="one")
     rocket = Query(photo("rocket"), "classification")
@@ -142,6 +145,7 @@ def test_what_cannot_be_answered_is_a_sentence(remote):
             remote.answer(query)
 
 
+@pytest.mark.long
 def test_many_large_photographs_at_once_hold_up_nobody(remote):
     noise = np.random.default_rng(0)
     pending = []
@@ -154,6 +158,7 @@ def test_many_large_photographs_at_once_hold_up_nobody(remote):
         one.result.result(PATIENCE)
 
 
+@pytest.mark.long
 def test_whoever_is_answered_by_a_replica_that_dies_gets_the_answer(machines, remote, alone):
     query = replace(DEAR, photo=photo("cat"))
     pending = remote.ask(query)
@@ -163,6 +168,7 @@ def test_whoever_is_answered_by_a_replica_that_dies_gets_the_answer(machines, re
     assert_same(pending.result.result(PATIENCE), alone.answer(query))
 
 
+@pytest.mark.long
 def test_whoever_is_answered_by_a_machine_that_dies_gets_the_answer(machines, remote, alone):
     query = replace(DEAR, photo=photo("bison"))
     pending = remote.ask(query)
@@ -171,6 +177,7 @@ def test_whoever_is_answered_by_a_machine_that_dies_gets_the_answer(machines, re
     assert_same(pending.result.result(PATIENCE), alone.answer(query))
 
 
+@pytest.mark.long
 def test_a_cluster_that_is_gone_is_a_sentence_until_it_is_back(machines, remote, alone):
     query = replace(DEAR, photo=photo("coffee"))
     pending = remote.ask(query)
@@ -186,6 +193,7 @@ def test_a_cluster_that_is_gone_is_a_sentence_until_it_is_back(machines, remote,
     assert_same(remote.answer(query), alone.answer(query))
 
 
+@pytest.mark.long
 def test_a_connection_that_is_silent_is_made_anew(remote, alone, monkeypatch):
     monkeypatch.setattr(networks, "SILENCE_SECONDS", 8)
     process = remote._networks._driver._process
@@ -198,6 +206,7 @@ def test_a_connection_that_is_silent_is_made_anew(remote, alone, monkeypatch):
     assert_same(remote.answer(QUERIES[0]), alone.answer(QUERIES[0]))
 
 
+@pytest.mark.long
 def test_the_endpoints_are_the_same_with_networks_elsewhere(machines):
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_api.py"]
     elsewhere = os.environ | {"DEMO_ARGUMENTS": f"--cluster {machines.address}"}
@@ -205,11 +214,7 @@ def test_the_endpoints_are_the_same_with_networks_elsewhere(machines):
     assert ended.returncode == 0, ended.stdout
 
 
-def test_nothing_of_ray_is_imported_by_the_page():
-    code = "import app, sys; assert not [name for name in sys.modules if name.split('.')[0] == 'ray']"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-
-
+@pytest.mark.long
 def test_a_cluster_that_is_not_there_is_said_at_the_start(tmp_path):
     command = [sys.executable, ROOT / "app.py", "--cluster", "127.0.0.1:9"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

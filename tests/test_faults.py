@@ -2,19 +2,21 @@
 
 import copy
 import re
-import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers import ROOT, started
+from helpers import ROOT
 from torch import nn
 
+import app
 from demo.engine import Engine
 from demo.models import Library
 from demo.models.classification import Classifier, shipped_resnet50
@@ -22,6 +24,7 @@ from demo.models.entries import ENTRIES, Entry
 from demo.page import FAILED, LAUNCH, build
 from demo.service import NO_ROOM, surroundings
 
+pytestmark = pytest.mark.demo
 PHOTO = ROOT / "assets" / "examples" / "cat.jpg"
 
 
@@ -75,8 +78,8 @@ def test_results_that_cannot_be_kept(client, tmp_path):
 
 @pytest.fixture
 def narrow(tmp_path) -> Iterator[Path]:
-    """A folder that holds little, unmounted at the end."""
-    folder = tmp_path / "narrow"
+    """The folder of the uploads, before the demo starts, holds little; it is unmounted at the end."""
+    folder = tmp_path / "uploads"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True)
     if mounted.returncode:
@@ -86,22 +89,21 @@ def narrow(tmp_path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a file system in memory")
-def test_a_folder_that_is_full(tmp_path, narrow):
-    with started(tmp_path, GRADIO_TEMP_DIR=str(narrow), TMPDIR=str(narrow)) as address:
-        for number in range(3):
-            full = httpx.post(
-                f"{address}/gradio_api/upload", files={"files": bytes([number]) * (7 * 2**20)}, timeout=60
-            )
-        assert (full.status_code, full.json()) == (503, {"detail": NO_ROOM})
-        assert httpx.get(f"{address}/health").status_code == 200
+def test_a_folder_that_is_full(narrow, client, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(narrow))
+    for number in range(3):
+        content = bytes([number]) * (7 * 2**20)
+        full = httpx.post(f"{client.src}gradio_api/upload", files={"files": content}, timeout=60)
+    assert (full.status_code, full.json()) == (503, {"detail": NO_ROOM})
+    assert httpx.get(f"{client.src}health").status_code == 200
 
 
-def test_a_port_that_is_taken():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        run = subprocess.run([sys.executable, "app.py", "--port", port], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode
-    assert "The demo cannot listen there" in run.stderr.splitlines()[-1]
-    assert "Traceback" not in run.stderr
+def test_a_port_that_is_taken(client):
+    taken = int(client.src.rstrip("/").rpartition(":")[2])
+    engine = Engine(Library())
+    args = SimpleNamespace(host="127.0.0.1", port=taken, share=False, root_path=None, mcp=False)
+    refused: list[str] = []
+    with pytest.raises(SystemExit):
+        app.serve(build(engine), engine, args, lambda message: sys.exit(refused.append(message)))
+    assert refused[0].startswith("The demo cannot listen there: ")
+    assert "\n" not in refused[0]

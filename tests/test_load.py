@@ -1,5 +1,7 @@
 """A class of students at once: each gets what each would get alone."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -9,7 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 
 import httpx
-from helpers import metrics, started
+import pytest
+from helpers import ROOT, metrics
 
 from demo.engine import MOST_OF_ONE
 from demo.errors import TOO_MUCH
@@ -47,10 +50,10 @@ def outcomes(address: str) -> Counter[str]:
     )
 
 
-def test_eight_at_once_of_whom_two_leave_get_what_each_gets_alone(server, tmp_path, tmp_path_factory):
+def test_eight_at_once_of_whom_two_leave_get_what_each_gets_alone(quiet_demo, server, tmp_path):
     example = Query("explain_class", EXAMPLES[0], ("lemon",))
     begin = threading.Barrier(8)
-    before = outcomes(server)
+    before = outcomes(quiet_demo.address)
 
     def stay(number: int, http: httpx.Client, functions: dict[str, int]) -> dict[Query, list]:
         endpoints = [ENDPOINTS[number], *(["explain_method"] if number == 0 else [])]
@@ -67,15 +70,15 @@ def test_eight_at_once_of_whom_two_leave_get_what_each_gets_alone(server, tmp_pa
             next(events.iter_lines())
         return answers
 
-    with visiting(server) as (http, functions), ThreadPoolExecutor(8) as pool:
+    with visiting(quiet_demo.address) as (http, functions), ThreadPoolExecutor(8) as pool:
         visitors = [pool.submit(leave if number > 5 else stay, number, http, functions) for number in range(8)]
         answers = [visitor.result() for visitor in visitors]
-    while metrics(server)["demo_waiting"] > 0:
+    while metrics(quiet_demo.address)["demo_waiting"] > 0:
         time.sleep(0.1)
-    became = outcomes(server) - before
+    became = outcomes(quiet_demo.address) - before
     assert (became["left"], became["failed"]) == (2, 0)
 
-    with started(tmp_path_factory.mktemp("alone")) as address, visiting(address) as (http, functions):
+    with visiting(server) as (http, functions):  # which is another process
         asked = dict.fromkeys(query for theirs in answers for query in theirs)
         alone = {query: ask_http(http, functions, query) for query in asked}
     assert {query.endpoint for query in alone} == {*ENDPOINTS, "explain_method"}
@@ -84,32 +87,53 @@ def test_eight_at_once_of_whom_two_leave_get_what_each_gets_alone(server, tmp_pa
             assert difference(outputs, alone[query]).is_small
 
 
-def test_what_eight_click_is_computed_once(server, tmp_path):
+def test_what_eight_click_is_computed_once(quiet_demo, tmp_path):
     query = make_query(tmp_path, "explain_class", 4711, SIZES[0])
-    before = outcomes(server)
-    with visiting(server) as visit, ThreadPoolExecutor(8) as pool:
+    before = outcomes(quiet_demo.address)
+    with visiting(quiet_demo.address) as visit, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(partial(ask_http, *visit), [query] * 8))
     assert all(difference(outputs, answers[0]) == (0, 0) for outputs in answers)
-    assert (outcomes(server) - before)["answered"] == 1
+    assert (outcomes(quiet_demo.address) - before)["answered"] == 1
 
 
-def test_past_the_bound_of_one_visitor_a_sentence_comes_before_any_answer(server, tmp_path):
+def test_past_the_bound_of_one_visitor_a_sentence_comes_before_any_answer(quiet_demo, tmp_path):
     """The first is computed for longer than all are asked, and what waits behind it is never begun."""
     asked = [
         Query("explain_method", EXAMPLES[0], ("classification", "", target, "score_cam"))
         for target in ("zebra", *map(str, range(MOST_OF_ONE + 1)))
     ]
-    with visiting(server) as (http, functions):
+    with visiting(quiet_demo.address) as (http, functions):
         ask_http(http, functions, make_query(tmp_path, "classify", 0, SIZES[0]))  # now the network is open
         with EXAMPLES[0].open("rb") as file:
             (path,) = http.post("upload", files={"files": file}).json()
         for number, query in enumerate(asked):
             http.post("queue/join", json=joining(functions, query, path, session())).raise_for_status()
-            while number == 0 and metrics(server)["demo_waiting"] == 0:
+            while number == 0 and metrics(quiet_demo.address)["demo_waiting"] == 0:
                 time.sleep(0.01)
         with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
             ended = (message for message in messages_in(events.iter_lines()) if message["msg"] == "process_completed")
             assert [next(ended)["output"]["error"] for _ in range(2)] == [TOO_MUCH] * 2
-            assert metrics(server)["demo_waiting"] == MOST_OF_ONE
-    while metrics(server)["demo_waiting"] > 0:
+            assert metrics(quiet_demo.address)["demo_waiting"] == MOST_OF_ONE
+    while metrics(quiet_demo.address)["demo_waiting"] > 0:
         time.sleep(0.1)
+
+
+def evaluated(*command: str) -> str:
+    """What a command of `evaluation` prints."""
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.demo
+@pytest.mark.long
+def test_a_whole_class_at_once_gets_what_each_gets_alone():
+    names, _, *rows = [line.strip("| ").split(" | ") for line in evaluated("evaluation.load").splitlines()]
+    assert [row[names.index("clients")] for row in rows] == ["1", "8", "32", "128"]
+    for column in ("errors", "different"):
+        assert {row[names.index(column)] for row in rows} == {"0"}
+
+
+@pytest.mark.demo
+@pytest.mark.long
+def test_memory_is_level_for_thousands_of_requests():
+    printed = evaluated("evaluation.benchmark_app", "--rounds", "1", "--requests", "8", "--long", "5000")
+    assert ": within 5%." in printed

@@ -5,10 +5,10 @@ import http.client
 import json
 import os
 import resource
-import subprocess
 import sys
 import time
 from concurrent.futures import CancelledError
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,6 +22,7 @@ from demo import service
 from demo.errors import InputError
 from demo.models.shipped import FILES, require_shipped
 from evaluation.processes import free_port
+from evaluation.visitors import photograph
 
 
 def test_every_answer_bears_the_headers(server):
@@ -44,46 +45,63 @@ def test_a_connection_is_kept_while_somebody_looks_at_the_answer(server):
     assert sockets[0] is sockets[1] is not None
 
 
-def test_health_numbers_and_a_line_for_each_request_without_what_was_asked(tmp_path):
-    with started(tmp_path) as address:
-        assert httpx.get(f"{address}/health").json() == {"healthy": True}
-        client = Client(address, verbose=False)
-        secret = "Is the cat named Schnurrli?"
-        for _ in range(2):
-            client.predict(handle_file(EXAMPLES / "cat.jpg"), secret, "", "", "", api_name="/explain_answer")
-        with pytest.raises(Exception, match="knows no word"):
-            client.predict(handle_file(EXAMPLES / "cat.jpg"), "Schnurrli?", "", "", "", api_name="/explain_answer")
-        found = metrics(address)
-        assert found['demo_requests_total{outcome="answered",task="vqa"}'] == 1
-        assert found['demo_requests_total{outcome="known",task="vqa"}'] == 1
-        assert found['demo_requests_total{outcome="refused",task="vqa"}'] == 1
-        assert found['demo_request_seconds_sum{task="vqa"}'] > 0
-        assert found["demo_waiting"] == 0
-        assert 0 < found["demo_cache_bytes"] < found["process_resident_memory_bytes"]
-    said = (tmp_path / "log").read_text()
-    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+def test_health_numbers_and_a_line_for_each_request_without_what_was_asked(quiet_demo):
+    address = quiet_demo.address
+    assert httpx.get(f"{address}/health").json() == {"healthy": True}
+    before, logged = metrics(address), quiet_demo.log.stat().st_size
+    client = Client(address, verbose=False)
+    secret = "Is the cat named Schnurrli?"
+    for _ in range(2):
+        client.predict(handle_file(EXAMPLES / "cat.jpg"), secret, "", "", "", api_name="/explain_answer")
+    with pytest.raises(Exception, match="knows no word"):
+        client.predict(handle_file(EXAMPLES / "cat.jpg"), "Schnurrli?", "", "", "", api_name="/explain_answer")
+    found = metrics(address)
+    for outcome in ("answered", "known", "refused"):
+        name = f'demo_requests_total{{outcome="{outcome}",task="vqa"}}'
+        assert found[name] - before.get(name, 0) == 1
+    seconds = 'demo_request_seconds_sum{task="vqa"}'
+    assert found[seconds] > before.get(seconds, 0)
+    assert found["demo_waiting"] == 0
+    assert 0 < found["demo_cache_bytes"] < found["process_resident_memory_bytes"]
+    printed = quiet_demo.log.read_bytes()[logged:].decode()
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert [line["outcome"] for line in lines if line["task"] == "vqa"] == ["answered", "known", "refused"]
     assert all(line.keys() == {"time", "task", "model", "milliseconds", "waited", "outcome"} for line in lines)
-    assert "Schnurrli" not in said
+    assert "Schnurrli" not in printed
 
 
-def test_a_proxy_in_the_environment_is_not_asked_for_the_demo_itself(tmp_path):
-    """That of a university answers 503 for addresses of this computer; here nothing listens at all."""
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), nowhere)
-    with started(tmp_path, no_proxy="example.org", NO_PROXY="example.org", **proxies) as address:
-        assert httpx.get(f"{address}/health", trust_env=False).json() == {"healthy": True}
+@pytest.mark.skipif(sys.platform != "linux", reason="processes as files")
+def test_nothing_of_ray_is_in_a_demo_without_a_cluster(quiet_demo):
+    loaded = Path(f"/proc/{quiet_demo.pid}/maps").read_text()
+    assert "libtorch" in loaded
+    assert "_raylet" not in loaded
 
 
-def test_a_demo_that_is_stopped_finishes_what_has_begun(tmp_path):
-    """It exits with 0; see `started`."""
+@pytest.mark.demo
+def test_a_demo_that_is_stopped_finishes_what_has_begun_and_leaves_nothing_of_its_users_behind(tmp_path):
+    """It exits with 0; see `started`. The proxy in its environment is not asked for the demo itself.
+
+    That of a university answers 503 for addresses of this computer; here nothing listens at all.
+    """
     names = ("dog", "cat", "bison", "coffee", "fruit", "rocket", "palace", "kitten")
-    with started(tmp_path) as address:
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), f"http://127.0.0.1:{free_port()}")
+    uploads = tmp_path / "uploads"
+
+    def files() -> set[Path]:
+        return {path for path in uploads.rglob("*") if path.is_file()}
+
+    environment = {"no_proxy": "example.org", "NO_PROXY": "example.org", "GRADIO_TEMP_DIR": str(uploads)} | proxies
+    with started(tmp_path, **environment) as address:
+        assert httpx.get(f"{address}/health").json() == {"healthy": True}
+        of_the_page = files()
         client = Client(address, verbose=False)
-        client.predict(handle_file(EXAMPLES / "horses.jpg"), "", api_name="/classify")
+        mine = handle_file(photograph(tmp_path, 1, (500, 380)))
+        client.predict(mine, "", "", "", api_name="/explain_class")
+        assert len(files() - of_the_page) == 1 + 3
         jobs = [client.submit(handle_file(EXAMPLES / f"{name}.jpg"), "", api_name="/classify") for name in names]
         while metrics(address)["demo_waiting"] == 0:
             time.sleep(0.01)
+    assert files() == of_the_page
     told = []
     for job in jobs:
         try:
@@ -96,22 +114,21 @@ def test_a_demo_that_is_stopped_finishes_what_has_begun(tmp_path):
     assert [said for said in told if said not in ("", refused)]
 
 
-def test_what_is_asked_by_somebody_who_hangs_up_is_given_up(server):
-    def asked() -> httpx.Response:
-        with httpx.Client(base_url=f"{server}/gradio_api/", timeout=60) as http:
+def test_what_is_asked_by_somebody_who_hangs_up_is_given_up(quiet_demo):
+    def ask() -> None:
+        with httpx.Client(base_url=f"{quiet_demo.address}/gradio_api/", timeout=60) as http:
             with (EXAMPLES / "rocket.jpg").open("rb") as file:
                 (path,) = http.post("upload", files={"files": file}).json()
             photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
             data = [photo, "classification", "", "zebra", "score_cam", "", ""]
             event = http.post("call/explain_method", json={"data": data}).json()["event_id"]
-            with http.stream("GET", f"call/explain_method/{event}") as stream:
-                for _ in stream.iter_text():
-                    return stream
-        raise AssertionError
+            with http.stream("GET", f"call/explain_method/{event}"):
+                while metrics(quiet_demo.address)["demo_waiting"] == 0:
+                    time.sleep(0.05)
 
-    before = metrics(server).get('demo_requests_total{outcome="left",task="classification"}', 0)
-    asked()
-    while metrics(server).get('demo_requests_total{outcome="left",task="classification"}', 0) == before:
+    before = metrics(quiet_demo.address).get('demo_requests_total{outcome="left",task="classification"}', 0)
+    ask()
+    while metrics(quiet_demo.address).get('demo_requests_total{outcome="left",task="classification"}', 0) == before:
         time.sleep(0.2)
 
 
@@ -175,8 +192,12 @@ def test_proxies_that_the_environment_excludes_stay_excluded(monkeypatch):
         assert os.environ[name].split(",")[:2] == ["example.org", "localhost"]
 
 
-def test_a_limit_of_open_files_that_is_high_is_not_lowered():
-    limits = "import app, resource as r; r.setrlimit(7, ({0}, {0})); app.open_many_files(); print(r.getrlimit(7))"
-    high = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    told = subprocess.run([sys.executable, "-c", limits.format(high)], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == str((high, high))
+def test_the_limit_of_open_files_is_raised_and_one_that_is_high_is_not_lowered():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        for before, after in ((512, min(hard, 2**16)), (hard, hard)):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+            app.open_many_files()
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (after, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gradio_client import Client, handle_file
-from helpers import metrics, started
+from helpers import metrics
 
 from demo.engine import Engine
 from demo.models import Library
 from demo.page import build
 from demo.tabs import uploads
 from demo.tabs.uploads import FORGET, TIDY_SECONDS, path_of, save, tidy
-from evaluation.visitors import functions_of, join_http, make_query, outputs_in, photograph, session
+from evaluation.visitors import functions_of, join_http, make_query, outputs_in, session
 
 
 @pytest.fixture
@@ -72,27 +71,13 @@ def test_uploads_that_come_while_others_are_deleted_stay(page):
     assert page.upload_file_set == set(map(str, young))
 
 
-def test_a_server_leaves_nothing_of_its_visitors_behind(tmp_path):
-    folder = tmp_path / "uploads"
-    photo = handle_file(photograph(tmp_path, 1, (500, 380)))
-
-    def files() -> set[Path]:
-        return {path for path in folder.rglob("*") if path.is_file()}
-
-    with started(tmp_path, GRADIO_TEMP_DIR=str(folder)) as address:
-        of_the_page = files()
-        Client(address, verbose=False).predict(photo, "", "", "", api_name="/explain_class")
-        assert len(files() - of_the_page) == 1 + 3
-    assert files() == of_the_page
-
-
-def test_a_query_that_waits_is_answered_without_its_file(server, tmp_path, tmp_path_factory):
+def test_a_query_that_waits_is_answered_without_its_file(quiet_demo, tmp_path):
     query = make_query(tmp_path, "explain_method", 8000, (500, 380))
-    with httpx.Client(base_url=f"{server}/gradio_api/", timeout=120) as http:
-        join_http(http, functions_of(http.get(f"{server}/config").json()), query)
-        while metrics(server)["demo_waiting"] == 0:
+    with httpx.Client(base_url=f"{quiet_demo.address}/gradio_api/", timeout=120) as http:
+        join_http(http, functions_of(http.get(f"{quiet_demo.address}/config").json()), query)
+        while metrics(quiet_demo.address)["demo_waiting"] == 0:
             time.sleep(0.01)
-        (file,) = tmp_path_factory.getbasetemp().rglob(f"uploads/*/{query.photo.name}")
+        (file,) = quiet_demo.uploads.glob(f"*/{query.photo.name}")
         file.unlink()
         with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
             assert outputs_in(events.iter_lines())[1]["method"] == "occlusion"
