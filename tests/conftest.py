@@ -34,6 +34,7 @@ def _needs_a_demo(item: pytest.Item) -> bool:
     return bool(item.get_closest_marker("demo") or {"server", "browser", "quiet_demo"}.intersection(fixtures))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     quick, long = config.getoption("quick"), config.getoption("long")
     for item in items:

@@ -2,6 +2,7 @@
 
 import io
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from helpers import EXAMPLES
 from PIL import Image
 from torch import Tensor, nn
+from torchvision.models.vgg import make_layers
 
 from demo.engine import Engine
 from demo.models import Entry, Library
@@ -156,6 +158,13 @@ RELUS = {
     "clamp_min": lambda x: torch.clamp_min(x, 0),
     "threshold": lambda x: F.threshold(x, 0, 0),
 }
+
+
+def plain(classes: int = 1000) -> nn.Module:
+    """Convolutions, ReLUs and pooling one after another, as in VGG: features.8 and .9 are the last of them."""
+    features = make_layers([8, "M", 16, "M", 32, 32])
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, classes))
+    return nn.Sequential(OrderedDict(features=features, head=head))
 
 
 def footprint(model: nn.Module) -> list:

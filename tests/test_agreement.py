@@ -9,18 +9,20 @@ import torch.nn.functional as F
 from captum.attr import Deconvolution, GuidedBackprop, GuidedGradCam, LayerGradCam, Occlusion, Saliency
 from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, GuidedBackpropReLUModel, LayerCAM, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from samples import plain
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models.resnet import Bottleneck
 
 from demo.models.resnet50 import encoder
 from explainers import explain, gradcam_plus_plus, layer_cam, layer_maps, occlusion_maps, over_cells, score_cam
 
+# Plain, with shortcuts, with branches, with a functional ReLU: each as small as it can be; and the shipped one.
 NETWORKS = {
-    "vgg16": (models.vgg16, "features.28"),
-    "resnet18": (models.resnet18, "layer4"),
-    "alexnet": (models.alexnet, "features.10"),
-    "squeezenet": (models.squeezenet1_1, "features.12"),
-    "densenet": (models.densenet121, "features"),
+    "vgg": (plain, "features.8"),
+    "resnet": (lambda: models.ResNet(Bottleneck, [1, 1, 1, 1], num_classes=20), "layer4"),
+    "squeezenet": (lambda: models.squeezenet1_1(num_classes=20), "features.12"),
+    "densenet": (lambda: models.DenseNet(8, (2, 2), 16, num_classes=20), "features"),
     "shipped": (lambda: encoder("cpu"), "layer4"),
 }
 
@@ -52,7 +54,7 @@ def case(request):
     build, layer = NETWORKS[request.param]
     torch.manual_seed(0)
     network = build().eval()
-    image = torch.randn(1, 3, 128, 128)
+    image = torch.randn(1, 3, 64, 64)
 
     def ours(classes, rule):
         return explain(lambda x: network(x)[0, classes], image, network.get_submodule(layer), rule=rule)
@@ -120,7 +122,7 @@ def test_what_others_make_of_the_feature_maps(peer):
 @pytest.mark.parametrize("fill", [0.0, 0.5])
 def test_occlusion_and_the_plain_gradient_of_captum(fill):
     torch.manual_seed(0)
-    network = models.alexnet().eval()
+    network = plain().eval()
     image = torch.randn(1, 3, 96, 96)
     falls = occlusion_maps(lambda x: network(x)[:, [3, 5]], image, patch=32, stride=32, fill=fill, batch=4)
     for place, number in enumerate((3, 5)):
@@ -131,9 +133,9 @@ def test_occlusion_and_the_plain_gradient_of_captum(fill):
         halves = occlusion_maps(lambda x: network(x)[:, [number]], image, patch=32, stride=16, fill=fill)[0]  # noqa: B023
         assert halves.shape == (5, 5)
         assert_close(over_cells(halves[None], 2)[0], theirs[0, 0, 8::16, 8::16])
-    plain = explain(lambda x: network(x)[0, [3]], image, network.features[10], rule="plain")
+    gradient = explain(lambda x: network(x)[0, [3]], image, network.features, rule="plain")
     saliency = Saliency(network).attribute(image.clone().requires_grad_(), 3, abs=False)
-    assert_close(plain.pixel_gradient, saliency)
+    assert_close(gradient.pixel_gradient, saliency)
 
 
 class Functional(nn.Module):

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from samples import RELUS, footprint
+from samples import RELUS, footprint, plain
 from torch import Tensor, nn
-from torchvision.models import resnet18, vgg16
+from torchvision.models import resnet18
 from torchvision.ops import roi_align
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -225,11 +225,11 @@ def test_the_model_is_unchanged(failing, training):
     torch.testing.assert_close(footprint(model), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("build", [resnet18, vgg16])
+@pytest.mark.parametrize("build", [resnet18, plain])
 def test_eight_threads_on_one_model_give_what_eight_calls_give(build):
     torch.manual_seed(0)
     model = build().eval()
-    layer = model.layer4 if build is resnet18 else model.features[28]
+    layer = model.layer4 if build is resnet18 else model.features[8]
     rules = ["guided", "plain", "deconv", "guided"] * 2
 
     def run(i: int):
@@ -442,11 +442,11 @@ def test_what_to_do_is_said_where_cudnn_has_no_gradient_and_other_errors_are_pas
 
 
 @pytest.mark.parametrize("rule", ["guided", "deconv", "plain"])
-@pytest.mark.parametrize("build", [resnet18, vgg16])
+@pytest.mark.parametrize("build", [resnet18, plain])
 def test_a_batch_is_explained_as_its_images_are_one_by_one(build, rule):
     torch.manual_seed(0)
     model = build().eval().double()  # in which rounding turns no ReLU on or off
-    layer = model.layer4 if build is resnet18 else model.features[28]
+    layer = model.layer4 if build is resnet18 else model.features[8]
     images = torch.cat([noise(seed, 64) for seed in range(4)]).double()
     classes = torch.tensor([7, 3, 7, 999])
     together = explain_batch(lambda x: model(x)[range(4), classes], images, layer, rules=[rule])[rule]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from samples import runs_of
+from samples import plain, runs_of
 from torch import nn
 from torchvision import models
 
@@ -54,7 +54,13 @@ def test_all_of_the_catalogue_is_tested():
     assert {entry.name for entry in catalog("classification")[1:]} == imagenet.ARCHITECTURES.keys()
 
 
-@pytest.mark.parametrize("architecture", EXPECTED)
+# The larger ones of a family, which are the same blocks more often.
+LARGE = ("vgg16", "vgg19", "resnet50", "resnet101", "resnet152")
+
+
+@pytest.mark.parametrize(
+    "architecture", [pytest.param(name, marks=pytest.mark.long if name in LARGE else []) for name in EXPECTED]
+)
 def test_each_explains_a_photograph_at_its_last_feature_maps(architecture):
     layer, cells, relus = EXPECTED[architecture]
     classes = imagenet.weights(architecture).meta["categories"]
@@ -74,9 +80,20 @@ def test_each_explains_a_photograph_at_its_last_feature_maps(architecture):
     assert probability == pytest.approx(model.score(*model.classes)(image).softmax(0).max().item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "swin_t", "vit_b_16"])
+SMALL = {
+    "resnet18": models.resnet18,
+    "swin_t": lambda: models.SwinTransformer([4, 4], 24, [1, 1, 2, 1], [1, 2, 4, 8], [7, 7]),
+    "vit_b_16": lambda: models.VisionTransformer(224, 32, num_layers=12, num_heads=2, hidden_dim=32, mlp_dim=32),
+}
+
+
+@pytest.mark.parametrize("architecture", SMALL)
 def test_all_layers_from_one_pass_are_the_layers_one_by_one(architecture):
-    model = imagenet.classifier(architecture, architecture, built(architecture), ["a", *map(str, range(999))])
+    torch.manual_seed(0)
+    network = SMALL[architecture]()
+    if architecture == "vit_b_16":
+        nn.init.normal_(network.heads.head.weight)
+    model = imagenet.classifier(architecture, architecture, network, ["a", *map(str, range(999))])
     assert len(model.layers) >= 4
     image = model.prepare(Image.open(PHOTO))
     with runs_of(list(model.layers.values())[-1]) as runs:
@@ -130,11 +147,13 @@ def test_the_default_layer_is_the_last_one_also_where_its_size_came_before():
     assert list(layers) == ["d", "c", "a"]
 
 
-@pytest.mark.parametrize(("architecture", "layer"), [("vgg16", "features.29"), ("resnet18", "layer4")])
-def test_as_many_classes_as_feature_maps_make_no_difference(architecture, layer):
+@pytest.mark.parametrize(
+    ("build", "layer"), [(lambda: plain(32), "features.9"), (lambda: models.resnet18(num_classes=512), "layer4")]
+)
+def test_as_many_classes_as_feature_maps_make_no_difference(build, layer):
     torch.manual_seed(0)
-    network = models.get_model(architecture, num_classes=512).requires_grad_(False).eval()
-    image = torch.rand(1, 3, 224, 224, requires_grad=True)
+    network = build().requires_grad_(False).eval()
+    image = torch.rand(1, 3, 96, 96, requires_grad=True)
     assert next(iter(find_layers(network, lambda: network(image)[0]))) == layer
 
 
