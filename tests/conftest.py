@@ -34,13 +34,8 @@ def _needs_a_demo(item: pytest.Item) -> bool:
     return bool(item.get_closest_marker("demo") or {"server", "browser", "quiet_demo"}.intersection(fixtures))
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     quick, long = config.getoption("quick"), config.getoption("long")
-    for item in items:
-        # So that what a file's tests share is made once; those with the quiet demo come one after another.
-        quiet = "quiet_demo" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("quiet_demo" if quiet else item.path.stem))
     left_out = {
         item for item in items if bool(item.get_closest_marker("long")) != long or (quick and _needs_a_demo(item))
     }
@@ -103,7 +98,7 @@ def server(request, tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def quiet_demo(tmp_path_factory) -> Iterator[QuietDemo]:
-    """A demo that no other test uses meanwhile, for what it counts, logs, keeps and must not tell."""
+    """A demo that no other worker uses, for what it counts, logs, keeps and must not tell."""
     from evaluation.fuzz import SECRET
 
     folder = tmp_path_factory.mktemp("quiet")
