@@ -14,7 +14,7 @@ from demo.models import Library
 from demo.models.coattention import Attention, AttentiveAnswerer, CoAttention
 from demo.models.resnet50 import FEATURES
 from demo.query import Query, photo_of
-from explainers import explain
+from explainers import layer_maps
 
 NAME = "ResNet-50 + co-attention (questions)"
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "dog.jpg"
@@ -88,8 +88,9 @@ def test_the_shipped_model_answers_and_can_be_explained_at_the_layers_of_the_pap
     assert next(iter(model.predict(image, "Is there a dog in the picture?"))) == "yes"
     answers = list(model.predict(image, "What animal is this?"))[:2]
     assert answers[0] == "dog"
-    for layer, side in (("layer2", 32), ("layer3", 16), ("layer4", 8)):
-        found = explain(model.score("What animal is this?", *answers), image, model.layers[layer])
+    layers = [model.layers[layer] for layer in ("layer2", "layer3", "layer4")]
+    seen = layer_maps(model.score("What animal is this?", *answers), image, layers)
+    for found, side in zip(seen, (32, 16, 8), strict=True):
         assert found.maps.shape == (2, side, side)
         assert found.maps[0].max() > 0
 

@@ -271,7 +271,7 @@ def test_batch_norms_may_be_folded(build, contrastive):
     folded.to(memory_format=torch.channels_last)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     one, other = (
-        excitation_maps(lambda x: network(x)[0, [3, 7]], noise(side=64).double(), None, contrastive=contrastive)  # noqa: B023
+        excitation_maps(lambda x: network(x)[0, [3, 7]], noise(side=32).double(), None, contrastive=contrastive)  # noqa: B023
         for network in (separate, folded)
     )
     assert one.max() > 0

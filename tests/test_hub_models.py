@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import tiny
 import torch
 import transformers as hf
+from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from samples import runs_of
@@ -298,53 +300,74 @@ def test_weights_that_lack_what_decides_are_not_opened(folders, tmp_path):
         vilt("", tmp_path / "vilt", "cpu")
 
 
-PROGRAM = """
-from demo.errors import InputError
-from demo.models.downloads import Downloads, Repository
-from demo.models.hub_captioning import blip_captioner
-source, downloads = Repository("me/tiny"), Downloads()
-print(source.is_here())
-try:
-    if download := downloads.join(source):
-        download.ended.wait()
-        download.leave()
-        download.check("Tiny")
-        print(source.is_here(), download.done == download.total > 0)
-    downloads.fetch(source, "Tiny")
-    print(blip_captioner("tiny", source.folder, "cpu").known("A dog."))
-except InputError as error:
-    print(error)
-"""
+def told() -> list[str]:
+    """Whether a model of the hub is here, how its download ends, and what it is when it is opened."""
+    from demo.errors import InputError
+    from demo.models.downloads import Downloads, Repository
+    from demo.models.hub_captioning import blip_captioner
+
+    source, downloads = Repository("me/tiny"), Downloads()
+    said = [str(source.is_here())]
+    try:
+        if download := downloads.join(source):
+            download.ended.wait()
+            download.leave()
+            download.check("Tiny")
+            said.append(f"{source.is_here()} {download.done == download.total > 0}")
+        downloads.fetch(source, "Tiny")
+        said.append(blip_captioner("tiny", source.folder, "cpu").known("A dog."))
+    except InputError as error:
+        said.append(str(error))
+    return said
 
 
-def run(home: Path, address: str, **environment: str) -> list[str]:
-    """What the program above prints, in a process of its own: the library reads its variables once."""
+@pytest.fixture
+def with_hub(monkeypatch) -> Callable[..., list[str]]:
+    """What is told with a home and a hub, in this process, where the library has read its variables already."""
+
+    def found(home: Path, address: str, *, offline: bool = False) -> list[str]:
+        for name, value in {
+            "HF_HUB_CACHE": str(home / "hub"),
+            "HF_HUB_OFFLINE": offline,
+            "ENDPOINT": address,
+            "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
+        }.items():
+            assert hasattr(constants, name)
+            monkeypatch.setattr(constants, name, value)
+        return told()
+
+    return found
+
+
+def test_the_hubs_library_reads_from_its_variables_what_is_patched_here(tmp_path):
+    program = "from huggingface_hub import constants as c; print(c.HF_HUB_CACHE, c.HF_HUB_OFFLINE, c.ENDPOINT)"
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", f"{program}; print(c.HUGGINGFACE_CO_URL_TEMPLATE)"],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"HF_HOME": str(home), "HF_ENDPOINT": address} | environment,
-        timeout=120,
+        check=True,
+        env=os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"},
     )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.splitlines()
+    assert ran.stdout.splitlines() == [
+        f"{tmp_path / 'hub'} True http://127.0.0.1:9",
+        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}",
+    ]
 
 
-def test_a_model_is_downloaded_from_the_hub_without_its_code_and_pickles(folders, tmp_path):
+def test_a_model_is_downloaded_from_the_hub_without_its_code_and_pickles(folders, tmp_path, with_hub):
     served = tmp_path / "served"
     shutil.copytree(folders["BLIP"], served)
     (served / "malware.py").write_text("1 / 0")
     (served / "pytorch_model.bin").write_bytes(b"pickle")
     with tiny.hub(served) as address:
-        assert run(tmp_path / "home", address) == ["False", "True True", "a dog"]
+        assert with_hub(tmp_path / "home", address) == ["False", "True True", "a dog"]
     (snapshot,) = (tmp_path / "home" / "hub" / "models--me--tiny" / "snapshots").iterdir()
     assert {file.name for file in snapshot.iterdir()} == {
         file.name for file in served.iterdir() if file.suffix in (".json", ".txt", ".safetensors")
     }
 
 
-def test_safe_tensors_that_only_the_hubs_own_program_offers_are_used_and_nobody_elses(folders, tmp_path):
+def test_safe_tensors_that_only_the_hubs_own_program_offers_are_used_and_nobody_elses(folders, tmp_path, with_hub):
     main, strangers, converted = (tmp_path / name for name in ("main", "strangers", "converted"))
     shutil.copytree(folders["BLIP"], converted)
     shutil.copytree(converted, strangers)
@@ -354,17 +377,17 @@ def test_safe_tensors_that_only_the_hubs_own_program_offers_are_used_and_nobody_
     pull_requests = {3: ("mallory", strangers), 7: ("SFconvertbot", converted)}
     home = tmp_path / "home"
     with tiny.hub(main, pull_requests=pull_requests) as address:
-        assert run(home, address) == ["False", "True True", "a dog"]
-    assert run(home, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")[0] == "True"
+        assert with_hub(home, address) == ["False", "True True", "a dog"]
+    assert with_hub(home, "http://127.0.0.1:9", offline=True)[0] == "True"
     with tiny.hub(main, pull_requests={3: ("mallory", strangers)}) as address:
-        assert run(tmp_path / "other", address) == [
+        assert with_hub(tmp_path / "other", address) == [
             "False",
             "Tiny cannot be downloaded (me/tiny has no config.json with a model.safetensors): try again with a "
             "network and room on the disk.",
         ]
 
 
-def test_weights_without_a_configuration_are_not_a_model_that_is_here(folders, tmp_path):
+def test_weights_without_a_configuration_are_not_a_model_that_is_here(folders, tmp_path, with_hub):
     """transformers keeps such of a pull request, after it has opened a pickle."""
     snapshot = tmp_path / "hub" / "models--me--tiny" / "snapshots" / ("2" * 40)
     snapshot.mkdir(parents=True)
@@ -372,11 +395,11 @@ def test_weights_without_a_configuration_are_not_a_model_that_is_here(folders, t
     reference = tmp_path / "hub" / "models--me--tiny" / "refs" / "refs" / "pr" / "7"
     reference.parent.mkdir(parents=True)
     reference.write_text("2" * 40)
-    assert run(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")[0] == "False"
+    assert with_hub(tmp_path, "http://127.0.0.1:9", offline=True)[0] == "False"
 
 
-def test_without_a_network_a_model_of_the_hub_is_one_sentence(tmp_path):
-    here, said = run(tmp_path, "http://127.0.0.1:9")
+def test_without_a_network_a_model_of_the_hub_is_one_sentence(tmp_path, with_hub):
+    here, said = with_hub(tmp_path, "http://127.0.0.1:9")
     assert here == "False"
     assert re.fullmatch(r"Tiny cannot be downloaded \(.+\): try again with a network and room on the disk\.", said)
-    assert "offline" in run(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")[1]
+    assert "offline" in with_hub(tmp_path, "http://127.0.0.1:9", offline=True)[1]

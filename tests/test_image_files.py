@@ -188,7 +188,7 @@ def test_the_exif_of_a_heic_does_not_turn_it():
 
 @pytest.mark.parametrize("side", [60_000, 8])
 def test_a_heic_that_lies_about_its_size_is_refused(side):
-    file = bytearray(heic(Image.new("RGB", (2048, 2048), RED)))
+    file = bytearray(heic(Image.new("RGB", (512, 512), RED)))
     place = file.index(b"ispe") + 8
     file[place : place + 8] = struct.pack(">II", side, side)
     with pytest.raises(InputError, match=f"{BOMB}|{OTHER}|{DAMAGED}"):
