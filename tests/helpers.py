@@ -166,23 +166,29 @@ TIDY = """() => {
   };
   const shown = (selector) => [...document.querySelectorAll(selector)].filter((element) => element.offsetParent);
   for (const ticked of document.querySelectorAll(".compare input:checked")) ticked.click();
+  for (const ticked of shown("[type=checkbox]:checked")) {
+    // Of "uniform", which remembers an opacity of its own.
+    for (const opacity of shown(".toolbar [data-setting=opacity]")) set(opacity, "0.5");
+    ticked.click();
+  }
   for (const pressed of document.querySelectorAll(".toolbar [aria-pressed=true]")) pressed.click();
   for (const colours of shown(".toolbar select")) set(colours, colours.options[0].value);
   for (const opacity of shown(".toolbar [data-setting=opacity]")) set(opacity, "0.8");
   for (const fold of document.querySelectorAll("details[open]")) fold.open = false;
+  for (const fold of shown(".label-wrap.open")) fold.click();
   for (const box of shown("[aria-label^=Another], .names input")) set(box, "");
   document.activeElement?.blur();
   scrollTo(0, 0);
   history.replaceState(null, "", "?");
 }"""
-START = re.compile(r"photo=zebra_elephant&task=classification&layer=layer4&target=zebra&target=African\+elephant$")
+START = re.compile(r"photo=zebra_elephant&task=classification&layer=\w+&target=zebra&target=African\+elephant$")
 
 
 def at_its_start(page: Page) -> bool:
     """Bring a page that a test has used back to what it opens with, without opening it again.
 
-    Its settings "uniform" and "each row on its own scale", its model and its layer stay: who changes them takes
-    `new_page`. Returns False if that fails.
+    Its model and its layer stay, and that somebody chose a scale or an example: who changes the model, or tests what
+    a tab opens with, takes `new_page`. Returns False if that fails, or the layer is another one.
     """
     page.unroute_all()
     page.context.set_offline(False)
@@ -196,4 +202,4 @@ def at_its_start(page: Page) -> bool:
     except Error:
         return False
     page.mouse.move(0, 0)
-    return page.locator(".panel-row:visible").count() == 2
+    return "layer=layer4&" in page.url and page.locator(".panel-row:visible").count() == 2

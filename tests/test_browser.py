@@ -4,17 +4,22 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import EXAMPLES, differ, drawn, name_another, says, started, take
+from axe_playwright_python.sync_playwright import Axe
+from helpers import EXAMPLES, differ, drawn, name_another, opened, says, started, take
 from PIL import ExifTags, Image
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from demo.tabs.uploads import GONE
 from evaluation.processes import free_port
 
+TABS = ["Classification", "Captioning", "Question answering"]
+SCREEN, TELEPHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 PANELS = ["Guided Backprop", "Grad-CAM", "Guided Grad-CAM"]
 
 
@@ -25,8 +30,51 @@ def upload(page: Page, path: Path) -> None:
     page.locator("#photo input[type=file]").set_input_files(path)
 
 
-def test_the_first_visitor_sees_a_finished_example(page):
-    says(page, "African elephant, ", row=1)
+def own_photograph(page: Page) -> None:
+    upload(page, EXAMPLES.parent / "recording.webp")
+    expect(page).not_to_have_url(re.compile("photo="))
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+
+
+def turn_to(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+    expect(page.locator(".panel-row:visible").first).to_be_visible()
+
+
+@contextmanager
+def answered(page: Page) -> Iterator[None]:
+    """Afterwards wait until the page has all the answers that it asked for, and drew them."""
+    under_way: list[Request] = []
+
+    def begin(request: Request) -> None:
+        if "/queue/" in request.url:
+            under_way.append(request)
+
+    def end(request: Request) -> None:
+        if request in under_way:
+            under_way.remove(request)
+
+    listeners = {
+        "request": begin,
+        "requestfinished": end,
+        "requestfailed": end,
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    yield
+    quiet = 0
+    while quiet < 3:  # a question can follow an answer, a little later
+        page.wait_for_timeout(100)
+        quiet = 0 if under_way else quiet + 1
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+
+
+# ---- What one sees first ----
+
+
+def test_the_first_visitor_sees_a_finished_example_and_the_first_stop_leads_to_it(new_page):
+    page = new_page
     says(page, "Both rows share one scale")
     for row, target in enumerate(["zebra", "African elephant"]):
         pictures = page.locator(".panel-row:visible").nth(row).get_by_role("img")
@@ -35,49 +83,120 @@ def test_the_first_visitor_sees_a_finished_example(page):
         ]
         assert {picture.shape for picture in drawn(page, row)} == {(480, 640, 3)}
     assert page.locator("#examples img").count() == len(list(EXAMPLES.glob("*.jpg"))) >= 8
+    page.keyboard.press("Tab")
+    skip = page.get_by_text("Skip to the result")
+    expect(skip).to_be_focused()
+    assert skip.bounding_box()["x"] > 0  # at once
+    page.keyboard.press("Enter")
+    expect(page.locator("#classification-top .pick").first).to_be_focused()
+    turn_to(page, "Captioning")
+    expect(page.locator("#words .pick").first).to_be_visible()
+    skip.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#words .pick").first).to_be_focused()
 
 
-def test_ones_own_photograph_is_there_when_the_page_is_opened_again(page):
-    upload(page, EXAMPLES.parent / "recording.webp")
-    expect(page).not_to_have_url(re.compile("photo="))
-    expect(page.locator(".panel-row:visible")).to_have_count(1)
+def see_the_first_screen(page: Page) -> None:
+    """Of a tab: nothing is cut off or has moved, and a line says what to click."""
+    width, height = page.viewport_size["width"], page.viewport_size["height"]
+    assert page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, width]
+    panels = 3 if width > 1000 else 1
+    expect(page.locator(".panel .frame:visible").nth(panels - 1)).to_be_visible()
+    boxes = [one.bounding_box() for one in page.locator(".panel .frame:visible").all()[:panels]]
+    assert all(box["y"] < height - 60 for box in boxes)  # so much that one sees what it is
+    if panels == 3:
+        assert all(box["y"] + box["height"] <= height and box["x"] + box["width"] <= width for box in boxes)
+    line = page.locator(
+        ".heading:visible", has_text=re.compile("Predictions: click one|Click a word|Answers: click one")
+    )
+    expect(line).to_have_count(1)
+    expect(page.locator(".heading:visible", has_text="+ compares")).to_have_count(1)
+
+
+FIRST_SCREENS = [
+    ("?__theme=light", SCREEN, ("zebra, ", "man, ", "zebra, ")),
+    (
+        "?__theme=dark&task=classification&photo=airliner_fire_engine",
+        TELEPHONE,
+        ("airliner, ", "per word: ", "as the answer"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("address", "size", "opening"), FIRST_SCREENS, ids=["screen", "telephone"])
+def test_panels_are_in_the_first_screen_and_a_line_says_what_to_click(blank, server, address, size, opening):
+    blank.set_viewport_size(size)
+    blank.goto(f"{server}{address}")
+    for tab, text in zip(TABS, opening, strict=True):
+        with answered(blank):
+            turn_to(blank, tab)
+            says(blank, text)
+        see_the_first_screen(blank)
+    expect(blank.get_by_label("Another answer")).to_have_attribute("placeholder", "e.g. red")
+    blank.set_viewport_size(SCREEN if size is TELEPHONE else TELEPHONE)
+    for tab in reversed(TABS):
+        turn_to(blank, tab)
+        see_the_first_screen(blank)
+
+
+def test_nothing_that_axe_finds_outside_of_gradios_footer(page):
+    for tab in TABS:
+        turn_to(page, tab)
+        page.get_by_text("Compare methods").locator("visible=true").click()
+        page.get_by_text("All layers, settings").locator("visible=true").click()
+        page.get_by_text("Model and layer").locator("visible=true").click()
+        page.get_by_role("button", name="Select a region").locator("visible=true").click()
+        for theme in ("light", "dark"):  # as `?__theme=` sets it
+            page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+            page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
+            found = Axe().run(page, {"exclude": ["footer"]}).response["violations"]
+            assert [(theme, tab, one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+    page.evaluate("document.body.classList.remove('dark')")
+
+
+# ---- What is there when the page is opened again ----
+
+
+def test_ones_own_photograph_and_the_settings_are_there_when_the_page_is_opened_again(page):
+    own_photograph(page)
+    colours = page.get_by_label("Colours of the map").locator("visible=true")
+    colours.select_option("jet")
     own = drawn(page)
-    page.reload()
-    page.locator(".panel-row:visible").first.wait_for()
-    expect(page.locator(".panel-row:visible")).to_have_count(1)
-    assert not any(differ(own, drawn(page)))
+    # Opacity that was kept when all was uniform is left to the value.
+    for kept in ("", """localStorage.setItem("panels", '{"colours":"jet","opacity":0.3}')"""):
+        page.evaluate(kept)
+        page.reload()
+        page.locator(".panel-row:visible").first.wait_for()
+        expect(page.locator(".panel-row:visible")).to_have_count(1)
+        assert not any(differ(own, drawn(page)))
+        expect(colours).to_have_value("jet")
+        expect(page.get_by_label("Opacity of the map").locator("visible=true")).to_have_value("0.8")
+        expect(page.get_by_label("uniform, as in the paper").locator("visible=true")).not_to_be_checked()
 
 
 def test_an_image_that_the_server_has_lost_is_said_so_once_and_the_first_example_takes_its_place(blank, tmp_path):
     own_port = ("--port", str(free_port()))
-    with started(tmp_path, *own_port) as address:
-        blank.goto(address)
+    toasts = blank.locator(".toast-body")
+    with started(tmp_path, *own_port, GRADIO_TEMP_DIR=str(tmp_path / "uploads")) as address:
+        opened(blank, address)
+        own_photograph(blank)
+        for file in (tmp_path / "uploads").rglob("recording*"):
+            file.unlink()
+        blank.reload()  # with an image that is not there
         says(blank, "African elephant, ", row=1)
-        upload(blank, EXAMPLES.parent / "recording.webp")
-        expect(blank.locator(".panel-row:visible")).to_have_count(1)
-        expect(blank).not_to_have_url(re.compile("photo="))
+        expect(toasts).to_have_count(0)
+        own_photograph(blank)
     with started(tmp_path, *own_port):
         blank.locator(".choices.bars .pick:visible").nth(1).click()
         expect(blank.locator(".intake > .note")).to_have_text(GONE)
         says(blank, "zebra, ")
-        expect(blank.locator(".toast-body", has_text="does not fit")).to_have_count(0)
+        expect(toasts.filter(has_text="does not fit")).to_have_count(0)
         blank.reload()
         says(blank, "zebra, ")
-        expect(blank.locator(".toast-body")).to_have_count(0)
+        expect(toasts).to_have_count(0)
 
 
-def test_a_lost_image_is_not_there_when_the_page_is_opened_again(blank, tmp_path):
-    with started(tmp_path, GRADIO_TEMP_DIR=str(tmp_path / "uploads")) as address:
-        blank.goto(address)
-        says(blank, "African elephant, ", row=1)
-        upload(blank, EXAMPLES.parent / "recording.webp")
-        expect(blank.locator(".panel-row:visible")).to_have_count(1)
-        expect(blank).not_to_have_url(re.compile("photo="))
-        for file in (tmp_path / "uploads").rglob("recording*"):
-            file.unlink()
-        blank.reload()
-        says(blank, "African elephant, ", row=1)
-        expect(blank.locator(".toast-body")).to_have_count(0)
+# ---- The photograph and its classes ----
 
 
 def test_what_cannot_be_the_photograph_leaves_the_one_that_is_there(page, tmp_path):
@@ -158,19 +277,9 @@ def test_up_to_four_classes_beside_each_other_each_by_one_click(page):
     expect(pressed.locator(".name")).to_have_text(["African elephant", "Indian elephant"])
 
 
-def test_of_quick_clicks_the_last_one_stays(page):
-    for place in (2, 4, 3):
-        page.locator("#classification-top .pick").nth(place).click()
-        page.wait_for_timeout(250)
-    says(page, "Indian elephant, ")
-    page.wait_for_timeout(2000)
-    says(page, "Indian elephant, ")
-    expect(page.locator("#classification-top [aria-pressed=true] .name")).to_have_text("Indian elephant")
-
-
 def test_colours_and_opacity_change_the_map_alone_and_ask_nobody(page):
     before, asked = drawn(page), []
-    page.on("request", lambda request: asked.append(request.url))
+    page.once("request", lambda request: asked.append(request.url))
     page.get_by_label("Colours of the map").locator("visible=true").select_option("jet")
     assert differ(before, jet := drawn(page)) == [False, True, False]
     page.get_by_label("Opacity of the map").locator("visible=true").fill("0")
@@ -181,14 +290,11 @@ def test_colours_and_opacity_change_the_map_alone_and_ask_nobody(page):
 
 
 def set_layer(page: Page, name: str) -> None:
-    page.get_by_text("Model and layer").locator("visible=true").click()
-    page.get_by_role("combobox", name="Layer").locator("visible=true").click()
+    combobox = page.get_by_role("combobox", name="Layer").locator("visible=true")
+    if not combobox.count():
+        page.get_by_text("Model and layer").locator("visible=true").click()
+    combobox.click()
     page.get_by_role("option", name=name, exact=True).click()
-
-
-def test_another_layer(page):
-    set_layer(page, "layer2")
-    says(page, "Grad-CAM in the 32 × 32 cells of layer2")
 
 
 def test_download_of_everything(page):
@@ -224,36 +330,64 @@ def test_a_picture_that_browsers_cannot_show_is_shown(page, tmp_path):
     expect(page.locator("#photo img")).to_be_visible()
 
 
-def test_every_request_for_a_photograph_reads_it_in_the_same_way(page, tmp_path):
+def test_every_request_for_a_photograph_reads_it_in_the_same_way_as_that_of_another_layer(page, tmp_path):
     """A grey picture of 16 bits, which others clip to white: the first look and all later ones see the same."""
     grey = np.asarray(Image.open(EXAMPLES / "cat.jpg").convert("L")).astype(np.uint16) * 257
     Image.fromarray(grey).save(tmp_path / "deep.png")
     upload(page, tmp_path / "deep.png")
     says(page, "Egyptian cat, 9")
     first = page.locator(".sentence:visible").first.inner_text()
-    set_layer(page, "layer3")
-    says(page, "layer3")
+    set_layer(page, "layer2")
+    says(page, "Grad-CAM in the 32 × 32 cells of layer2")
     assert page.locator(".sentence:visible").first.inner_text().split(",")[0] == first.split(",")[0]
+    set_layer(page, "layer4")
+    says(page, "cells of layer4")
 
 
-def test_an_example_replaces_the_photograph(page):
-    take(page, "coffee")
-    says(page, "espresso, ")
+# ---- Of quick clicks the last one stays ----
 
 
-def test_a_photograph_taken_while_the_page_still_opens(browser, server):
-    page = browser.new_page()
-    page.goto(server)
-    take(page, "coffee")
-    says(page, "espresso, ")
-    page.wait_for_timeout(2000)
-    says(page, "espresso, ")
-    expect(page.locator("#classification-top [aria-pressed=true] .name")).to_have_text("espresso")
-    page.close()
+@pytest.mark.parametrize(
+    ("tab", "choices", "places"),
+    [(TABS[0], "#classification-top", (2, 4, 3)), (TABS[1], "#words", (1, 3, 2)), (TABS[2], "#vqa-top", (1, 3, 2))],
+    ids=TABS,
+)
+def test_of_quick_clicks_the_last_one_stays(page, tab, choices, places):
+    with answered(page):
+        turn_to(page, tab)
+    picks = page.locator(f"{choices} .pick")
+    name = picks.nth(places[-1]).locator(".name").inner_text()
+    with answered(page):
+        for place in places:
+            with page.expect_request("**/queue/join*"):  # each is on its way when the next one comes
+                picks.nth(place).click()
+    says(page, f"{name}, ")
+    expect(page.locator(f"{choices} [aria-pressed=true] .name")).to_have_text(name)
+    pressed = [pick.get_attribute("aria-pressed") == "true" for pick in picks.all()]
+    assert [place for place, one in enumerate(pressed) if one] == [places[-1]]
 
 
-def test_a_request_that_was_overtaken_changes_nothing(browser, server):
-    page = browser.new_page()
+def test_a_click_on_what_stood_there_before_and_leaving_the_box_of_names_change_nothing(page):
+    """The classes of the photograph before, clicked while the new ones are on their way."""
+    with answered(page):
+        page.get_by_label("Another class").focus()
+        page.wait_for_timeout(300)  # the list of names closes a moment after the box is left
+        for _ in range(3):
+            page.keyboard.press("Tab")
+        page.wait_for_timeout(300)
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    says(page, "zebra, ")
+    with answered(page):
+        page.evaluate("""() => {
+          document.querySelector("#examples [data-key=cat]").click();
+          document.querySelectorAll("#classification-top .pick")[2].click();
+        }""")
+        says(page, "Egyptian cat, ")
+    says(page, "Egyptian cat, ")
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+
+
+def test_a_photograph_taken_while_the_page_opens_stays_and_a_request_that_was_overtaken_changes_nothing(blank, server):
     overtaken: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -262,21 +396,11 @@ def test_a_request_that_was_overtaken_changes_nothing(browser, server):
         else:
             route.continue_()
 
-    page.route("**/queue/join*", hold)
-    page.goto(server)
-    take(page, "coffee")
-    says(page, "espresso, ")
-    with page.expect_response("**/queue/join*"):
+    blank.route("**/queue/join*", hold)
+    blank.goto(server)
+    take(blank, "coffee")
+    says(blank, "espresso, ")
+    with answered(blank), blank.expect_response("**/queue/join*"):
         overtaken[0].continue_()
-    page.wait_for_timeout(2000)
-    says(page, "espresso, ")
-    page.close()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_telephone_needs_no_sideways_scrolling(browser, server, theme):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.goto(f"{server}?__theme={theme}")
-    says(page, "zebra, ")
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.close()
+    says(blank, "espresso, ")
+    expect(blank.locator("#classification-top [aria-pressed=true] .name")).to_have_text("espresso")

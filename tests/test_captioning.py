@@ -157,13 +157,14 @@ def test_no_caption_says_three_words_twice(beam):
 
 
 def test_no_caption_of_the_shipped_captioner_says_a_content_word_twice():
+    """Of two photographs a search without that rule finds such captions first or second, of the third it does not."""
     model = load("captioning")
 
     def repeats(tokens):
         said = [word for word in words(model.spell(tokens)) if word not in FUNCTION_WORDS]
         return len(set(said)) < len(said)
 
-    photos = [model.prepare(open_photo(path)) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    photos = [model.prepare(open_photo(EXAMPLES / f"{name}.jpg")) for name in ("kitten", "koala", "zebra_elephant")]
     with torch.inference_mode():
         seen = [model.encode(photo, [""])[0] for photo in photos]
     freely = [tokens for features in seen for tokens, _ in beam_search(model._decoder, features, 3, 20)]

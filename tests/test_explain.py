@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from samples import RELUS, footprint, plain
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.ops import roi_align
-from transformers.modeling_outputs import BaseModelOutput
 
 from explainers import excitation_maps, explain, explain_batch, gradcam_maps, targeted_noise
 
@@ -225,18 +224,26 @@ def test_the_model_is_unchanged(failing, training):
     torch.testing.assert_close(footprint(model), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("build", [resnet18, plain])
+def shortcuts() -> ResNet:
+    """The first two stages of a ResNet, with one block in each."""
+    network = ResNet(BasicBlock, [1, 1, 1, 1])
+    network.layer3 = network.layer4 = nn.Identity()
+    network.fc = nn.Linear(128, 1000)
+    return network
+
+
+@pytest.mark.parametrize("build", [shortcuts, plain])
 def test_eight_threads_on_one_model_give_what_eight_calls_give(build):
     torch.manual_seed(0)
     model = build().eval()
-    layer = model.layer4 if build is resnet18 else model.features[8]
+    layer = model.layer2 if build is shortcuts else model.features[8]
     rules = ["guided", "plain", "deconv", "guided"] * 2
 
     def run(i: int):
-        return explain(lambda x: model(x)[0, [i, 999 - i]], noise(i, side=64), layer, rule=rules[i])
+        return explain(lambda x: model(x)[0, [i, 999 - i]], noise(i, side=48), layer, rule=rules[i])
 
     alone = [run(i) for i in range(8)]
-    for _ in range(3):
+    for _ in range(2):
         with ThreadPoolExecutor(8) as pool:
             together = list(pool.map(run, range(8)))
         for one, other in zip(alone, together, strict=True):
@@ -313,14 +320,17 @@ class Block(nn.Module):
         return self.kind({"tokens": hidden, "weights": hidden.softmax(dim=1), "places": torch.arange(6), "none": None})
 
 
+def output_of_transformers(parts: dict[str, Any]) -> Any:
+    from transformers.modeling_outputs import BaseModelOutput
+
+    return BaseModelOutput(last_hidden_state=parts["tokens"], attentions=(parts["weights"],))
+
+
 CONTAINERS = {
     "tuple": (lambda parts: tuple(parts.values()), 0),
     "list": (lambda parts: list(parts.values()), 0),
     "dict": (dict, "tokens"),
-    "output of transformers": (
-        lambda parts: BaseModelOutput(last_hidden_state=parts["tokens"], attentions=(parts["weights"],)),
-        "last_hidden_state",
-    ),
+    "output of transformers": (output_of_transformers, "last_hidden_state"),
 }
 
 
@@ -442,14 +452,14 @@ def test_what_to_do_is_said_where_cudnn_has_no_gradient_and_other_errors_are_pas
 
 
 @pytest.mark.parametrize("rule", ["guided", "deconv", "plain"])
-@pytest.mark.parametrize("build", [resnet18, plain])
+@pytest.mark.parametrize("build", [shortcuts, plain])
 def test_a_batch_is_explained_as_its_images_are_one_by_one(build, rule):
     torch.manual_seed(0)
     model = build().eval().double()  # in which rounding turns no ReLU on or off
-    layer = model.layer4 if build is resnet18 else model.features[8]
-    images = torch.cat([noise(seed, 64) for seed in range(4)]).double()
-    classes = torch.tensor([7, 3, 7, 999])
-    together = explain_batch(lambda x: model(x)[range(4), classes], images, layer, rules=[rule])[rule]
+    layer = model.layer2 if build is shortcuts else model.features[8]
+    images = torch.cat([noise(seed, 48) for seed in range(3)]).double()
+    classes = torch.tensor([7, 3, 7])
+    together = explain_batch(lambda x: model(x)[range(3), classes], images, layer, rules=[rule])[rule]
     for row, number in enumerate(classes):
         alone = explain(lambda x: model(x)[0, [number]], images[row : row + 1], layer, rule=rule)  # noqa: B023
         for several, one in zip(everything(together), everything(alone), strict=True):

@@ -9,6 +9,8 @@ from PIL import Image
 from samples import plain, runs_of
 from torch import nn
 from torchvision import models
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.resnet import BasicBlock
 
 from demo.errors import InputError
 from demo.models import catalog, imagenet
@@ -40,10 +42,20 @@ EXPECTED = {
 }
 
 
-def built(architecture: str) -> nn.Module:
+# With the layers and ReLUs of the published ones, and fewer channels.
+NARROW = {
+    "swin_t": lambda: models.SwinTransformer([4, 4], 24, [1, 1, 2, 1], [1, 2, 4, 8], [7, 7]),
+    "vit_b_16": lambda: models.VisionTransformer(224, 16, num_layers=12, num_heads=2, hidden_dim=32, mlp_dim=32),
+    "convnext_tiny": lambda: models.ConvNeXt(
+        [CNBlockConfig(*channels, 1) for channels in ((16, 24), (24, 32), (32, 48), (48, None))]
+    ),
+}
+
+
+def built(architecture: str, narrow: bool = False) -> nn.Module:
     torch.manual_seed(0)
     options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
-    network = models.get_model(architecture, **options)
+    network = NARROW[architecture]() if narrow else models.get_model(architecture, **options)
     if architecture == "vit_b_16":
         nn.init.normal_(network.heads.head.weight, std=0.05)  # zero in a new one, so that nothing had influence
     return network
@@ -54,17 +66,21 @@ def test_all_of_the_catalogue_is_tested():
     assert {entry.name for entry in catalog("classification")[1:]} == imagenet.ARCHITECTURES.keys()
 
 
-# The larger ones of a family, which are the same blocks more often.
-LARGE = ("vgg16", "vgg19", "resnet50", "resnet101", "resnet152")
+# The larger ones of a family, which are the same blocks more often, and those of which narrow ones show the same.
+LARGE = ("vgg16", "vgg19", "resnet50", "resnet101", "resnet152", *NARROW)
 
 
 @pytest.mark.parametrize(
-    "architecture", [pytest.param(name, marks=pytest.mark.long if name in LARGE else []) for name in EXPECTED]
+    ("architecture", "narrow"),
+    [
+        *(pytest.param(name, False, marks=pytest.mark.long if name in LARGE else []) for name in EXPECTED),
+        *((name, True) for name in NARROW),
+    ],
 )
-def test_each_explains_a_photograph_at_its_last_feature_maps(architecture):
+def test_each_explains_a_photograph_at_its_last_feature_maps(architecture, narrow):
     layer, cells, relus = EXPECTED[architecture]
     classes = imagenet.weights(architecture).meta["categories"]
-    network = built(architecture)
+    network = built(architecture, narrow)
     model = imagenet.classifier(architecture, architecture, network, classes)
     assert next(iter(model.layers)) == layer
     noise = torch.rand(1, 3, model.geometry.side, model.geometry.side, requires_grad=True)
@@ -72,18 +88,26 @@ def test_each_explains_a_photograph_at_its_last_feature_maps(architecture):
     image = model.prepare(Image.open(PHOTO))
     side = 299 if architecture == "inception_v3" else 224
     assert image.shape == (1, 3, side, side)
-    best, probability = next(iter(model.predict(image).items()))
-    explanation = explain(model.score(best), image, model.layers[layer], reshape=model.reshape)
+    explanation = explain(model.score(classes[0]), image, model.layers[layer], reshape=model.reshape)
     assert explanation.maps.shape == (1, cells, cells)
     assert explanation.relus == relus
     assert explanation.pixel_gradient.abs().max() > 0
-    assert probability == pytest.approx(model.score(*model.classes)(image).softmax(0).max().item(), rel=1e-4)
+
+
+def test_what_is_predicted_has_the_probability_that_its_score_gives():
+    network, classes = built("squeezenet1_1"), imagenet.weights("squeezenet1_1").meta["categories"]
+    model = imagenet.classifier("SqueezeNet", "squeezenet1_1", network, classes)
+    image = model.prepare(Image.open(PHOTO))
+    best, probability = next(iter(model.predict(image).items()))
+    probabilities = model.score(*model.classes)(image).softmax(0)
+    assert best == model.classes[probabilities.argmax()]
+    assert probability == pytest.approx(probabilities.max().item(), rel=1e-4)
 
 
 SMALL = {
-    "resnet18": models.resnet18,
-    "swin_t": lambda: models.SwinTransformer([4, 4], 24, [1, 1, 2, 1], [1, 2, 4, 8], [7, 7]),
-    "vit_b_16": lambda: models.VisionTransformer(224, 32, num_layers=12, num_heads=2, hidden_dim=32, mlp_dim=32),
+    "resnet18": lambda: models.ResNet(BasicBlock, [1, 1, 1, 1]),
+    "swin_t": NARROW["swin_t"],
+    "vit_b_16": lambda: models.VisionTransformer(64, 16, num_layers=12, num_heads=2, hidden_dim=32, mlp_dim=32),
 }
 
 
@@ -95,6 +119,7 @@ def test_all_layers_from_one_pass_are_the_layers_one_by_one(architecture):
         nn.init.normal_(network.heads.head.weight)
     model = imagenet.classifier(architecture, architecture, network, ["a", *map(str, range(999))])
     assert len(model.layers) >= 4
+    model.geometry = model.geometry._replace(side=64)
     image = model.prepare(Image.open(PHOTO))
     with runs_of(list(model.layers.values())[-1]) as runs:
         together = [
@@ -148,18 +173,19 @@ def test_the_default_layer_is_the_last_one_also_where_its_size_came_before():
 
 
 @pytest.mark.parametrize(
-    ("build", "layer"), [(lambda: plain(32), "features.9"), (lambda: models.resnet18(num_classes=512), "layer4")]
+    ("build", "layer"),
+    [(lambda: plain(32), "features.9"), (lambda: models.ResNet(BasicBlock, [1, 1, 1, 1], num_classes=512), "layer4")],
 )
 def test_as_many_classes_as_feature_maps_make_no_difference(build, layer):
     torch.manual_seed(0)
     network = build().requires_grad_(False).eval()
-    image = torch.rand(1, 3, 96, 96, requires_grad=True)
+    image = torch.rand(1, 3, 64, 64, requires_grad=True)
     assert next(iter(find_layers(network, lambda: network(image)[0]))) == layer
 
 
 def test_labels_with_synonyms_are_known_by_the_first():
     classes = ["tabby, tabby cat", "tiger cat", "tiger, Panthera tigris"]
-    model = imagenet.classifier("", "resnet18", models.resnet18(num_classes=3), classes)
+    model = imagenet.classifier("", "resnet18", plain(3), classes, {})
     assert (model.known("tabby"), model.known("Tiger"), model.known("tiger cat")) == (
         classes[0],
         classes[2],
@@ -172,7 +198,7 @@ def test_labels_with_synonyms_are_known_by_the_first():
 
 def test_a_first_synonym_of_two_classes_is_none():
     classes = ["cat, black", "cat, white", "dog"]
-    model = imagenet.classifier("", "resnet18", models.resnet18(num_classes=3), classes)
+    model = imagenet.classifier("", "resnet18", plain(3), classes, {})
     assert model.known("Cat, white") == "cat, white"
     with pytest.raises(InputError, match="has no class “cat”"):
         model.known("cat")
@@ -180,7 +206,7 @@ def test_a_first_synonym_of_two_classes_is_none():
 
 def test_the_photograph_is_normalised_as_the_weights_were_trained():
     classes = imagenet.weights("alexnet").meta["categories"]
-    image = imagenet.classifier("", "alexnet", built("alexnet"), classes).prepare(
+    image = imagenet.classifier("", "alexnet", plain(), classes, {}).prepare(
         Image.fromarray(np.full((50, 80, 3), 255, np.uint8))
     )
     expected = (1 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])

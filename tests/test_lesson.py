@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from helpers import EXAMPLES, says, take
+from helpers import EXAMPLES, name_another, says, take
 from playwright.sync_api import Page, expect
 from skimage.metrics import structural_similarity as skimage_similarity
 
@@ -17,7 +17,7 @@ from demo.likeness import Likeness, likenesses, rank_correlation, strengths, str
 from demo.models import Library
 from demo.query import PANELS, Query, Row, photo_of
 from demo.tabs.trust import _to_be_said
-from explainers import steps
+from explainers import Steps, steps
 from explainers.gradcam import LayerMaps
 
 ZEBRA = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
@@ -179,11 +179,26 @@ def test_what_the_noise_is_proposed_to_make_the_model_predict(target, names, pro
 # ---- In the page ----
 
 
-def opened(page: Page) -> Page:
+@pytest.fixture(scope="module")
+def zebra() -> Steps:
+    """The numbers of the lesson about the page's first example."""
+    (row,) = Engine(Library()).answer(Query(ZEBRA, "classification", targets=("zebra",), steps=True)).rows
+    return row.steps
+
+
+def opened(page: Page, name: str = "zebra") -> Page:
+    """Turn to the lesson about a class, at its first step."""
     page.get_by_role("tab", name="How it works").click()
-    expect(page.locator("#lesson h3")).to_be_visible()
+    expect(page.locator("#lesson .sentence")).to_contain_text(f"{name}, ")
+    expect(page.locator("#lesson-targets")).to_contain_text(name)
     expect(page.locator("#lesson-targets .pick").last).to_contain_text("?”: ")
+    jump(page, "1 Feature maps")
+    step(page, 1, "What did the layer find, and where?")
     return page
+
+
+def jump(page: Page, name: str) -> None:
+    page.locator("#lesson").get_by_role("button", name=name).click()
 
 
 def step(page: Page, number: int, question: str) -> None:
@@ -195,16 +210,14 @@ def pictures(page: Page) -> list[str]:
     return page.locator("#lesson .shown canvas").evaluate_all("found => found.map((canvas) => canvas.toDataURL())")
 
 
-def test_six_steps_by_button_list_and_keyboard_without_a_request(page):
+def test_six_steps_by_button_list_and_keyboard_without_a_request_and_a_button_to_the_experiments(page):
     opened(page)
-    expect(page.locator("#lesson .sentence")).to_contain_text("zebra, ")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    step(page, 1, "What did the layer find, and where?")
     expect(page.locator("#lesson .maps button")).to_have_count(12)
     page.get_by_role("button", name="Next").click()
     step(page, 2, "How much does each map count?")
-    page.locator("#lesson").get_by_role("button", name="5 Over the photograph").click()
+    jump(page, "5 Over the photograph")
     step(page, 5, "Stretch the cells over the photograph")
     region = page.get_by_role("region", name="How Grad-CAM works")
     region.focus()
@@ -213,65 +226,76 @@ def test_six_steps_by_button_list_and_keyboard_without_a_request(page):
         expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))
     assert len(pictures(page)) == 3
     assert not [url for url in asked if "/queue/" in url or "/file=" in url]
-
-
-def test_a_button_at_the_top_leads_to_the_experiments(page):
-    opened(page)
     page.get_by_role("button", name="Can it be trusted?").click()
     heading = page.get_by_role("heading", name="Can it be trusted?")
     expect(heading).to_be_in_viewport()
     expect(heading).to_be_focused()
 
 
-def test_the_mean_of_a_maps_gradient_is_its_weight(page):
-    (row,) = Engine(Library()).answer(Query(ZEBRA, "classification", targets=("zebra",), steps=True)).rows
+def test_the_mean_of_a_maps_gradient_is_its_weight(page, zebra):
     opened(page)
     page.locator("#lesson .maps button").nth(4).click()
     step(page, 2, "How much does each map count?")
-    name = f"Feature map {row.steps.order[4] + 1}"
+    name = f"Feature map {zebra.order[4] + 1}"
     expect(page.locator("#lesson .shown figcaption").first).to_have_text(name)
-    expect(page.locator("#lesson .result")).to_have_text(f"+{row.steps.gradients[4].mean().item():.2g}")
+    expect(page.locator("#lesson .result")).to_have_text(f"+{zebra.gradients[4].mean().item():.2g}")
     expect(page.locator("#lesson .words")).to_contain_text("all cells have the same gradient")
     page.locator("#lesson .maps button").nth(4).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(page.locator("#lesson .shown figcaption").first).to_have_text(f"Feature map {row.steps.order[5] + 1}")
+    expect(page.locator("#lesson .shown figcaption").first).to_have_text(f"Feature map {zebra.order[5] + 1}")
     expect(page.locator("#lesson .maps [aria-pressed=true]")).to_be_focused()
     page.locator("#lesson-layers .pick", has_text="layer3").click()
     expect(page.locator("#lesson .sentence")).to_contain_text("16 × 16 cells of layer3")
     expect(page.locator("#lesson .words")).to_contain_text("gradients differ")
+    page.locator("#lesson-layers .pick", has_text="layer4").click()
+    expect(page.locator("#lesson .sentence")).to_contain_text("8 × 8 cells of layer4")
 
 
-def test_the_last_sum_is_the_final_map(page):
-    (row,) = Engine(Library()).answer(Query(ZEBRA, "classification", targets=("zebra",), steps=True)).rows
+def test_the_last_sum_is_the_final_map(page, zebra):
     opened(page)
-    page.locator("#lesson").get_by_role("button", name="3 Sum").click()
+    jump(page, "3 Sum")
     slider = page.get_by_label("How many maps are added up")
+    slider.fill("0")
     running, final = pictures(page)
     assert running != final
-    expect(page.locator("#lesson .share b")).to_have_text(f"{row.steps.shares[0]:.0%}")
+    expect(page.locator("#lesson .share b")).to_have_text(f"{zebra.shares[0]:.0%}")
     slider.focus()
     page.keyboard.press("ArrowRight")  # moves the slider, and not the steps
     step(page, 3, "Add the maps, each times its weight")
-    expect(page.locator("#lesson .share b")).to_have_text(f"{row.steps.shares[1]:.0%}")
+    expect(page.locator("#lesson .share b")).to_have_text(f"{zebra.shares[1]:.0%}")
     page.keyboard.press("End")
     expect(page.locator("#lesson .share b")).to_have_text("100%")
     running, final = pictures(page)
     assert running == final
     share = "document.querySelector('#lesson .share b').textContent"
     begun = page.get_by_role("button", name="Play").evaluate(f"button => (button.click(), {share})")
-    assert begun == f"{row.steps.shares[0]:.0%}"  # from the beginning
+    assert begun == f"{zebra.shares[0]:.0%}"  # from the beginning
     expect(page.locator("#lesson .share b")).not_to_have_text(begun)
     page.get_by_role("button", name="Pause").click()
     page.keyboard.press("PageDown")
     step(page, 4, "Keep only what speaks for it")
 
 
+def test_evidence_that_is_all_against_it_leaves_an_empty_map_and_is_said(page):
+    take(page, "flower")
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    name_another(page, "manhole cover")
+    says(page, "no positive evidence for manhole cover")
+    opened(page, "manhole cover")
+    jump(page, "4 ReLU")
+    expect(page.locator("#lesson .words")).to_contain_text("Not one cell is above zero")
+    before, after = pictures(page)
+    assert before != after
+    for name in ("5 Over", "6 Fine"):
+        jump(page, name)
+        assert len(pictures(page)) == 3
+
+
 def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can_be(page):
     page.locator("#classification-top .pick").nth(1).click()
     expect(page.locator(".panel-row:visible")).to_have_count(1)
-    opened(page)
-    expect(page.locator("#lesson .sentence")).to_contain_text("African elephant, ")
+    opened(page, "African elephant")
     page.locator("#lesson-targets .pick", has_text="caption").click()
     expect(page.locator("#lesson .sentence")).to_contain_text("log-probability")
     expect(page.locator("#noising")).to_contain_text("Noise is made for a class or an answer")
@@ -295,24 +319,8 @@ def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can
     expect(page.get_by_role("button", name="Add noise")).to_have_count(0)
 
 
-def test_evidence_that_is_all_against_it_leaves_an_empty_map_and_is_said(blank, server):
-    blank.goto(f"{server}?photo=flower&task=classification&target=manhole+cover")
-    says(blank, "no positive evidence for manhole cover")
-    opened(blank)
-    expect(blank.locator("#lesson .sentence")).to_contain_text("manhole cover, ")
-    blank.locator("#lesson").get_by_role("button", name="4 ReLU").click()
-    expect(blank.locator("#lesson .words")).to_contain_text("Not one cell is above zero")
-    before, after = pictures(blank)
-    assert before != after
-    for name in ("5 Over", "6 Fine"):
-        blank.locator("#lesson").get_by_role("button", name=name).click()
-        assert len(pictures(blank)) == 3
-
-
-def test_the_sanity_check_fills_a_table_and_says_what_its_numbers_say(page):
-    opened(page)
-    expect(page.locator("#randomising")).to_contain_text("7 explanations, about")
-    page.get_by_role("button", name="Make its layers random").click()
+def assert_table(page: Page) -> None:
+    """That the numbers with random layers are there, and what is said is what they say."""
     rows = page.locator("#randomising tbody tr")
     expect(rows.first).to_contain_text("none: as trained")
     expect(rows).to_have_count(7)
@@ -324,20 +332,10 @@ def test_the_sanity_check_fills_a_table_and_says_what_its_numbers_say(page):
         ranks = rows.locator(f"td:nth-of-type({place + 1}) b").all_inner_texts()
         expect(said).to_contain_text(f"{ranks[1]} for {title}")
     expect(said).to_contain_text("that of Grad-CAM depends most on what the network has learnt")
-    # The page says of the photograph what it said before.
-    page.get_by_role("tab", name="Classification").click()
-    expect(page.locator("#classification-top .pick").first).to_contain_text("zebra")
 
 
-def test_noise_that_nobody_sees_changes_what_is_said(page):
-    opened(page)
-    wanted = page.get_by_label("What should it say?")
-    expect(wanted).to_have_value("vizsla")
-    wanted.fill("visla")
-    wanted.press("Enter")
-    expect(page.locator("#noising .note")).to_contain_text("vizsla")  # the nearest that it knows
-    wanted.fill("vizsla")
-    page.get_by_role("button", name="Add noise").click()
+def assert_noise(page: Page) -> None:
+    """That the noise is as small as is said, and changes what the network says."""
     said = page.locator("#noising .verdict")
     expect(said).to_contain_text("The network now says vizsla")
     levels = int(re.search(r"more than (\d+) of 255", said.inner_text())[1])
@@ -354,20 +352,29 @@ def test_noise_that_nobody_sees_changes_what_is_said(page):
     assert (difference > 0).mean() > 0.3
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_that_axe_finds(browser, server, theme):
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{server}?__theme={theme}")
-    says(page, "African elephant, ", row=1)
+def test_random_layers_fill_a_table_and_noise_that_nobody_sees_changes_what_is_said(page):
     opened(page)
+    expect(page.locator("#randomising")).to_contain_text("7 explanations, about")
     page.get_by_role("button", name="Make its layers random").click()
+    wanted = page.get_by_label("What should it say?")
+    expect(wanted).to_have_value("vizsla")
+    wanted.fill("visla")
+    wanted.press("Enter")
+    expect(page.locator("#noising .note")).to_contain_text("vizsla")  # the nearest that it knows
+    wanted.fill("vizsla")
     page.get_by_role("button", name="Add noise").click()
-    expect(page.locator("#noising .verdict")).to_be_visible()
-    expect(page.locator("#randomising tbody tr")).to_have_count(7)
-    steps_seen = [{"exclude": ["footer"]}, *[{"include": ["#lesson"]}] * (5 if theme == "light" else 1)]
-    for number, looked_at in enumerate(steps_seen, start=1):
-        expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))
-        found = Axe().run(page, looked_at).response["violations"]
-        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
-        page.get_by_role("region", name="How Grad-CAM works").press("PageDown")
-    page.close()
+    assert_noise(page)
+    assert_table(page)
+    for theme, steps_seen in (("light", 5), ("dark", 1)):  # as `?__theme=` sets it
+        page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
+        jump(page, "1 Feature maps")
+        for number in range(1, steps_seen + 1):
+            expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))
+            looked_at = {"exclude": ["footer"]} if number == 1 else {"include": ["#lesson"]}
+            found = Axe().run(page, looked_at).response["violations"]
+            assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+            page.get_by_role("region", name="How Grad-CAM works").press("PageDown")
+    page.evaluate("document.body.classList.remove('dark')")
+    # The page says of the photograph what it said before.
+    page.get_by_role("tab", name="Classification").click()
+    expect(page.locator("#classification-top .pick").first).to_contain_text("zebra")

@@ -1,4 +1,4 @@
-"""The table of methods: on a network whose numbers can be worked out by hand, and on every shipped model."""
+"""The table of methods: on networks whose numbers can be worked out by hand, a small one, and the shipped models."""
 
 import copy
 import math
@@ -11,13 +11,15 @@ import pytest
 import torch
 from helpers import EXAMPLES
 from PIL import Image
-from samples import runs_of
+from samples import plain, runs_of
 from torch import nn
 
 from demo.answers import checked
 from demo.errors import InputError
 from demo.looks import look
 from demo.models import Library
+from demo.models.classification import Classifier
+from demo.models.resnet50 import GEOMETRY
 from demo.query import Photo, Query
 from demo.tasks import TASKS
 from explainers import (
@@ -148,7 +150,7 @@ def test_the_counterfactual_of_a_score_is_the_map_of_its_negative():
     assert against.max() > 0
 
 
-# ---- Every method on every shipped model ----------------------------------------------------------------------------
+# ---- Every method on a small network and on the shipped models ------------------------------------------------------
 
 
 class Other:
@@ -170,10 +172,18 @@ def shipped(asked: str, side: int = 96):
     return model
 
 
-def picture(model, asked: str, key: str, photo: str = "zebra_elephant") -> np.ndarray:
-    # The first layer has 256 feature maps, the last 2,048.
-    layers = ("layer1",) if key == "score_cam" else ("",)
-    query = checked(model, replace(ASKED[asked], methods=(key,), layers=layers))
+@cache
+def small() -> Classifier:
+    """Of random weights, with 32 feature maps of 8 x 8 cells."""
+    torch.manual_seed(0)
+    network, geometry = plain(2).eval().requires_grad_(False), GEOMETRY._replace(side=32)
+    return Classifier("Small", network, ["vizsla", "goldfish"], {"last": network.features[9]}, geometry, batch=32)
+
+
+def pictures(model, asked: str, keys: tuple[str, ...], photo: str = "zebra_elephant") -> dict[str, np.ndarray]:
+    # The first layer of the shipped models has 256 feature maps, the last 2,048.
+    layers = ("layer1",) if keys == ("score_cam",) and "layer1" in model.layers else ("",)
+    query = checked(model, replace(ASKED[asked], methods=keys, layers=layers))
 
     def encode(images):
         return model.encode(images, [query.text])
@@ -183,91 +193,112 @@ def picture(model, asked: str, key: str, photo: str = "zebra_elephant") -> np.nd
 
     image = model.prepare(Image.open(EXAMPLES / f"{photo}.jpg").convert("RGB"))
     (seen,) = finished(look(model, encode, scores, image, [query]))
-    return seen.pictures[key][0]
+    return {key: found[0] for key, found in seen.pictures.items()}
 
 
 # Of a network whose scores are products of features and words there is no picture by these; one alone attends.
 IMPOSSIBLE = [(asked, key) for asked in ASKED if asked != "classification" for key in ("cam", "excitation", "c_mwp")]
 IMPOSSIBLE += [(asked, "attention") for asked in ASKED if asked != "attention"]
 POSSIBLE = [(asked, key) for asked in ASKED for key in METHODS if (asked, key) not in IMPOSSIBLE]
+OF_CLASSES = [key for asked, key in POSSIBLE if asked == "classification"]
 
 # By definition: one adds squares and cubes of the gradient, one has a softmax, and two look at the weights alone.
 WITH_A_UNIT = ("gradcam_plus_plus", "score_cam", "cam", "attention")
+WITHOUT_A_UNIT = tuple(key for key in OF_CLASSES if key not in WITH_A_UNIT)
 
 
 @pytest.mark.parametrize(("asked", "key"), IMPOSSIBLE)
 def test_what_a_method_cannot_show_is_said(asked, key):
     with pytest.raises(InputError, match=f"There is no {METHODS[key].title.split('(')[0]}"):
-        picture(shipped(asked), asked, key)
+        pictures(shipped(asked, 32), asked, (key,))
 
 
-def together(model, asked: str, key: str) -> list[np.ndarray]:
-    """What four get who ask at the same time, of two photographs in turn, on one network."""
-    with ThreadPoolExecutor(4) as threads:
-        return list(threads.map(lambda photo: picture(model, asked, key, photo), ["zebra_elephant", "horses"] * 2))
+def together(model, asked: str, keys: tuple[str, ...]) -> list[dict[str, np.ndarray]]:
+    """What three get who ask at the same time on one network, the second of another photograph."""
+    with ThreadPoolExecutor(3) as threads:
+        photos = ["zebra_elephant", "horses", "zebra_elephant"]
+        return list(threads.map(lambda photo: pictures(model, asked, keys, photo), photos))
 
 
-# Once each method on a shipped model, and each shipped model with a method of each kind; all pairs are the long form.
-FEW = ("gradcam", "guided_backprop", "guided_gradcam", "counterfactual")
-NORMAL = [(asked, key) for asked, key in POSSIBLE if key in FEW or asked == "classification" or key == "attention"]
-
-
-@pytest.mark.parametrize(
-    ("asked", "key"),
-    [pytest.param(*pair, marks=[] if pair in NORMAL else pytest.mark.long) for pair in POSSIBLE],
-)
-def test_each_method_on_each_shipped_model(asked, key):
-    # Score-CAM takes a forward pass for each feature map.
-    model, method = shipped(asked, 32 if key == "score_cam" else 96), METHODS[key]
+def assert_shows(model, asked: str, keys: tuple[str, ...], cells: int) -> None:
+    """That each method gives a picture of its kind, leaves the model as it was, and may be asked for by several."""
     before = {name: value.clone() for name, value in model._network.state_dict().items()}
-    found = picture(model, asked, key)
-    cells = (8, 8) if key in ("score_cam", "occlusion") else (3, 3)
-    assert found.shape == ((3, 96, 96) if method.kind == "gradient" else cells)
-    assert np.isfinite(found).all()
-    assert found.any()
-    assert method.kind != "map" or found.min() >= 0
+    found = pictures(model, asked, keys)
+    assert found.keys() == set(keys)
+    for key, picture in found.items():
+        kind, side = METHODS[key].kind, model.geometry.side
+        assert picture.shape == ((3, side, side) if kind == "gradient" else (cells, cells)), key
+        assert np.isfinite(picture).all(), key
+        assert picture.any(), key
+        assert kind != "map" or picture.min() >= 0, key
 
     for name, value in model._network.state_dict().items():
         assert torch.equal(value, before[name])
     assert not any(module._forward_hooks for module in model._network.modules())
     assert not any(parameter.grad is not None for parameter in model._network.parameters())
 
-    several = together(model, asked, key)
-    for alone, others in ((found, several[::2]), (several[1], several[3:])):
-        for other in others:
-            np.testing.assert_allclose(other, alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max())
+    several = together(model, asked, keys)
+    for key, alone in found.items():
+        for other in several[::2]:
+            np.testing.assert_allclose(other[key], alone, rtol=1e-4, atol=1e-4 * np.abs(alone).max(), err_msg=key)
 
 
-@pytest.mark.parametrize("asked", ["classification", pytest.param("captioning", marks=pytest.mark.long)])
-def test_what_is_shown_does_not_depend_on_the_unit_of_the_score(asked):
-    model = shipped(asked)
-    for key in [key for other, key in POSSIBLE if other == asked and key not in WITH_A_UNIT]:
-        once, thrice = (
-            picture(Other(model, lambda *given, factor=factor: factor * model.scores(*given)), asked, key)
-            for factor in (1.0, 3.0)
-        )
-        np.testing.assert_allclose(thrice / np.abs(thrice).max(), once / np.abs(once).max(), atol=1e-4, err_msg=key)
+@pytest.mark.parametrize("key", OF_CLASSES)
+def test_each_method_on_a_small_network(key):
+    assert_shows(small(), "classification", (key,), 8)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_all_methods_of_few_passes_on_each_shipped_model(asked):
+    keys = tuple(key for other, key in POSSIBLE if other == asked and not METHODS[key].price)
+    assert_shows(shipped(asked, 80), asked, keys, 3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("asked", "key"), POSSIBLE)
+def test_each_method_on_each_shipped_model(asked, key):
+    # Score-CAM takes a forward pass for each feature map.
+    model = shipped(asked, 32 if key == "score_cam" else 96)
+    assert_shows(model, asked, (key,), 8 if key in ("score_cam", "occlusion") else 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [
+        (small, "classification"),
+        *(pytest.param(shipped, asked, marks=pytest.mark.long) for asked in ("classification", "captioning")),
+    ],
+)
+def test_what_is_shown_does_not_depend_on_the_unit_of_the_score(model, asked):
+    model = model() if model is small else model(asked)
+    keys = tuple(key for key in WITHOUT_A_UNIT if (asked, key) in POSSIBLE)
+    once, thrice = (
+        pictures(Other(model, lambda *given, factor=factor: factor * model.scores(*given)), asked, keys)
+        for factor in (1.0, 3.0)
+    )
+    for key in keys:
+        one, other = once[key] / np.abs(once[key]).max(), thrice[key] / np.abs(thrice[key]).max()
+        np.testing.assert_allclose(other, one, atol=1e-4, err_msg=key)
 
 
 def test_a_score_that_does_not_depend_on_the_image_is_refused():
-    for task in TASKS:
-        model = Other(shipped(task, 32), lambda encoded, text, targets: torch.ones(len(targets)))
-        for key in METHODS:
-            with pytest.raises(ValueError, match="the scores do not depend on the image"):
-                picture(model, task, key)
+    asked = [(small(), "classification", key) for key in METHODS]
+    # Of a pass that ends at the layer, and of one that goes on to the pixels.
+    asked += [(shipped(task, 32), task, key) for task in TASKS for key in ("gradcam", "guided_backprop")]
+    for model, task, key in asked:
+        with pytest.raises(ValueError, match="the scores do not depend on the image"):
+            pictures(Other(model, lambda encoded, text, targets: torch.ones(len(targets))), task, (key,))
 
 
 def test_the_price_of_a_method_is_what_it_takes():
-    model = shipped("classification")
-
     def images(method: str) -> int:
-        with runs_of(model._network.conv1) as runs:
-            picture(model, "classification", method)
+        with runs_of(small()._network.features[0]) as runs:
+            pictures(small(), "classification", (method,))
         return sum(map(len, runs))
 
     occlusion, score_cam = images("occlusion"), images("score_cam")
     # 16 cells a side, whether they divide its pixels or not, and squares of four.
     assert METHODS["occlusion"].price(2048, Squares(1 / 4, 1 / 16), 299) == 13 * 13
     # Besides, one pass for the panels, and for occlusion one of the whole photograph.
-    assert occlusion == METHODS["occlusion"].price(2048, Squares(), 96) + 2 == 51
-    assert score_cam == METHODS["score_cam"].price(256, Squares(), 96) + 1 == 257
+    assert occlusion == METHODS["occlusion"].price(32, Squares(), 32) + 2 == 51
+    assert score_cam == METHODS["score_cam"].price(32, Squares(), 32) + 1 == 33

@@ -7,16 +7,17 @@ from torch import Tensor, nn
 from explainers import METHODS, LayerMaps, Sight, Squares, finished, occlusion_maps
 
 
-def heatmap(image: Tensor, squares: Squares) -> tuple[Tensor, Tensor]:
-    """The occlusion map (h, w) of the sum of an image's pixels, and which pixels (H, W) were covered at all."""
-    covered = torch.zeros_like(image[0, 0], dtype=torch.bool)
+def heatmap(side: int, squares: Squares, row: int, column: int) -> tuple[Tensor, Tensor]:
+    """The occlusion map (h, w) of a pixel of a white image, and which pixels (H, W) were covered at all."""
+    image = torch.ones(1, 1, side, side)
+    covered = torch.zeros(side, side, dtype=torch.bool)
 
     def score(images: Tensor) -> Tensor:
         covered.logical_or_((images != image).any(dim=(0, 1)))
-        return images.sum(dim=(1, 2, 3))[:, None]
+        return images[:, 0, row, column, None]
 
     unused = LayerMaps(*[torch.zeros(0)] * 6)
-    black = torch.full((3, 1, 1), -1.0)
+    black = torch.full((1, 1, 1), -1.0)
     sight = Sight(score, image, nn.Identity(), None, unused, lambda: None, lambda: None, squares, black, batch=8)
     return finished(METHODS["occlusion"].function(sight))[0], covered
 
@@ -52,9 +53,7 @@ def test_squares_reach_both_edges_whatever_the_side():
 
 def test_the_last_pixel_of_a_side_that_the_stride_does_not_divide_is_covered():
     """Ten pixels in four cells, 0 2 5 8 10: squares of two cells cover 0-5, 2-8 and 5-10."""
-    image = torch.full((1, 3, 10, 10), -1.0)
-    image[0, 0, 9, 9] = 1.0
-    found, _ = heatmap(image, Squares(patch=1 / 2, stride=1 / 4))
+    found, _ = heatmap(10, Squares(patch=1 / 2, stride=1 / 4), 9, 9)
     expected = torch.zeros(4, 4)
     # In that corner both squares that cover the cell before it count, and one of them covers the pixel.
     expected[2:, 2:] = torch.tensor([[0.5, 1.0], [1.0, 2.0]])
@@ -62,15 +61,12 @@ def test_the_last_pixel_of_a_side_that_the_stride_does_not_divide_is_covered():
 
 
 @pytest.mark.parametrize("squares", [Squares(), Squares(1 / 4, 1 / 16), Squares(1 / 8, 1 / 4), Squares(1 / 3, 1 / 10)])
-@pytest.mark.parametrize("side", [3, 45, 97, 224, 300, 380, 518])
+@pytest.mark.parametrize("side", [3, 45, 64, 97, 130, 224])
 def test_every_pixel_is_covered_and_an_object_is_where_the_map_shows_it(side, squares):
     cells, _ = squares.cells(side)
     # The pixel in the middle of a cell as the map is drawn, evenly over the image.
     row, column = cells // 2, cells - 1
-    image = torch.full((1, 3, side, side), -1.0)
-    image[..., int(side * (row + 0.5) / cells), int(side * (column + 0.5) / cells)] = 1.0
-    found, _ = heatmap(image, squares)
+    found, covered = heatmap(side, squares, int(side * (row + 0.5) / cells), int(side * (column + 0.5) / cells))
     assert found.shape == (cells, cells)
     assert divmod(found.argmax().item(), cells) == (row, column)
-    _, covered = heatmap(torch.ones(1, 3, side, side), squares)
     assert covered.all()

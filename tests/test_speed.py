@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models.efficientnet import MBConvConfig
+from torchvision.models.resnet import BasicBlock
 
 from demo.models import imagenet, load
 from demo.models.layers import find_layers
@@ -25,14 +27,34 @@ from explainers import explain, layer_maps
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
 
 # Batch norms that follow no convolution: in DenseNet, those at the start of each layer and transition, and the last.
-UNFOLDED = {"densenet121": 58 + 3 + 1}
+UNFOLDED = {"densenet121": 58 + 3 + 1, "densenet": 4 + 1 + 1}
+
+# The blocks of each family, few of them.
+SMALL = {
+    "resnet": lambda: models.ResNet(BasicBlock, [1, 1, 1, 1]),
+    "googlenet": lambda: models.googlenet(init_weights=False),
+    "densenet": lambda: models.DenseNet(8, (2, 2), 16),
+    "squeezenet": models.squeezenet1_1,
+    "mobilenet": lambda: models.MobileNetV2(
+        inverted_residual_setting=[[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 1, 2], [6, 32, 1, 2]]
+    ),
+    "efficientnet": lambda: models.EfficientNet(
+        [
+            MBConvConfig(1, 3, 1, 32, 16, 1, 1, 1),
+            MBConvConfig(6, 5, 2, 16, 24, 2, 1, 1),
+            MBConvConfig(6, 3, 2, 24, 32, 1, 1, 1),
+        ],
+        dropout=0.2,
+    ),
+}
 
 
 def trained(architecture: str) -> nn.Module:
     """A network whose batch norms are not what they are at the start of a training."""
     torch.manual_seed(0)
-    options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
-    network = models.get_model(architecture, **options).eval().requires_grad_(False)
+    options = {"init_weights": False} if architecture == "inception_v3" else {}
+    network = SMALL[architecture]() if architecture in SMALL else models.get_model(architecture, **options)
+    network.eval().requires_grad_(False)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.weight, module.running_var):
@@ -68,16 +90,13 @@ def assert_same_explanations(before: nn.Module, after: nn.Module, image: Tensor,
             assert_close(getattr(found, part), getattr(expected, part), 1e-5)
 
 
-# Of each family the smallest; the others are the same blocks again.
-FAMILIES = {"resnet18", "googlenet", "densenet121", "squeezenet1_1", "mobilenet_v2", "efficientnet_b0"}
+# Of torchvision's own, what is not among the small ones is the same blocks more often.
+LARGE = sorted(set(imagenet.ARCHITECTURES.values()) - imagenet.NOT_QUICKENED - SMALL.keys())
 
 
 @pytest.mark.parametrize(
     "architecture",
-    [
-        pytest.param(architecture, marks=[] if architecture in FAMILIES else pytest.mark.long)
-        for architecture in sorted(set(imagenet.ARCHITECTURES.values()) - imagenet.NOT_QUICKENED)
-    ],
+    [*SMALL, *(pytest.param(architecture, marks=pytest.mark.long) for architecture in LARGE)],
 )
 def test_torchvisions_networks(architecture):
     before = trained(architecture)
@@ -87,7 +106,7 @@ def test_torchvisions_networks(architecture):
     left = sum(isinstance(module, nn.BatchNorm2d) for module in after.modules())
     assert left == UNFOLDED.get(architecture, 0)
 
-    side = 64 if architecture in FAMILIES - {"densenet121"} else 128  # whose maps would be empty
+    side = 64 if architecture in SMALL else 128
     image = torch.randn(1, 3, side, side, requires_grad=True)
     layers = list(find_layers(before, lambda: before(image)[0]))
     assert list(find_layers(after, lambda: after(image)[0])) == layers
@@ -98,7 +117,7 @@ def test_torchvisions_networks(architecture):
 def test_the_shipped_encoder():
     before, after = as_published(), encoder("cpu")
     model = load("classification")
-    image = F.interpolate(model.prepare(Image.open(PHOTO)), 128, mode="bilinear")
+    image = F.interpolate(model.prepare(Image.open(PHOTO)), 64, mode="bilinear")
     assert not any(isinstance(module, nn.BatchNorm2d) for module in after.modules())
     assert dict(after.named_modules()).keys() == dict(before.named_modules()).keys()
     assert not any(parameter.requires_grad for parameter in after.parameters())
