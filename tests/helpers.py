@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Error, Page, expect
+from playwright.sync_api import Error, Page, Request, expect
 
 from demo.threads import in_a_thread
 from evaluation.processes import free_port
@@ -156,6 +156,35 @@ def opened(page: Page, address: str) -> Page:
     return page
 
 
+@contextmanager
+def answered(page: Page) -> Iterator[None]:
+    """Afterwards wait until the page has all the answers that it asked for, and drew them."""
+    under_way: list[Request] = []
+
+    def begin(request: Request) -> None:
+        if "/queue/" in request.url:
+            under_way.append(request)
+
+    def end(request: Request) -> None:
+        if request in under_way:
+            under_way.remove(request)
+
+    listeners = {
+        "request": begin,
+        "requestfinished": end,
+        "requestfailed": end,
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    yield
+    quiet = 0
+    while quiet < 3:  # a question can follow an answer, a little later
+        page.wait_for_timeout(100)
+        quiet = 0 if under_way else quiet + 1
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+
+
 # Undo what tests change beside what is explained, and forget the address, which is written when the rows are there.
 TIDY = """() => {
   const set = (input, value) => {
@@ -194,9 +223,10 @@ def at_its_start(page: Page) -> bool:
     page.context.set_offline(False)
     page.set_viewport_size({"width": 1280, "height": 800})
     page.keyboard.press("Escape")
-    page.get_by_role("tab", name="Classification").click()
-    page.evaluate(TIDY)
-    take(page, "zebra_elephant")
+    with answered(page):  # or a look that the tab takes would come in the midst of the test
+        page.get_by_role("tab", name="Classification").click()
+        page.evaluate(TIDY)
+        take(page, "zebra_elephant")
     try:
         page.wait_for_url(START, timeout=10_000)
     except Error:

@@ -4,16 +4,14 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from helpers import EXAMPLES, differ, drawn, name_another, opened, says, started, take
+from helpers import EXAMPLES, answered, differ, drawn, name_another, opened, says, started, take
 from PIL import ExifTags, Image
-from playwright.sync_api import Page, Request, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from demo.tabs.uploads import GONE
 from evaluation.processes import free_port
@@ -39,35 +37,6 @@ def own_photograph(page: Page) -> None:
 def turn_to(page: Page, tab: str) -> None:
     page.get_by_role("tab", name=tab).click()
     expect(page.locator(".panel-row:visible").first).to_be_visible()
-
-
-@contextmanager
-def answered(page: Page) -> Iterator[None]:
-    """Afterwards wait until the page has all the answers that it asked for, and drew them."""
-    under_way: list[Request] = []
-
-    def begin(request: Request) -> None:
-        if "/queue/" in request.url:
-            under_way.append(request)
-
-    def end(request: Request) -> None:
-        if request in under_way:
-            under_way.remove(request)
-
-    listeners = {
-        "request": begin,
-        "requestfinished": end,
-        "requestfailed": end,
-    }
-    for event, listener in listeners.items():
-        page.on(event, listener)
-    yield
-    quiet = 0
-    while quiet < 3:  # a question can follow an answer, a little later
-        page.wait_for_timeout(100)
-        quiet = 0 if under_way else quiet + 1
-    for event, listener in listeners.items():
-        page.remove_listener(event, listener)
 
 
 # ---- What one sees first ----

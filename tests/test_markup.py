@@ -27,7 +27,8 @@ def unhurt(page: Page) -> None:
 
 
 @pytest.mark.parametrize("markup", VALUES)
-def test_typed(page, markup):
+def test_typed(new_page, markup):
+    page = new_page
     name_another(page, markup, beside=True)
     says(page, f"no class “{markup}”")
     page.get_by_role("tab", name="Captioning").click()
