@@ -16,7 +16,7 @@ def in_a_thread(name: str, function: Callable[[], T]) -> Future[T]:
     def run() -> None:
         try:
             future.set_result(function())
-        except Exception as error:  # whoever waits is told
+        except Exception as error:  # raised where the result is awaited
             future.set_exception(error)
         except BaseException as error:  # or callers wait for ever; as no cancellation or exit of theirs
             future.set_exception(RuntimeError(repr(error)))

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 pytest.register_assert_rewrite("helpers", "samples")
 
-from helpers import EXAMPLES, Demo, QuietDemo, address_in, at_its_start, opened, start, started, stop  # noqa: E402
+from helpers import EXAMPLES, Demo, address_in, at_its_start, opened, running, start, started, stop  # noqa: E402
 
 expect.set_options(timeout=60_000)
 
@@ -21,7 +21,7 @@ DEMO, RUNNING = pytest.StashKey[Demo](), "running_demo"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="only tests without a demo, a browser or a cluster")
-    parser.addoption("--long", action="store_true", help="only what is worth hours in a year")
+    parser.addoption("--long", action="store_true", help="only the tests marked long")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -97,17 +97,13 @@ def server(request, tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def quiet_demo(tmp_path_factory) -> Iterator[QuietDemo]:
+def quiet_demo(tmp_path_factory) -> Iterator[Demo]:
     """A demo that no other worker uses, for what it counts, logs, keeps and must not tell."""
     from evaluation.fuzz import SECRET
 
     folder = tmp_path_factory.mktemp("quiet")
-    demo = start(folder, GRADIO_TEMP_DIR=str(folder / "uploads"), HF_TOKEN=SECRET)
-    try:
-        yield QuietDemo(address_in(demo.log, process=demo.process), folder / "uploads", demo.log, demo.process.pid)
-    finally:
-        fault = stop(demo)
-    assert not fault, fault
+    with running(folder, GRADIO_TEMP_DIR=str(folder / "uploads"), HF_TOKEN=SECRET) as demo:
+        yield demo
 
 
 # ---- A browser ----

@@ -46,19 +46,22 @@ socket.socket.connect_ex = refuse(socket.socket.connect_ex, 1)
 
 
 class Demo(NamedTuple):
-    """A demo that was started, and the file to which it prints all."""
+    """A demo that was started in a folder, with `log`, to which it prints everything, and perhaps `uploads`."""
 
     process: subprocess.Popen
-    log: Path
+    folder: Path
 
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
 
-class QuietDemo(NamedTuple):
-    """A running demo: its address, the folder of its uploads, the file to which it prints all, and its process."""
+    @property
+    def uploads(self) -> Path:
+        return self.folder / "uploads"
 
-    address: str
-    uploads: Path
-    log: Path
-    pid: int
+    @property
+    def address(self) -> str:
+        return address_in(self.log, process=self.process)
 
     def files(self) -> set[Path]:
         return {path for path in self.uploads.rglob("*") if path.is_file()}
@@ -69,8 +72,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> Demo:
     (folder / "site").mkdir(exist_ok=True)
     (folder / "site" / "sitecustomize.py").write_text(NO_WAY_OUT)
     homes = {"HF_HOME": folder / "hf", "TORCH_HOME": folder / "torch", "PYTHONPATH": folder / "site"}
-    log = folder / "log"
-    with log.open("w") as output:
+    with (folder / "log").open("w") as output:
         process = subprocess.Popen(
             # Gradio's own search for a port is a race between demos that start together.
             [sys.executable, "-u", ROOT / "app.py", "--port", str(free_port()), *arguments],
@@ -79,7 +81,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> Demo:
             stdout=output,
             stderr=output,
         )
-    return Demo(process, log)
+    return Demo(process, folder)
 
 
 def address_in(log: Path, *, process: subprocess.Popen | None = None) -> str:
@@ -100,14 +102,22 @@ def stop(demo: Demo) -> str:
 
 
 @contextmanager
-def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
-    """The address of a demo of the test's own; see `start`."""
+def running(folder: Path, *arguments: str, **environment: str) -> Iterator[Demo]:
+    """A demo that listens, and is stopped at the end; see `start`."""
     demo = start(folder, *arguments, **environment)
     try:
-        yield address_in(demo.log, process=demo.process)
+        assert demo.address
+        yield demo
     finally:
         fault = stop(demo)
     assert not fault, fault
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **environment: str) -> Iterator[str]:
+    """The address of a running demo."""
+    with running(folder, *arguments, **environment) as demo:
+        yield demo.address
 
 
 def metrics(address: str) -> dict[str, float]:

@@ -40,6 +40,8 @@ def test_a_caption_and_one_of_its_words_and_then_the_first_example(blank, server
     says(page, "bench, ", row=1)
     expect(page.locator("#caption textarea")).to_have_value("a dog on a bench")
     expect(page.locator("#words .pick")).to_have_count(6)
+    again(page)
+    says(page, "bench, ", row=1)
     take(page, "zebra_elephant")  # which no longer is what the page opens with
     expect(page).to_have_url(re.compile("photo=zebra_elephant"))
     page.get_by_role("tab", name="Classification").click()

@@ -61,7 +61,7 @@ def test_the_last_pixel_of_a_side_that_the_stride_does_not_divide_is_covered():
 
 
 @pytest.mark.parametrize("squares", [Squares(), Squares(1 / 4, 1 / 16), Squares(1 / 8, 1 / 4), Squares(1 / 3, 1 / 10)])
-@pytest.mark.parametrize("side", [3, 45, 64, 97, 130, 224])
+@pytest.mark.parametrize("side", [3, 45, 97, 224, 300, 380, 518])
 def test_every_pixel_is_covered_and_an_object_is_where_the_map_shows_it(side, squares):
     cells, _ = squares.cells(side)
     # The pixel in the middle of a cell as the map is drawn, evenly over the image.

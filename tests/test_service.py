@@ -72,7 +72,7 @@ def test_health_numbers_and_a_line_for_each_request_without_what_was_asked(quiet
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes as files")
 def test_nothing_of_ray_is_in_a_demo_without_a_cluster(quiet_demo):
-    loaded = Path(f"/proc/{quiet_demo.pid}/maps").read_text()
+    loaded = Path(f"/proc/{quiet_demo.process.pid}/maps").read_text()
     assert "libtorch" in loaded
     assert "_raylet" not in loaded
 
