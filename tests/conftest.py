@@ -11,7 +11,18 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 pytest.register_assert_rewrite("helpers", "samples")
 
-from helpers import EXAMPLES, Demo, address_in, at_its_start, opened, running, start, started, stop  # noqa: E402
+from helpers import (  # noqa: E402
+    EXAMPLES,
+    Demo,
+    address_in,
+    at_its_start,
+    new_page_of,
+    opened,
+    running,
+    start,
+    started,
+    stop,
+)
 
 expect.set_options(timeout=60_000)
 
@@ -157,7 +168,7 @@ def _without_complaints(page: Page) -> Iterator[Page]:
 @pytest.fixture
 def blank(browser: Browser) -> Iterator[Page]:
     """A page that is still to be opened."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page = new_page_of(browser)
     yield from _without_complaints(page)
     page.close()
 
@@ -182,7 +193,6 @@ def page(shared: list[Page], browser: Browser, server: str) -> Iterator[Page]:
         page.context.close()
         page = None
     if not page:
-        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-        opened(page, server)
+        page = opened(new_page_of(browser), server)
     yield from _without_complaints(page)
     shared.append(page)

@@ -130,14 +130,17 @@ def test_rows_have_the_layer_that_is_shown_although_the_box_still_has_the_one_be
     assert chosen(tab, stale | {tab.using: "Twin"}, "put_beside", "zebra")[-1] == ("zebra", ("layer4",))
 
 
-def test_a_layer_of_the_address_that_a_model_has_not_is_passed_over(engine):
+@pytest.mark.parametrize("look_first", [False, True])
+def test_a_layer_of_the_address_that_a_model_lacks_is_passed_over(engine, look_first):
     tab, given = laid_out(classification, engine)
     offer = choices.offer(engine, "classification", tab.visit, tab.using, tab.layer)["fn"]
     for linked, layer in (("layer3", "layer3"), ("block 11", "layer4")):
-        given[tab.visit] = Visit(wanted=Wanted(layer=linked))
+        visitor = given[tab.visit] = Visit(wanted=Wanted(layer=linked))
+        if look_first:
+            assert looks(tab, given | {tab.shared.photo: example("cat")})
         assert in_a_loop(offer(given))[tab.layer].value == layer
-        assert looks(tab, given | {tab.shared.photo: example("cat")})
-        assert {query.layers for query in given[tab.visit].shown.queries} == {(layer,)}
+        assert look_first or looks(tab, given | {tab.shared.photo: example("cat")})
+        assert {query.layers for query in visitor.shown.queries} == {(layer,)}
 
 
 def test_another_model_is_asked_the_suggested_question_and_another_photograph_is_not(engine):

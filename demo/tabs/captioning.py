@@ -20,7 +20,7 @@ from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, is_again, show, show_all
+from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, is_again, show, show_all, take_wanted
 from demo.tabs.waiting import Making, answer, arrived, ask
 from demo.tasks.sentence import per_word, percent
 
@@ -123,7 +123,7 @@ class CaptioningTab:
         visitor.see(*looked)
         if is_again(event):
             visitor.texts.pop(identity(looked[0]), None)
-        wanted = visitor.take_wanted()
+        wanted = await take_wanted(self.engine, TASK, visitor, given[self.using])
         given = wanted.at_layer(given, self.layer)
         try:
             pending = await ask(self.engine, self.query(given, _key(WHOLE, "")))

@@ -12,7 +12,7 @@ from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
 from demo.tabs.uploads import Upload, about
 from demo.tabs.viewer import Event, Viewer
-from demo.tabs.visits import Given, Visit, show_again, show_beside, show_in_layer
+from demo.tabs.visits import Given, Visit, pass_over_unknown_layer, show_again, show_beside, show_in_layer
 from demo.tabs.waiting import Making, arrived
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
@@ -57,9 +57,7 @@ def offer(
     async def offers(given: Given) -> Given:
         known = await arrived(engine, engine.about(task, given[model]))
         visitor: Visit = given[visit]
-        if visitor.wanted.layer not in (None, "", *known.layers):
-            gr.Warning(f"{known.name} does not have the layer that the link refers to: this is {known.layers[0]}.")
-            visitor.wanted = visitor.wanted._replace(layer="")
+        await pass_over_unknown_layer(engine, task, visitor, given[model])
         first = visitor.wanted.layer or known.layers[0]
         offered = {layer: gr.Dropdown(choices=list(known.layers), value=first)}
         if widgets:

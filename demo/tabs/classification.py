@@ -17,7 +17,7 @@ from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.uploads import about, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, in_turn, opens_with, show_all
+from demo.tabs.visits import Given, Shown, Visit, in_turn, opens_with, show_all, take_wanted
 from demo.tabs.waiting import Making, arrived, ask
 
 TASK: Final = "classification"
@@ -55,7 +55,7 @@ class ClassificationTab:
 
     async def explain_first(self, given: Given) -> AsyncIterator[Given]:
         visitor: Visit = given[self.visit]
-        wanted = visitor.take_wanted()
+        wanted = await take_wanted(self.engine, TASK, visitor, given[self.using])
         given = wanted.at_layer(given, self.layer)
         try:
             pending = await ask(self.engine, self.query(given, ""))

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -112,11 +113,6 @@ class Visit:
             self.wanted = self.wanted._replace(layer="")
         self.seen = identity(photo), model
 
-    def take_wanted(self) -> Wanted:
-        """What is to be shown, once; its layer stays for the boxes that are filled after it."""
-        wanted, self.wanted = self.wanted, Wanted(layer=self.wanted.layer)
-        return wanted
-
 
 Given = dict[Any, Any]  # the values of an event's inputs, by component
 
@@ -155,6 +151,24 @@ def in_turn(visit: gr.State, handler: Callable[..., Any]) -> Callable[..., Async
 def _is_drawn(widget: Any, value: Any) -> bool:
     """Whether an output has a value for a component of `viewer.js`, in which nobody types meanwhile."""
     return isinstance(widget, gr.HTML) and value != gr.skip()
+
+
+async def pass_over_unknown_layer(engine: Engine, task: str, visitor: Visit, model: str) -> None:
+    """Say, once, that a model does not have the layer of the page's address, and use its first one."""
+    if not visitor.wanted.layer:
+        return
+    with suppress(InputError):  # of a model that cannot be opened, which is said where the panels are
+        known = await arrived(engine, engine.about(task, model))
+        if visitor.wanted.layer not in ("", None, *known.layers):
+            gr.Warning(f"{known.name} does not have the layer that the link refers to: this is {known.layers[0]}.")
+            visitor.wanted = visitor.wanted._replace(layer="")
+
+
+async def take_wanted(engine: Engine, task: str, visitor: Visit, model: str) -> Wanted:
+    """What is to be shown, once; its layer stays for the boxes that are filled after it."""
+    await pass_over_unknown_layer(engine, task, visitor, model)
+    wanted, visitor.wanted = visitor.wanted, Wanted(layer=visitor.wanted.layer)
+    return wanted
 
 
 async def show(engine: Engine, made: Making, before: Shown = NOTHING) -> Shown:

@@ -20,7 +20,7 @@ from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
-from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, opens_with, show_all
+from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, opens_with, show_all, take_wanted
 from demo.tabs.waiting import Making, answer, arrived, ask, opening
 from demo.tasks.vqa import ANIMAL, ANIMALS, ANY, SURE_ENOUGH, denial, likely, ranked, suggestions
 
@@ -142,7 +142,7 @@ class AnsweringTab:
         if is_again(event):
             in_box = typed = ""
             visitor.texts.pop(identity(looked[0]), None)
-        wanted = visitor.take_wanted()
+        wanted = await take_wanted(self.engine, TASK, visitor, given[self.using])
         given = wanted.at_layer(given, self.layer)
         visitor.offered = []
         question, answers = in_box or visitor.texts.get(identity(looked[0])) or wanted.text, wanted.targets
