@@ -22,6 +22,7 @@ from helpers import (  # noqa: E402
     start,
     started,
     stop,
+    without_complaints,
 )
 
 expect.set_options(timeout=60_000)
@@ -51,8 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item for item in items if bool(item.get_closest_marker("long")) != long or (quick and _needs_a_demo(item))
     }
     config.hook.pytest_deselected(items=list(left_out))
-    # What takes long comes first, so that no worker waits for it at the end.
-    items[:] = sorted((item for item in items if item not in left_out), key=_needs_a_demo, reverse=True)
+    # Files that take long come first, so that no worker waits for one at the end.
+    slow = {item.path for item in items if _needs_a_demo(item)}
+    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: item.path not in slow)
 
 
 # ---- With CI=true a test that is skipped for want of what `tests/run` installs has failed. ----
@@ -150,26 +152,12 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
         browser.close()
 
 
-def _without_complaints(page: Page) -> Iterator[Page]:
-    """The page while a test uses it; what is in it must not complain in the browser's console."""
-    complaints: list[Any] = []
-    listeners = {
-        "pageerror": lambda error: complaints.append(error),
-        "dialog": lambda dialog: complaints.append(dialog.message),
-    }
-    for event, listener in listeners.items():
-        page.on(event, listener)
-    yield page
-    for event, listener in listeners.items():
-        page.remove_listener(event, listener)
-    assert not complaints
-
-
 @pytest.fixture
 def blank(browser: Browser) -> Iterator[Page]:
     """A page that is still to be opened."""
     page = new_page_of(browser)
-    yield from _without_complaints(page)
+    with without_complaints(page):
+        yield page
     page.close()
 
 
@@ -194,5 +182,6 @@ def page(shared: list[Page], browser: Browser, server: str) -> Iterator[Page]:
         page = None
     if not page:
         page = opened(new_page_of(browser), server)
-    yield from _without_complaints(page)
+    with without_complaints(page):
+        yield page
     shared.append(page)

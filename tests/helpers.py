@@ -24,6 +24,13 @@ from evaluation.processes import free_port
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "assets" / "examples"
 START_SECONDS, ANSWER_SECONDS = 300, 60
+# What would do something if it became part of a page.
+MARKUP = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "javascript:alert(1)",
+)
 T = TypeVar("T")
 
 
@@ -154,9 +161,27 @@ def name_another(page: Page, name: str, *, beside: bool = False) -> None:
     page.get_by_role("button", name="+ Compare" if beside else "Explain").locator("visible=true").last.click()
 
 
+def assert_unhurt(page: Page) -> None:
+    """That none of `MARKUP` has become part of the page; the page's fixtures see dialogs and errors."""
+    assert page.locator("[onerror], [src=x], svg[onload], a[href^=javascript]").count() == 0
+
+
 def take(page: Page, example: str) -> None:
     """Choose one of the example photographs."""
     page.locator(f"#examples [data-key='{example}']").click()
+
+
+def upload(page: Page, path: Path) -> None:
+    if page.get_by_label("Remove Image").count():
+        page.get_by_label("Remove Image").click()
+        says(page, "Drop an image anywhere on this page")
+    page.locator("#photo input[type=file]").set_input_files(path)
+
+
+def own_photograph(page: Page) -> None:
+    upload(page, EXAMPLES.parent / "recording.webp")
+    expect(page).not_to_have_url(re.compile("photo="))
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
 
 
 def opened(page: Page, address: str) -> Page:
@@ -208,6 +233,22 @@ def new_page_of(browser: Browser) -> Page:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.add_init_script(f"(() => {{{COUNT_UNANSWERED}}})()")
     return page
+
+
+@contextmanager
+def without_complaints(page: Page) -> Iterator[Page]:
+    """The page while tests use it; nothing in it may fail or open a dialog."""
+    complaints: list[Any] = []
+    listeners = {
+        "pageerror": lambda error: complaints.append(error),
+        "dialog": lambda dialog: complaints.append(dialog.message),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+    yield page
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+    assert not complaints
 
 
 @contextmanager

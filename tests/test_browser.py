@@ -4,34 +4,17 @@ import io
 import json
 import re
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from helpers import EXAMPLES, answered, differ, drawn, name_another, opened, says, started, take
+from helpers import EXAMPLES, answered, differ, drawn, name_another, own_photograph, says, take, upload
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, Route, expect
-
-from demo.tabs.uploads import GONE
-from evaluation.processes import free_port
 
 TABS = ["Classification", "Captioning", "Question answering"]
 SCREEN, TELEPHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 PANELS = ["Guided Backprop", "Grad-CAM", "Guided Grad-CAM"]
-
-
-def upload(page: Page, path: Path) -> None:
-    if page.get_by_label("Remove Image").count():
-        page.get_by_label("Remove Image").click()
-        says(page, "Drop an image anywhere on this page")
-    page.locator("#photo input[type=file]").set_input_files(path)
-
-
-def own_photograph(page: Page) -> None:
-    upload(page, EXAMPLES.parent / "recording.webp")
-    expect(page).not_to_have_url(re.compile("photo="))
-    expect(page.locator(".panel-row:visible")).to_have_count(1)
 
 
 def turn_to(page: Page, tab: str) -> None:
@@ -141,32 +124,6 @@ def test_ones_own_photograph_and_the_settings_are_there_when_the_page_is_opened_
         expect(colours).to_have_value("jet")
         expect(page.get_by_label("Opacity of the map").locator("visible=true")).to_have_value("0.8")
         expect(page.get_by_label("uniform, as in the paper").locator("visible=true")).not_to_be_checked()
-
-
-def test_an_image_that_the_server_has_lost_is_said_so_once_and_the_first_example_takes_its_place(blank, tmp_path):
-    own_port = ("--port", str(free_port()))
-    with started(tmp_path, *own_port) as address:
-        opened(blank, address)
-        own_photograph(blank)
-    with started(tmp_path, *own_port):
-        blank.locator(".choices.bars .pick:visible").nth(1).click()
-        expect(blank.locator(".intake > .note")).to_have_text(GONE)
-        says(blank, "zebra, ")
-        expect(blank.locator(".toast-body", has_text="does not fit")).to_have_count(0)
-        blank.reload()
-        says(blank, "zebra, ")
-        expect(blank.locator(".toast-body")).to_have_count(0)
-
-
-def test_a_lost_image_is_not_there_when_the_page_is_opened_again(blank, tmp_path):
-    with started(tmp_path, GRADIO_TEMP_DIR=str(tmp_path / "uploads")) as address:
-        opened(blank, address)
-        own_photograph(blank)
-        for file in (tmp_path / "uploads").rglob("recording*"):
-            file.unlink()
-        blank.reload()
-        says(blank, "African elephant, ", row=1)
-        expect(blank.locator(".toast-body")).to_have_count(0)
 
 
 # ---- The photograph and its classes ----

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from gradio.context import LocalContext
-from helpers import EXAMPLES, in_a_loop, says, started
+from helpers import EXAMPLES, in_a_loop, says
 from PIL import Image
 from playwright.sync_api import Page, expect
 from samples import Held
@@ -35,7 +35,6 @@ from demo.rooms import ENOUGH, LIFETIME, MAX_ROOMS_OF_USER, MAX_VOTES_OF_USER, R
 from demo.studies import AGREED, EASY, LEFT, OBJECTS, REPORTED, RIGHT, SHOWN, Question, draw
 from demo.tabs import quiz
 from demo.tabs.quiz import QuizTab, Sitting
-from evaluation.processes import free_port
 from explainers import METHODS
 
 
@@ -569,30 +568,6 @@ def test_a_class_in_a_room_sees_its_votes_on_the_projector(blank, browser, serve
     expect(phones[0].locator(".votes h2")).to_have_text("Your answers: 1")
     for phone in phones:
         phone.close()
-
-
-def test_a_restart_is_told_on_the_phones_and_the_projector(blank, browser, tmp_path):
-    port = free_port()
-    student = browser.new_page(viewport={"width": 390, "height": 844})
-    with started(tmp_path, "--port", str(port)) as address:
-        open_quiz(blank, f"{address}?task=quiz")
-        blank.get_by_role("button", name="Open a room").click()
-        code = blank.locator(".banner .code").inner_text()
-        open_quiz(student, f"{address}?task=quiz&room={code}")
-        expect(student.locator(".votes h2")).to_have_text(f"Room {code}: 0 votes")
-        expect(student.locator(".answers button").first).to_be_visible()
-        student.wait_for_timeout(1000)  # until Gradio has closed the stream by which the question came
-    with started(tmp_path, "--port", str(port)):
-        expect(blank.locator(".votes .note")).to_contain_text(f"Room {code} and its votes are gone")
-        expect(blank.locator(".answers button").first).to_be_visible()
-        expect(blank.locator(".votes .note")).to_be_visible()
-        student.locator(".answers button").first.click()
-        expect(student.locator(".quiz .note")).to_contain_text("Your last answer was not counted")
-        expect(student.locator(".quiz .note")).to_contain_text(f"Room {code} and its votes are gone")
-        expect(student.locator(".quiz .note")).to_be_in_viewport()
-        blank.get_by_role("button", name="Open a room").click()
-        expect(blank.locator(".banner .code")).not_to_have_text(code)
-    student.close()
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])

@@ -7,22 +7,18 @@ import os
 import resource
 import sys
 import time
-from concurrent.futures import CancelledError
 from pathlib import Path
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
-from helpers import EXAMPLES, in_a_loop, metrics, started
+from helpers import EXAMPLES, in_a_loop, metrics
 from starlette.responses import JSONResponse
 
 import app
 from demo import service
 from demo.errors import InputError
 from demo.models.shipped import FILES, require_shipped
-from evaluation.processes import free_port
-from evaluation.visitors import photograph
 
 
 def test_every_answer_bears_the_headers(server):
@@ -75,43 +71,6 @@ def test_nothing_of_ray_is_in_a_demo_without_a_cluster(quiet_demo):
     loaded = Path(f"/proc/{quiet_demo.process.pid}/maps").read_text()
     assert "libtorch" in loaded
     assert "_raylet" not in loaded
-
-
-@pytest.mark.demo
-def test_a_demo_that_is_stopped_finishes_what_has_begun_and_leaves_nothing_of_its_users_behind(tmp_path):
-    """It exits with 0; see `started`. The proxy in its environment is not asked for the demo itself.
-
-    That of a university answers 503 for addresses of this computer; here nothing listens at all.
-    """
-    names = ("dog", "cat", "bison", "coffee", "fruit", "rocket", "palace", "kitten")
-    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), f"http://127.0.0.1:{free_port()}")
-    uploads = tmp_path / "uploads"
-
-    def files() -> set[Path]:
-        return {path for path in uploads.rglob("*") if path.is_file()}
-
-    environment = {"no_proxy": "example.org", "NO_PROXY": "example.org", "GRADIO_TEMP_DIR": str(uploads)} | proxies
-    with started(tmp_path, **environment) as address:
-        assert httpx.get(f"{address}/health").json() == {"healthy": True}
-        of_the_page = files()
-        client = Client(address, verbose=False)
-        mine = handle_file(photograph(tmp_path, 1, (500, 380)))
-        client.predict(mine, "", "", "", api_name="/explain_class")
-        assert len(files() - of_the_page) == 1 + 3
-        jobs = [client.submit(handle_file(EXAMPLES / f"{name}.jpg"), "", api_name="/classify") for name in names]
-        while metrics(address)["demo_waiting"] == 0:
-            time.sleep(0.01)
-    assert files() == of_the_page
-    told = []
-    for job in jobs:
-        try:
-            told.append(job.result()["label"])
-        except AppError as error:
-            told.append(str(error))
-        except (httpx.TransportError, CancelledError):  # asked too late
-            told.append("")
-    refused = "The demo is being stopped: try again in a few minutes."
-    assert [said for said in told if said not in ("", refused)]
 
 
 def test_what_is_asked_by_somebody_who_hangs_up_is_given_up(quiet_demo):

@@ -57,7 +57,12 @@ const viewer = (() => {
 
   // ---- Numbers ----------------------------------------------------------------------------------------------------
 
-  const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  function bytesOf(text) {
+    const letters = atob(text);
+    const bytes = new Uint8Array(letters.length);
+    for (let at = 0; at < letters.length; at++) bytes[at] = letters.charCodeAt(at);
+    return bytes;
+  }
 
   const tables = Object.fromEntries(Object.entries(COLOUR_TABLES).map(([name, text]) => [name, bytesOf(text)]));
 
