@@ -7,13 +7,13 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import httpx
@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from gradio.context import LocalContext
-from helpers import EXAMPLES, in_a_loop, says
+from helpers import EXAMPLES, in_a_loop, new_page_of, says, without_complaints
 from PIL import Image
 from playwright.sync_api import Page, expect
 from samples import Held
@@ -461,28 +461,26 @@ def test_a_page_that_opens_many_rooms_closes_nobody_elses_in_the_app(server):
     in_a_loop(attack())
 
 
-def open_quiz(page: Page, address: str) -> None:
-    page.goto(address)
-    expect(page.locator(".quiz figure canvas")).to_have_count(1)
+def asked(page: Page) -> list[str]:
+    """Turn to a question about an object that is still open; returns its answers."""
+    page.get_by_role("tab", name="Quiz").click()
+    expect(page.locator(".quiz figure canvas").first).to_be_visible()
+    if page.get_by_role("button", name="Next").is_visible():
+        page.get_by_role("button", name="Next").click()
+    expect(page.locator(".verdict")).to_be_empty()
+    expect(page.locator(".answers button")).to_have_count(2)
+    return page.locator(".answers button").all_inner_texts()
 
 
-def test_an_object_is_named_by_keyboard_and_the_answer_shows_both(blank, server, engine):
-    open_quiz(blank, f"{server}?task=quiz")
-    expect(blank.locator(".quiz img")).to_have_count(0)
-    expect(blank.locator("#photo")).to_be_hidden()
-    names = blank.locator(".answers button").all_inner_texts()
-    blank.keyboard.press("2")
-    expect(blank.locator(".verdict")).to_contain_text(re.compile(r"^(Right|Wrong): this is"))
-    expect(blank.get_by_role("button", name="Next")).to_be_focused()
-    expect(blank.locator(".quiz img")).to_be_visible()
-    expect(blank.locator(".votes h2")).to_have_text("Your answers: 1")
-
-    # What is drawn is what stands below it.
+def assert_drawn_as_said(page: Page, answers: list[str], engine: Engine) -> None:
+    """That the pictures of an answered question are what stands below them."""
     titles = {method.title: key for key, method in METHODS.items()}
-    example = next(name for name, objects in OBJECTS.items() if all(any(o in text for o in objects) for text in names))
+    example = next(
+        name for name, objects in OBJECTS.items() if all(any(o in text for o in objects) for text in answers)
+    )
     photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
-    captions = [text for text in blank.locator(".quiz figcaption").all_inner_texts() if " for " in text]
-    canvases = blank.locator(".quiz canvas").all()
+    captions = [text for text in page.locator(".quiz figcaption").all_inner_texts() if " for " in text]
+    canvases = page.locator(".quiz canvas").all()
     assert len(captions) == len(canvases) == 2
     for caption, canvas in zip(captions, canvases, strict=True):
         method, name = titles[caption.split(" for ")[0]], caption.split(" for ")[1]
@@ -494,110 +492,136 @@ def test_an_object_is_named_by_keyboard_and_the_answer_shows_both(blank, server,
         seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB")).astype(int)
         assert (np.abs(seen - expected) <= 2).mean() > 0.99, caption
 
-    blank.keyboard.press("Enter")
-    expect(blank.locator(".verdict")).to_be_empty()
-    expect(blank.locator(".answers button").first).to_be_focused()
-    blank.keyboard.press("ArrowDown")
-    blank.keyboard.press("Enter")
-    expect(blank.locator(".votes h2")).to_have_text("Your answers: 2")
+
+def test_nothing_is_asked_before_the_quiz_is_opened_and_then_an_object_is_named_by_keyboard(new_page, engine):
+    page = new_page
+    assert page.locator(".quiz canvas, .answers button").count() == 0
+    expect(page.locator("#photo")).to_be_visible()
+    answers = asked(page)
+    expect(page).to_have_url(re.compile("task=quiz"))
+    expect(page.locator(".quiz figure canvas")).to_have_count(1)
+    expect(page.locator(".quiz img")).to_have_count(0)
+    expect(page.locator("#photo")).to_be_hidden()
+    page.evaluate("document.activeElement.blur()")  # as where the page opens with the quiz
+    page.keyboard.press("2")
+    expect(page.locator(".verdict")).to_contain_text(re.compile(r"^(Right|Wrong): this is"))
+    expect(page.get_by_role("button", name="Next")).to_be_focused()
+    expect(page.locator(".quiz img")).to_be_visible()
+    expect(page.locator(".votes h2")).to_have_text("Your answers: 1")
+    assert_drawn_as_said(page, answers, engine)
+    page.keyboard.press("Enter")
+    expect(page.locator(".verdict")).to_be_empty()
+    expect(page.locator(".answers button").first).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(".votes h2")).to_have_text("Your answers: 2")
+    page.get_by_role("tab", name="Classification").click()
+    expect(page.locator("#photo")).to_be_visible()
+    says(page, "zebra, ")
 
 
-def test_a_double_click_is_one_answer_and_does_not_go_on(blank, server):
-    open_quiz(blank, f"{server}?task=quiz")
-    blank.locator(".answers button").first.dblclick()
-    expect(blank.get_by_role("button", name="Next")).to_be_visible()
-    blank.locator(".answers button").nth(1).click()
-    blank.wait_for_timeout(700)
-    expect(blank.get_by_role("button", name="Next")).to_be_visible()
-    expect(blank.locator(".votes h2")).to_have_text("Your answers: 1")
-
-
-def test_networks_are_compared_and_each_study_keeps_its_question(blank, server):
-    open_quiz(blank, f"{server}?task=quiz")
-    names = blank.locator(".answers button").all_inner_texts()
-    blank.get_by_role("button", name="2. Which network?").click()
-    expect(blank.locator(".quiz figure canvas")).to_have_count(2)
-    expect(blank.locator(".answers button")).to_have_count(5)
-    expect(blank.locator(".about")).to_contain_text("Both networks say")
-    blank.locator(".answers button").nth(3).click()
-    expect(blank.locator(".verdict")).to_contain_text("You trust the")
-    captions = sorted(blank.locator(".sight figcaption").all_inner_texts())
+def test_networks_are_compared_and_each_study_keeps_its_question_and_a_double_click_is_one_answer(page):
+    names = asked(page)
+    count = int(page.locator(".votes h2").inner_text().removeprefix("Your answers: "))
+    page.get_by_role("button", name="2. Which network?").click()
+    expect(page.locator(".quiz figure canvas")).to_have_count(2)
+    expect(page.locator(".answers button")).to_have_count(5)
+    expect(page.locator(".about")).to_contain_text("Both networks say")
+    page.locator(".answers button").nth(3).click()
+    expect(page.locator(".verdict")).to_contain_text("You trust the")
+    captions = sorted(page.locator(".sight figcaption").all_inner_texts())
     assert {text.split(" of ")[1] for text in captions} == {"the trained network", "the one with noise on its weights"}
     better = "Left" if captions[0].endswith("trained network") else "Right"
-    expect(blank.locator(".verdict")).to_contain_text(f"the network at the {better.lower()} names about 86%")
-    expect(blank.locator("[data-chart=trust]")).to_contain_text(
+    expect(page.locator(".verdict")).to_contain_text(f"the network at the {better.lower()} names about 86%")
+    expect(page.locator("[data-chart=trust]")).to_contain_text(
         "+1.00, 1 vote" if better == "Right" else "−1.00, 1 vote"
     )
-    blank.get_by_role("button", name="1. Which object?").click()
-    expect(blank.locator(".quiz figure canvas")).to_have_count(1)
-    assert blank.locator(".answers button").all_inner_texts() == names
+    page.get_by_role("button", name="1. Which object?").click()
+    expect(page.locator(".quiz figure canvas")).to_have_count(1)
+    assert page.locator(".answers button").all_inner_texts() == names
+
+    page.locator(".answers button").first.dblclick()
+    expect(page.get_by_role("button", name="Next")).to_be_visible()
+    page.locator(".answers button").nth(1).click()
+    assert page.locator(".quiz").get_attribute("aria-busy") is None  # nothing was sent, and it does not go on
+    expect(page.locator(".votes h2")).to_have_text(f"Your answers: {count + 2}")
 
 
-def test_a_class_in_a_room_sees_its_votes_on_the_projector(blank, browser, server):
-    projector = blank
-    open_quiz(projector, f"{server}?task=quiz")
-    projector.get_by_role("button", name="Open a room").click()
-    code = projector.locator(".banner .code").inner_text()
+# ---- A class in a room, in the page ----
+
+
+class Class(NamedTuple):
+    """The page of a teacher with an open room, its code, and the telephone of a student who came by its link."""
+
+    teacher: Page
+    code: str
+    student: Page
+
+
+@pytest.fixture(scope="module")
+def room(browser, server) -> Iterator[Class]:
+    teacher, student = new_page_of(browser), new_page_of(browser)
+    student.set_viewport_size({"width": 390, "height": 844})
+    with without_complaints(teacher), without_complaints(student):
+        teacher.goto(f"{server}?task=quiz")
+        expect(teacher.locator(".quiz figure canvas")).to_have_count(1)
+        teacher.get_by_role("button", name="Open a room").click()
+        code = teacher.locator(".banner .code").inner_text()
+        student.goto(f"{server}?task=quiz&room={code.lower()}")
+        expect(student.locator(".votes h2")).to_have_text(f"Room {code}: 0 votes")
+        yield Class(teacher, code, student)
+    teacher.close()
+    student.close()
+
+
+def test_a_class_in_a_room_sees_its_votes_on_the_projector(room):
+    projector, code, phone = room
     expect(projector).to_have_url(re.compile(f"room={code}"))
     expect(projector.locator(".quiz")).to_be_hidden()
-    phones = [browser.new_page(viewport={"width": 390, "height": 844}) for _ in range(2)]
-    open_quiz(phones[0], f"{server}?task=quiz&room={code.lower()}")
-    open_quiz(phones[1], f"{server}?task=quiz")
-    phones[1].get_by_label("Room code").fill("qqqqq")
-    phones[1].get_by_role("button", name="Join a room").click()
-    expect(phones[1].locator(".votes .note")).to_contain_text("There is no room “qqqqq”")
-    phones[1].get_by_label("Room code").fill(code.lower())
-    phones[1].keyboard.press("Enter")
-    for number, phone in enumerate(phones, start=1):
-        expect(phone.locator(".votes h2")).to_have_text(re.compile(f"Room {code}: "))
-        phone.locator(".answers button").first.click()
-        expect(phone.get_by_role("button", name="Next")).to_be_visible()
-        expect(projector.locator(".votes h2")).to_have_text(f"Room {code}: {number} vote{'s' if number > 1 else ''}")
+    phone.locator(".answers button").first.click()
+    expect(projector.locator(".votes h2")).to_have_text(f"Room {code}: 1 vote")
+    expect(phone.get_by_role("button", name="Next")).to_be_visible()
+    phone.get_by_role("button", name="Leave the room").click()
+    expect(phone.locator(".votes h2")).to_have_text("Your answers: 1")
+    phone.get_by_label("Room code").fill("qqqqq")
+    phone.get_by_role("button", name="Join a room").click()
+    expect(phone.locator(".votes .note")).to_contain_text("There is no room “qqqqq”")
+    phone.get_by_label("Room code").fill(code.lower())
+    phone.keyboard.press("Enter")
+    expect(phone.locator(".votes h2")).to_have_text(f"Room {code}: 1 vote")
+    phone.get_by_role("button", name="Next").click()
+    expect(phone.locator(".verdict")).to_be_empty()
+    phone.locator(".answers button").first.click()
+    expect(projector.locator(".votes h2")).to_have_text(f"Room {code}: 2 votes")
     with projector.expect_download() as download:
         projector.get_by_role("button", name="Votes (CSV)").click()
     assert download.value.suggested_filename == f"votes_{code}.csv"
     heading, *votes = Path(download.value.path()).read_text().splitlines()
     assert heading == "study,method,value"
     assert len(votes) == 2
-    for phone in phones:
-        for name in ("Show on the projector", "Votes (CSV)"):
-            expect(phone.get_by_role("button", name=name)).to_be_hidden()
+    for name in ("Show on the projector", "Votes (CSV)"):
+        expect(phone.get_by_role("button", name=name)).to_be_hidden()
     projector.reload()
     expect(projector.get_by_role("button", name="Show on the projector")).to_be_visible()
-    phones[0].get_by_role("button", name="Leave the room").click()
-    expect(phones[0].locator(".votes h2")).to_have_text("Your answers: 1")
-    for phone in phones:
-        phone.close()
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
-def test_everybody_can_use_it(blank, server, width, theme):
-    blank.set_viewport_size({"width": width, "height": 844})
-    open_quiz(blank, f"{server}?task=quiz&__theme={theme}")
-    blank.locator(".answers button").first.click()
-    expect(blank.get_by_role("button", name="Next")).to_be_visible()
-    blank.get_by_role("button", name="2. Which network?").click()
-    expect(blank.locator(".quiz figure canvas")).to_have_count(2)
-    blank.get_by_role("button", name="Open a room").click()
-    expect(blank.locator(".banner .code")).to_be_visible()
-    for back in (False, True):
-        if back:
-            blank.get_by_role("button", name="Back to the questions").click()
-        assert blank.evaluate("document.documentElement.scrollWidth") == width
-        found = Axe().run(blank, context=".tabs").response["violations"]
-        assert not [violation["id"] for violation in found]
-    small = [box for one in blank.locator(".quiz button:visible, .votes button:visible").all()
-             if (box := one.bounding_box()) and box["height"] < 44]  # fmt: skip
-    assert not small
-
-
-def test_nothing_is_asked_before_the_quiz_is_opened(page):
-    says(page, "zebra, ")
-    assert page.locator(".quiz canvas, .answers button").count() == 0
-    assert page.locator("#photo").is_visible()
-    page.get_by_role("tab", name="Quiz").click()
-    expect(page.locator(".quiz figure canvas")).to_have_count(1)
-    expect(page).to_have_url(re.compile("task=quiz"))
-    page.get_by_role("tab", name="Classification").click()
-    expect(page.locator("#photo")).to_be_visible()
-    says(page, "zebra, ")
+def test_everybody_can_use_it(room):
+    page = room.teacher
+    if (back := page.get_by_role("button", name="Back to the questions")).is_visible():
+        back.click()
+    page.locator(".answers button").first.click()
+    expect(page.get_by_role("button", name="Next")).to_be_visible()
+    page.get_by_role("button", name="2. Which network?").click()
+    expect(page.locator(".quiz figure canvas")).to_have_count(2)
+    for width, is_dark in ((1280, False), (390, True)):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.evaluate("dark => document.body.classList.toggle('dark', dark)", is_dark)  # as `?__theme=` sets it
+        for turn in ("Show on the projector", "Back to the questions"):
+            page.get_by_role("button", name=turn).click()
+            page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            found = Axe().run(page, context=".tabs").response["violations"]
+            assert not [violation["id"] for violation in found]
+        small = [box for one in page.locator(".quiz button:visible, .votes button:visible").all()
+                 if (box := one.bounding_box()) and box["height"] < 44]  # fmt: skip
+        assert not small

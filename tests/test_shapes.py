@@ -2,12 +2,11 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import EXAMPLES, take
+from helpers import EXAMPLES, says, take
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
@@ -19,7 +18,6 @@ SHAPES = {
     "landscape": (640, 480),
 }
 SCREENS = {"laptop": (1280, 800), "telephone": (390, 844), "projector": (1920, 1080)}
-CASES = [(screen, shape) for screen in ("laptop", "telephone") for shape in SHAPES]
 
 
 def fire_engine() -> tuple[float, float, float, float]:
@@ -36,27 +34,12 @@ def test_the_object_of_these_tests_is_below_the_middle():
     assert 0.6 < top < 0.75 < 0.9 < bottom
 
 
-@pytest.fixture(scope="module")
-def screens(browser, server) -> Iterator[Callable[[str], Page]]:
-    """A page of each size, open for all tests that follow; each turns off what it turns on."""
-    pages: dict[str, Page] = {}
-
-    def opened(screen: str) -> Page:
-        if screen not in pages:
-            width, height = SCREENS[screen]
-            pages[screen] = browser.new_page(viewport={"width": width, "height": height})
-            pages[screen].goto(server)
-            expect(pages[screen].locator(".panel-row:visible")).to_have_count(2)
-        return pages[screen]
-
-    yield opened
-    for page in pages.values():
-        page.close()
-
-
-@pytest.fixture
-def screen(request, screens) -> Page:
-    return screens(request.param)
+def look_at(page: Page, screen: str) -> Page:
+    """The page on a screen of this size."""
+    width, height = SCREENS[screen]
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_function("width => innerWidth === width", arg=width)
+    return page
 
 
 def turn(page: Page, button: str) -> None:
@@ -81,6 +64,15 @@ def box_of(element: Locator) -> np.ndarray:
     box = element.bounding_box()
     assert box
     return np.array([box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]])
+
+
+def boxes_at_once(panel: Locator, *names: str) -> list[np.ndarray]:
+    """The boxes of parts of a panel at one moment, as the page scrolls to what a region supports."""
+    edges = """(panel, names) => names.map((name) => {
+      const { left, top, right, bottom } = panel.querySelector(name).getBoundingClientRect();
+      return [left, top, right, bottom];
+    })"""
+    return [np.array(box) for box in panel.evaluate(edges, names)]
 
 
 def at(box: np.ndarray, x: float, y: float) -> tuple[float, float]:
@@ -109,41 +101,34 @@ def assert_whole(frame: Locator, image: Image.Image, outer: Locator) -> None:
     assert (boxes[0][2:] <= around[2:] + 1).all()
 
 
-@pytest.mark.parametrize(("screen", "shape"), [*CASES, ("projector", "upright")], indirect=["screen"])
-def test_panels_show_the_whole_image(screen, tmp_path, shape):
-    image = give(screen, tmp_path, SHAPES[shape])
-    opacity = screen.get_by_label("Opacity of the").locator("visible=true")
+def assert_panels_show_the_whole(image: Image.Image, page: Page) -> None:
+    opacity = page.get_by_label("Opacity of the").locator("visible=true")
     before = opacity.input_value()
     opacity.fill("0")  # Grad-CAM's panel shows the bare image
-    panels = screen.locator(".panel:visible")
+    panels = page.locator(".panel:visible")
     sizes = [np.diff(box_of(panel.locator(".frame")).reshape(2, 2), axis=0) for panel in panels.all()]
     assert np.ptp(sizes, axis=0).max() <= 1
     for panel in panels.all():
         assert_whole(panel.locator(".frame"), image, panel)
-    panel = screen.locator("[data-panel=gradcam]:visible")
+    panel = page.locator("[data-panel=gradcam]:visible")
     assert difference(panel.locator(".frame"), image) < 10
-    assert screen.evaluate("document.documentElement.scrollWidth") == screen.viewport_size["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") == page.viewport_size["width"]
 
     panel.get_by_role("button", name="Enlarge Grad-CAM").click()
-    dialog = screen.get_by_role("dialog")
+    dialog = page.get_by_role("dialog")
     assert_whole(dialog.locator(".frame"), image, dialog)
     longest = np.diff(box_of(dialog.locator(".frame")).reshape(2, 2), axis=0).max()
-    assert longest > 0.8 * min(screen.viewport_size.values())
-    screen.keyboard.press("Escape")
+    assert longest > 0.8 * min(page.viewport_size.values())
+    page.keyboard.press("Escape")
     assert_whole(panel.locator(".frame"), image, panel)
     opacity.fill(before)
 
 
-@pytest.mark.parametrize(("screen", "shape"), CASES, indirect=["screen"])
-def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tmp_path, shape):
-    give(screen, tmp_path, SHAPES[shape])
-    left, top, right, bottom = fire_engine()
-    middle = (left + right) / 2, (top + bottom) / 2
-    panel = screen.locator("[data-panel=gradcam]:visible")
-    image = panel.locator("img")
+def assert_a_point_is_the_same_in_panel_and_lens(page: Page, middle: tuple[float, float]) -> None:
+    panel = page.locator("[data-panel=gradcam]:visible")
     panel.locator(".frame").scroll_into_view_if_needed()
-    shown = box_of(image)
-    screen.mouse.move(*at(shown, *middle))
+    shown = box_of(panel.locator("img"))
+    page.mouse.move(*at(shown, *middle))
     mark, lens = box_of(panel.locator(".mark")), panel.locator(".lens")
     assert (mark[:2] + mark[2:]) / 2 == pytest.approx(np.array(at(shown, *middle)), abs=1)
     # In the middle of the lens are the canvas's pixels of this point, and the lens leaves the point to be seen.
@@ -157,51 +142,65 @@ def test_a_point_a_region_and_the_box_lie_where_they_lie_in_the_image(screen, tm
     covered, point = box_of(lens), np.array(at(shown, *middle))
     assert (point < covered[:2]).any() or (point > covered[2:]).any()
 
-    turn(screen, "Select a region")
+
+def assert_a_region_and_the_box_lie_where_they_are_drawn(page: Page, middle: tuple[float, float]) -> None:
+    left, top, right, bottom = fire_engine()
+    panel = page.locator("[data-panel=gradcam]:visible")
+    turn(page, "Select a region")
     panel.locator(".frame").scroll_into_view_if_needed()
-    shown = box_of(image)
-    screen.mouse.move(*at(shown, left, top))
-    screen.mouse.down()
-    screen.mouse.move(*at(shown, *middle))
-    screen.mouse.move(*at(shown, min(right, 0.999), min(bottom, 0.999)))
-    with screen.expect_request(lambda request: '"box"' in (request.post_data or "")) as asked:
-        screen.mouse.up()
+    shown = box_of(panel.locator("img"))
+    page.mouse.move(*at(shown, left, top))
+    page.mouse.down()
+    page.mouse.move(*at(shown, *middle))
+    page.mouse.move(*at(shown, min(right, 0.999), min(bottom, 0.999)))
+    with page.expect_request(lambda request: '"box"' in (request.post_data or "")) as asked:
+        page.mouse.up()
     sent = json.loads(asked.value.post_data)["event_data"]["box"]
     assert sent == pytest.approx([left, top, right, bottom], abs=0.012)
-    edge = panel.locator(".edge")
-    assert box_of(edge) == pytest.approx(np.array([*at(shown, left, top), *at(shown, right, bottom)]), abs=2)
+    expect(panel.locator(".edge")).to_be_visible()
+    edge, shown = boxes_at_once(panel, ".edge", "img")
+    assert edge == pytest.approx(np.array([*at(shown, left, top), *at(shown, right, bottom)]), abs=2)
 
-    turn(screen, "Box around the evidence")
+    turn(page, "Box around the evidence")
     panel.locator(".frame").scroll_into_view_if_needed()
-    # At one moment, as the page scrolls to what the region supports.
-    edges = """panel => [".box", "img"].map((name) => {
-      const { left, top, right, bottom } = panel.querySelector(name).getBoundingClientRect();
-      return [left, top, right, bottom];
-    })"""
-    box, shown = map(np.array, panel.evaluate(edges))
+    box, shown = boxes_at_once(panel, ".box", "img")
     assert (box[:2] >= shown[:2] - 1).all()
     assert (box[2:] <= shown[2:] + 1).all()
-    turn(screen, "Box around the evidence")
-    turn(screen, "Select a region")
+    turn(page, "Box around the evidence")
+    turn(page, "Select a region")
 
 
-@pytest.mark.parametrize("screen", SCREENS, indirect=True)
-def test_the_box_around_the_evidence_of_an_upright_image_is_around_the_object(screen):
-    take(screen, "airliner_fire_engine")
-    expect(screen.locator(".panel-row:visible")).to_have_count(2)
-    screen.locator("#classification-top .pick", has_text="fire engine").click()
-    expect(screen.locator(".panel-row:visible")).to_have_count(1)
-    expect(screen.locator("[aria-label='Grad-CAM for fire engine']:visible")).to_be_visible()
-    turn(screen, "Box around the evidence")
-    panel = screen.locator("[data-panel=gradcam]:visible")
-    panel.locator(".frame").scroll_into_view_if_needed()
-    box, shown = box_of(panel.locator(".box")), box_of(panel.locator("img"))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_panels_show_the_whole_image_and_a_place_in_them_is_that_of_the_image(page, tmp_path, shape):
+    image = give(page, tmp_path, SHAPES[shape])
     left, top, right, bottom = fire_engine()
-    centre = (box[:2] + box[2:]) / 2
-    (x0, y0), (x1, y1) = at(shown, left, top), at(shown, right, bottom)
-    assert x0 < centre[0] < x1
-    assert y0 < centre[1] < y1
-    turn(screen, "Box around the evidence")
+    middle = (left + right) / 2, (top + bottom) / 2
+    for screen in ("laptop", "telephone"):
+        look_at(page, screen)
+        assert_panels_show_the_whole(image, page)
+        assert_a_point_is_the_same_in_panel_and_lens(page, middle)
+        assert_a_region_and_the_box_lie_where_they_are_drawn(page, middle)
+    if shape == "upright":
+        assert_panels_show_the_whole(image, look_at(page, "projector"))
+
+
+def test_the_box_around_the_evidence_of_an_upright_image_is_around_the_object(page):
+    take(page, "airliner_fire_engine")
+    says(page, "airliner, ")
+    page.locator("#classification-top .pick", has_text="fire engine").click()
+    expect(page.locator(".panel-row:visible")).to_have_count(1)
+    expect(page.locator("[aria-label='Grad-CAM for fire engine']:visible")).to_be_visible()
+    turn(page, "Box around the evidence")
+    panel = page.locator("[data-panel=gradcam]:visible")
+    left, top, right, bottom = fire_engine()
+    for screen in SCREENS:
+        look_at(page, screen)
+        panel.locator(".frame").scroll_into_view_if_needed()
+        box, shown = box_of(panel.locator(".box")), box_of(panel.locator("img"))
+        centre = (box[:2] + box[2:]) / 2
+        (x0, y0), (x1, y1) = at(shown, left, top), at(shown, right, bottom)
+        assert x0 < centre[0] < x1
+        assert y0 < centre[1] < y1
 
 
 # How far, in pixels, the sides of each canvas are from its own shape.
@@ -211,11 +210,13 @@ BENT = """found => found.map(canvas => {
 })"""
 
 
-def test_the_lesson_and_the_quiz_show_whole_images(browser, server):
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(f"{server}?task=classification&photo=airliner_fire_engine")
-    expect(page.locator(".panel-row:visible")).to_have_count(2)
+def test_the_lesson_and_the_quiz_show_whole_images_and_the_lesson_grows_in_full_screen(page):
+    take(page, "airliner_fire_engine")
+    says(page, "airliner, ")
     page.get_by_role("tab", name="How it works").click()
+    expect(page.locator("#lesson .sentence")).to_contain_text("wing, ")
+    expect(page.locator("#lesson-targets")).to_contain_text("wing")
+    page.locator("#lesson").get_by_role("button", name="1 Feature maps").click()
     for step in range(6):
         expect(page.locator(f".lesson .step-{step + 1}")).to_be_visible()
         canvases = page.locator(".lesson .shown canvas")
@@ -223,20 +224,8 @@ def test_the_lesson_and_the_quiz_show_whole_images(browser, server):
         assert max([0, *canvases.evaluate_all(BENT)]) <= 1
         if step < 5:
             page.get_by_role("button", name="Next ›").click()
-    page.get_by_role("tab", name="Quiz").click()
-    page.locator(".quiz .answers button").first.click()
-    expect(page.locator(".quiz .revealed img")).to_be_visible()
-    assert max(page.locator(".quiz canvas").evaluate_all(BENT)) <= 1
-    sizes = page.locator(".quiz img, .quiz canvas").evaluate_all("found => found.map(one => one.width / one.height)")
-    assert np.ptp(sizes) < 0.02
-    page.close()
 
-
-def test_the_lesson_in_full_screen_says_how_to_leave_it_and_its_buttons_grow(browser, server):
-    page = browser.new_page(viewport={"width": 1920, "height": 1080})
-    page.goto(server)
-    expect(page.locator(".panel-row:visible")).to_have_count(2)
-    page.get_by_role("tab", name="How it works").click()
+    look_at(page, "projector")
     page.get_by_role("button", name="Full screen", exact=True).click()
     leave = page.get_by_role("button", name="Leave full screen")
     expect(leave).to_be_visible()
@@ -247,4 +236,11 @@ def test_the_lesson_in_full_screen_says_how_to_leave_it_and_its_buttons_grow(bro
     assert min(sizes) > 20
     leave.click()
     expect(page.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
-    page.close()
+    look_at(page, "laptop")
+
+    page.get_by_role("tab", name="Quiz").click()
+    page.locator(".quiz .answers button").first.click()
+    expect(page.locator(".quiz .revealed img")).to_be_visible()
+    assert max(page.locator(".quiz canvas").evaluate_all(BENT)) <= 1
+    sizes = page.locator(".quiz img, .quiz canvas").evaluate_all("found => found.map(one => one.width / one.height)")
+    assert np.ptp(sizes) < 0.02
