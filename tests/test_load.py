@@ -58,7 +58,7 @@ def test_eight_at_once_of_whom_two_leave_get_what_each_gets_alone(quiet_demo, se
     def stay(number: int, http: httpx.Client, functions: dict[str, int]) -> dict[Query, list]:
         endpoints = [ENDPOINTS[number], *(["explain_method"] if number == 0 else [])]
         begin.wait()
-        queries = [example, *(make_query(tmp_path, endpoint, number, SIZES[0]) for endpoint in endpoints)]
+        queries = [make_query(tmp_path, endpoint, number, SIZES[0]) for endpoint in endpoints]
         return {query: ask_http(http, functions, query) for query in queries}
 
     def leave(number: int, http: httpx.Client, functions: dict[str, int]) -> dict[Query, list]:

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
 from helpers import EXAMPLES, differ, drawn, name_another, says, take
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -36,18 +35,6 @@ def test_the_panels_of_an_answer(client):
 def test_an_empty_answer_is_the_networks_own(client):
     details = client.predict(DOG, "What animal is this?", "", "", "", api_name="/explain_answer")[-1]
     assert (details["target"], details["layer"]) == ("dog", "layer4")
-
-
-def test_what_cannot_be_answered_gets_a_sentence(client):
-    for question, answer, message in [
-        ("", "", "There is no question: ask something"),
-        ("is it " * 250, "", "The question has 500 words, more than 50: shorten it"),
-        ("Что это?", "", "knows no word of this question"),
-        ("<script>alert()</script>", "", "knows no word of this question"),
-        ("What animal is this?", "zebbra", "has no answer “zebbra”. Did you mean zebra"),
-    ]:
-        with pytest.raises(AppError, match=re.escape(message)):
-            client.predict(DOG, question, answer, "", "", api_name="/explain_answer")
 
 
 @pytest.fixture
