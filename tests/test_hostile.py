@@ -283,7 +283,7 @@ class Seen(http.server.BaseHTTPRequestHandler):
 def test_no_address_is_fetched(quiet_demo):
     handler = type("Handler", (Seen,), {"asked": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listener:
-        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
         mine = f"http://127.0.0.1:{listener.server_port}/a.png"
         meta = {"meta": {"_type": "gradio.FileData"}}
         for address in (mine, mine.replace("127.0.0.1", "localhost"), "http://169.254.169.254/latest/meta-data/"):

@@ -40,8 +40,9 @@ def visiting(address: str) -> Iterator[tuple[httpx.Client, dict[str, int]]]:
 
 
 def outcomes(address: str) -> Counter[str]:
-    """How many queries of all tasks were answered, known and left."""
-    numbers = metrics(address)
+    """How many queries of all tasks were answered, known and left, when nobody waits any more."""
+    while (numbers := metrics(address))["demo_waiting"] > 0:
+        time.sleep(0.1)
     return Counter(
         {
             outcome: sum(value for name, value in numbers.items() if f'_total{{outcome="{outcome}"' in name)
@@ -73,8 +74,6 @@ def test_eight_at_once_of_whom_two_leave_get_what_each_gets_alone(quiet_demo, se
     with visiting(quiet_demo.address) as (http, functions), ThreadPoolExecutor(8) as pool:
         visitors = [pool.submit(leave if number > 5 else stay, number, http, functions) for number in range(8)]
         answers = [visitor.result() for visitor in visitors]
-    while metrics(quiet_demo.address)["demo_waiting"] > 0:
-        time.sleep(0.1)
     became = outcomes(quiet_demo.address) - before
     assert (became["left"], became["failed"]) == (2, 0)
 

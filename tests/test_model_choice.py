@@ -33,7 +33,6 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 from playwright.sync_api import Page, expect
 from safetensors.torch import save_file
-from torch import nn
 from torchvision import models
 
 from demo.errors import ADDRESS
@@ -69,10 +68,8 @@ def stocked(tmp_path_factory, go_on):
     checkpoints = folder / "torch" / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
     torch.manual_seed(0)
-    for name, architecture in (("SqueezeNet 1.1", "squeezenet1_1"), ("ViT-B/16", "vit_b_16")):
+    for name, architecture in (("SqueezeNet 1.1", "squeezenet1_1"), ("Swin-T", "swin_t")):
         network = models.get_model(architecture)
-        if architecture == "vit_b_16":
-            nn.init.normal_(network.heads.head.weight, std=0.05)
         torch.save(network.state_dict(), checkpoints / Library().find("classification", name).source.name)
     save_file(models.resnet18(num_classes=5).state_dict(), folder / f"{MINE}.safetensors")
     (folder / "labels.txt").write_text("\n".join(("zebra", *MARKUP)))
@@ -189,18 +186,18 @@ def test_two_models_on_one_photograph_and_class(page):
 
 def test_all_layers_in_a_strip_and_a_click_on_one(page):
     opened(page, "Classification")
-    pick(page, "Model", "ViT-B/16")
-    says(page, "of block 11 of ViT-B/16. This model has no ReLU, so Guided Backprop has nothing to guide")
+    pick(page, "Model", "Swin-T")
+    says(page, "of norm of Swin-T. This model has no ReLU, so Guided Backprop has nothing to guide")
     page.get_by_text("All layers, settings").locator("visible=true").click()
     page.get_by_text("Show Grad-CAM at all layers").locator("visible=true").click()
     strip = page.get_by_role("group", name="From shallow to deep").locator("visible=true")
-    expect(strip.locator(".name")).to_have_text([f"block {number}" for number in range(1, 12)])
-    strip.locator("button", has_text="block 4").click()
-    says(page, "cells of block 4 of ViT-B/16")
-    expect(page.locator("input[aria-label='Layer']:visible")).to_have_value("block 4")
+    expect(strip.locator(".name")).to_have_text(["features.1", "features.3", "features.5", "norm"])
+    strip.locator("button", has_text="features.3").click()
+    says(page, "cells of features.3 of Swin-T")
+    expect(page.locator("input[aria-label='Layer']:visible")).to_have_value("features.3")
     # A click on the strip of the model before is none.
     pick(page, "Model", "SqueezeNet")
-    strip.locator("button", has_text="block 6").click(no_wait_after=True)
+    strip.locator("button", has_text="features.5").click(no_wait_after=True)
     says(page, "of SqueezeNet 1.1")
     expect(strip.locator(".name")).to_have_text(["features.1", "features.4", "features.7", "features.12"])
     says(page, "cells of features.12 of SqueezeNet 1.1")
@@ -260,8 +257,8 @@ def test_answerers_of_the_hub(page):
 def test_the_endpoints_take_models_that_are_here_and_do_not_wait_for_others(stocked):
     client = Client(stocked, verbose=False)
     photo = handle_file(PHOTO)
-    *_, details = client.predict(photo, "", "ViT-B/16", "block 3", api_name="/explain_class")
-    assert (details["model"], details["layer"], details["relus"]) == ("ViT-B/16", "block 3", 0)
+    *_, details = client.predict(photo, "", "Swin-T", "features.3", api_name="/explain_class")
+    assert (details["model"], details["layer"], details["relus"]) == ("Swin-T", "features.3", 0)
     *_, details = client.predict(photo, "a dog", "1", "BLIP base", "", api_name="/explain_caption")
     assert (details["target"], details["score_is"], details["layer"]) == ("dog", "log-probability", "block 2")
     *_, details = client.predict(photo, "is the dog on grass?", "yes", "ViLT", "", api_name="/explain_answer")

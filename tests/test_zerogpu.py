@@ -34,7 +34,7 @@ class Stingy(http.server.BaseHTTPRequestHandler):
 def space() -> Iterator[dict[str, str]]:
     """The environment of a Space that no GPU is lent to."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stingy) as service:
-        threading.Thread(target=service.serve_forever, daemon=True).start()
+        threading.Thread(target=service.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://127.0.0.1:{service.server_port}"
         yield {"SPACES_ZERO_GPU": "true", "SPACES_ZERO_DEVICE_API_URL": address}
         service.shutdown()

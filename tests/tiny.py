@@ -225,7 +225,7 @@ def hub(
         go_on.set()
     handler = functools.partial(Hub, directory=str(folder), go_on=go_on, pull_requests=pull_requests or {})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         go_on.set()
         server.shutdown()
