@@ -36,7 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="only the tests marked long")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["GRADIO_TEMP_DIR"] = str(config._tmp_path_factory.mktemp("gradio"))  # where pytest tidies up
     config.addinivalue_line("markers", "demo: starts a demo or another slow process, as tests with a browser do.")
     config.addinivalue_line("markers", "long: runs with --long alone.")
 
@@ -87,7 +89,7 @@ def pytest_configure_node(node: Any) -> None:
         return
     if DEMO not in config.stash:
         folder = config._tmp_path_factory.mktemp("server")
-        config.stash[DEMO] = start(folder, GRADIO_TEMP_DIR=str(folder / "uploads"))
+        config.stash[DEMO] = start(folder)
     node.workerinput[RUNNING] = str(config.stash[DEMO].log)
 
 
@@ -105,7 +107,7 @@ def server(request, tmp_path_factory) -> Iterator[str]:
         yield address_in(Path(log))
         return
     folder, arguments = tmp_path_factory.mktemp("server"), os.environ.get("DEMO_ARGUMENTS", "").split()
-    with started(folder, *arguments, GRADIO_TEMP_DIR=str(folder / "uploads")) as address:
+    with started(folder, *arguments) as address:
         yield address
 
 
@@ -115,7 +117,7 @@ def quiet_demo(tmp_path_factory) -> Iterator[Demo]:
     from evaluation.fuzz import SECRET
 
     folder = tmp_path_factory.mktemp("quiet")
-    with running(folder, GRADIO_TEMP_DIR=str(folder / "uploads"), HF_TOKEN=SECRET) as demo:
+    with running(folder, HF_TOKEN=SECRET) as demo:
         yield demo
 
 

@@ -53,7 +53,7 @@ socket.socket.connect_ex = refuse(socket.socket.connect_ex, 1)
 
 
 class Demo(NamedTuple):
-    """A demo that was started in a folder, with `log`, to which it prints everything, and perhaps `uploads`."""
+    """A demo that was started in a folder, with `log`, to which it prints everything, and `uploads`."""
 
     process: subprocess.Popen
     folder: Path
@@ -79,6 +79,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> Demo:
     (folder / "site").mkdir(exist_ok=True)
     (folder / "site" / "sitecustomize.py").write_text(NO_WAY_OUT)
     homes = {"HF_HOME": folder / "hf", "TORCH_HOME": folder / "torch", "PYTHONPATH": folder / "site"}
+    homes["GRADIO_TEMP_DIR"] = folder / "uploads"
     with (folder / "log").open("w") as output:
         process = subprocess.Popen(
             # Gradio's own search for a port is a race between demos that start together.

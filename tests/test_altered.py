@@ -1,5 +1,6 @@
 """Networks with other weights: what changes, what is shared, and that the trained network never notices."""
 
+import copy
 import hashlib
 from functools import cache
 
@@ -8,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from helpers import EXAMPLES
 from PIL import Image
+from samples import thin
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.models.resnet import Bottleneck
 
 from demo.models import imagenet, load
 from demo.models.altered import WORSE, WORSE_SEED, blocks_of, randomised, same_layers, worsened
@@ -29,10 +30,8 @@ def prepared(*names: str) -> Tensor:
 
 @cache
 def small() -> nn.Module:
-    """Of the shipped network's blocks and kind, with one block in each stage."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = models.ResNet(Bottleneck, [1, 1, 1, 1], num_classes=20).eval().requires_grad_(False)
+    """A thin network as it runs."""
+    network = copy.deepcopy(thin(20))
     quicken(network)
     return network
 

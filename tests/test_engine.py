@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,8 +14,7 @@ import samples
 import torch
 from helpers import EXAMPLES
 from PIL import Image
-from samples import QUERIES, ZEBRA, Slow, photo
-from torchvision.models.resnet import Bottleneck, ResNet
+from samples import QUERIES, ZEBRA, Slow, photo, see_small, thin
 
 from demo.engine import MOST_OF_ONE, Engine
 from demo.errors import InputError
@@ -34,20 +32,12 @@ from explainers import Squares
 T = TypeVar("T")
 
 
-@cache
-def thin() -> ResNet:
-    """A network as the shipped ResNet-50 is, with random weights and a block for each stage."""
-    torch.manual_seed(0)
-    return ResNet(Bottleneck, [1, 1, 1, 1]).eval().requires_grad_(False)
-
-
 def small(engine: Engine) -> Engine:
-    """An engine whose shipped models stand on such a network, and see an image of 64 x 64 pixels."""
+    """An engine whose shipped models stand on a thin network, and see small images."""
     for task in ENTRIES:
         model = engine.library.load(task)
         model._network, model.layers = thin(), stages(thin())
-        model.geometry = model.geometry._replace(side=64)
-    return engine
+    return see_small(engine)
 
 
 @pytest.fixture(scope="module")
@@ -335,9 +325,7 @@ def test_dear_queries_take_turns():
 
 
 def test_what_a_network_says_that_was_made_random_is_not_taken_for_what_the_trained_one_says():
-    engine = Engine(Library())
-    model = engine.library.load("classification")
-    model.geometry = model.geometry._replace(side=64)
+    engine = see_small(Engine(Library()), "classification")
     asked = Query(photo("cat"), "classification")
     random = engine.answer(replace(asked, targets=("",), weights="randomised 1")).said
     noised = engine.answer(replace(asked, noise="vizsla"))

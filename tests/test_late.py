@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import in_a_loop
+from samples import see_small
 
 from demo.engine import Engine
 from demo.models import Library
@@ -22,9 +23,7 @@ FINE = Squares(stride=1 / 64)  # 49 * 49 passes
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    engine = Engine(Library())
-    model = engine.library.load("classification")
-    model.geometry = model.geometry._replace(side=64)  # which is quick
+    engine = see_small(Engine(Library()), "classification")
     engine.answer(QUERY)
     return engine
 

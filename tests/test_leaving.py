@@ -15,7 +15,7 @@ import httpx
 import pytest
 from gradio.context import LocalContext
 from helpers import EXAMPLES, in_a_loop
-from samples import Held
+from samples import Held, see_small
 
 from demo.engine import Engine
 from demo.networks import Pending
@@ -83,9 +83,7 @@ class Demo:
 @pytest.fixture(scope="module")
 def held() -> Held:
     held = Held()
-    for task in TASKS:
-        model = held.engine.library.load(task)
-        model.geometry = model.geometry._replace(side=64)  # which is quick
+    see_small(held.engine)
     return held
 
 

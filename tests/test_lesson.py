@@ -10,6 +10,7 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from helpers import EXAMPLES, name_another, says, take
 from playwright.sync_api import Page, expect
+from samples import see_small
 from skimage.metrics import structural_similarity as skimage_similarity
 
 from demo.engine import Engine
@@ -130,10 +131,7 @@ def test_the_verdict_is_of_the_numbers():
 
 
 def test_the_experiments_of_one_visitor_change_nobody_elses_answers():
-    engine = Engine(Library())
-    for task in ("classification", "vqa"):  # see small images, which is quick
-        model = engine.library.load(task)
-        model.geometry = model.geometry._replace(side=64)
+    engine = see_small(Engine(Library()), "classification", "vqa")
     asked = Query(ZEBRA, "classification", targets=("zebra", ""))
     others = [asked, Query(ZEBRA, "vqa", text="What is it?", targets=("",))]
 

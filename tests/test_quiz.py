@@ -24,7 +24,7 @@ from gradio.context import LocalContext
 from helpers import EXAMPLES, in_a_loop, new_page_of, says, without_complaints
 from PIL import Image
 from playwright.sync_api import Page, expect
-from samples import Held
+from samples import Held, see_small
 
 from demo import studies
 from demo.engine import Engine
@@ -46,10 +46,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def quick() -> Engine:
     """One whose classifier sees 64 x 64 pixels."""
-    engine = Engine(Library())
-    model = engine.library.load("classification")
-    model.geometry = model.geometry._replace(side=64)
-    return engine
+    return see_small(Engine(Library()), "classification")
 
 
 # ---- What is asked ---------------------------------------------------------------------------------------------

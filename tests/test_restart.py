@@ -69,7 +69,6 @@ def restarted(browser, tmp_path_factory) -> Iterator[tuple[Demo, Before]]:
     folder, port = tmp_path_factory.mktemp("restarted"), ("--port", str(free_port()))
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), f"http://127.0.0.1:{free_port()}")
     environment = {"no_proxy": "example.org", "NO_PROXY": "example.org"} | proxies
-    environment["GRADIO_TEMP_DIR"] = str(folder / "uploads")
     with running(folder, *port, **environment) as demo:
         of_the_page = demo.files()
         before = begin(browser, demo, folder)
