@@ -179,6 +179,7 @@ class OwnNetworks:
     def close(self) -> None:
         with self._changed:
             self._closing = True
+            self._changed.notify_all()
 
     def _line_up(self, pending: Pending, opening: Future[Model]) -> None:
         """Let a query wait for its turn, now that its model is open."""
@@ -215,9 +216,9 @@ class OwnNetworks:
     def _run(self) -> None:
         """Batch by batch; and of the dear queries that have begun, one after the other goes on by a pass."""
         begun = self._begun
-        while True:
+        while begun or not self._closing:
             with self._changed:
-                self._changed.wait_for(lambda: (self._line and not self._closing) or begun)
+                self._changed.wait_for(lambda: self._line or self._closing or begun)
                 together = self._take()
             if together:
                 work = self._finish(together)

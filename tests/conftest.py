@@ -1,5 +1,6 @@
 """Which tests run, and the fixtures of several files: a demo in a process of its own, and a browser with its page."""
 
+import gc
 import os
 import shutil
 from collections.abc import Generator, Iterator
@@ -109,6 +110,15 @@ def server(request, tmp_path_factory) -> Iterator[str]:
     folder, arguments = tmp_path_factory.mktemp("server"), os.environ.get("DEMO_ARGUMENTS", "").split()
     with started(folder, *arguments) as address:
         yield address
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engines_end(request) -> Iterator[None]:
+    """Close the engines that the tests of a file have made: each has a thread, and in it the memory of its passes."""
+    yield
+    if made := getattr(request.module, "Engine", None):
+        for engine in [thing for thing in gc.get_objects() if type(thing) is made]:
+            engine.close()
 
 
 @pytest.fixture(scope="session")
