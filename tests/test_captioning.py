@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from demo.errors import InputError
 from demo.images import open_photo
 from demo.models import load
-from demo.models.captioning import END, FEATURES, UNKNOWN, WHOLE, Captioner, Decoder, beam_search
+from demo.models.captioning import END, FEATURES, UNKNOWN, WHOLE, Captioner, Decoder, beam_search, content_words
 from demo.models.words import FUNCTION_WORDS, MOST_WORDS, words
 from explainers import explain
 from training.captioner import say
@@ -154,6 +154,10 @@ def test_no_caption_says_three_words_twice(beam):
         trigrams = list(zip(tokens, tokens[1:], tokens[2:], strict=False))
         assert len(tokens) == 12
         assert len(set(trigrams)) == len(trigrams)
+
+
+def test_content_words_are_those_that_are_no_function_words():
+    assert content_words(["a", "dog", "in", "the", "snow"]) == {2, 5}  # 0 ends a caption
 
 
 # For the first two images a search without that rule finds such captions.

@@ -132,12 +132,13 @@ def test_noise_goes_the_way_of_the_gradient_and_not_further():
     low, high = torch.full_like(image, -3), torch.full_like(image, 3)
     high[0, 1, 0, 1] = 1  # near the brightest that a photograph can be
 
-    def noise(enough: float) -> torch.Tensor:
+    def noise(enough: float, passes: int = 5) -> torch.Tensor:
         return targeted_noise(
-            lambda x: (weight * x).sum()[None], image, step, room=(low, high), passes=5, enough=enough
+            lambda x: (weight * x).sum()[None], image, step, room=(low, high), passes=passes, enough=enough
         )
 
     assert noise(math.inf).tolist() == [[[[3, -3]], [[0, 1]], [[-3, 3]]]]
+    assert noise(math.inf, passes=2).tolist() == [[[[2, -2]], [[0, 1]], [[-2, 2]]]]
     assert torch.equal(noise(1.0), weight.sign().long())
 
 
