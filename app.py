@@ -29,7 +29,7 @@ from demo.page import LAUNCH, build
 from demo.records import LOG
 from demo.service import surroundings
 from demo.tabs import mcp_tools
-from demo.tabs.uploads import tidied
+from demo.tabs.uploads import tidied, tidy
 
 # How long a connection lasts on which nothing is asked. A request that is sent while the server closes its connection
 # is lost, which with Uvicorn's own 5 seconds happened to one of a class of 128; proxies keep theirs for up to 60.
@@ -185,6 +185,7 @@ def main() -> None:
     engine.close()
     time.sleep(1)  # in which the last answers are drawn and sent
     page.close(verbose=False)
+    tidy(page, forget=0)  # here, as the server may still wait for a page that listens
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.flush()

@@ -71,8 +71,10 @@ IMAGES = [
     ({"url": None}, GONE),
     *((image, NOT_UPLOADED) for image in (5, "cat.jpg", ["cat.jpg"], {"path": 5}, True)),
     ({"path": 2000 * "a"} | META, UNFIT),
-    *(({"path": path}, GONE) for path in (str(PHOTO), "/etc/hosts", "/etc/nothing", "/dev/zero", "../app.py", "\0")),
-    ({"path": ""}, NO_PHOTO),
+    *(
+        ({"path": path}, GONE)
+        for path in (str(PHOTO), "/etc/hosts", "/etc/nothing", "/dev/zero", "../app.py", "\0", "")
+    ),
 ]
 
 MEBIBYTES = 450  # more than opening may add to what the process holds: a WebP of 25 million pixels takes 396

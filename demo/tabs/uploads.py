@@ -127,7 +127,7 @@ def save(data: bytes, name: str) -> str:
 
 @asynccontextmanager
 async def tidied(app: App) -> AsyncIterator[None]:
-    """As long as the server runs, uploads, results and free memory are bounded; at its end the files are deleted."""
+    """As long as the server runs, uploads, results and free memory are bounded."""
     page = app.get_blocks()
     app.state_holder = Sessions(page)
     Path(utils.get_upload_folder()).mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,6 @@ async def tidied(app: App) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        tidy(page, forget=0)
 
 
 def tidy(page: gr.Blocks, forget: float = FORGET) -> None:
