@@ -29,6 +29,7 @@ from helpers import (  # noqa: E402
 expect.set_options(timeout=60_000)
 
 NEEDED = ("there is no Chromium", "there is no Ray", "wordnet-base is not installed")
+DEMO_ARGUMENTS = os.environ.get("DEMO_ARGUMENTS", "").split()
 DEMO, RUNNING = pytest.StashKey[Demo](), "running_demo"
 
 
@@ -90,7 +91,7 @@ def pytest_configure_node(node: Any) -> None:
         return
     if DEMO not in config.stash:
         folder = config._tmp_path_factory.mktemp("server")
-        config.stash[DEMO] = start(folder)
+        config.stash[DEMO] = start(folder, *DEMO_ARGUMENTS)
     node.workerinput[RUNNING] = str(config.stash[DEMO].log)
 
 
@@ -106,9 +107,9 @@ def server(request, tmp_path_factory) -> Iterator[str]:
     """The address of a demo with the shipped models alone; DEMO_ARGUMENTS can be "--cluster ADDRESS"."""
     if log := getattr(request.config, "workerinput", {}).get(RUNNING):
         yield address_in(Path(log))
+        assert "traceback" not in Path(log).read_text().lower()
         return
-    folder, arguments = tmp_path_factory.mktemp("server"), os.environ.get("DEMO_ARGUMENTS", "").split()
-    with started(folder, *arguments) as address:
+    with started(tmp_path_factory.mktemp("server"), *DEMO_ARGUMENTS) as address:
         yield address
 
 
@@ -189,9 +190,12 @@ def shared(browser: Browser) -> list[Page]:
 def page(shared: list[Page], browser: Browser, server: str) -> Iterator[Page]:
     """The opened page, with its finished example: that of the test before, brought back to its start."""
     page = shared.pop() if shared else None
-    if page and not at_its_start(page):
-        page.context.close()
-        page = None
+    if page:
+        with without_complaints(page):
+            is_at_its_start = at_its_start(page)
+        if not is_at_its_start:
+            page.close()
+            page = None
     if not page:
         page = opened(new_page_of(browser), server)
     with without_complaints(page):

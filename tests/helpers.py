@@ -255,7 +255,7 @@ def without_complaints(page: Page) -> Iterator[Page]:
 @contextmanager
 def answered(page: Page) -> Iterator[None]:
     """Afterwards wait until the page has all the answers that it asked for, and drew them."""
-    page.evaluate("forgetAnswers()")
+    page.evaluate("window.forgetAnswers?.()")
     yield
     quiet, end = 0, time.monotonic() + ANSWER_SECONDS
     while quiet < 3:  # a question can follow an answer, a little later
@@ -285,6 +285,7 @@ TIDY = """() => {
   for (const fold of document.querySelectorAll("details[open]")) fold.open = false;
   for (const fold of shown(".label-wrap.open")) fold.click();
   for (const box of shown("[aria-label^=Another], .names input")) set(box, "");
+  document.body.classList.remove("dark");
   document.activeElement?.blur();
   scrollTo(0, 0);
   history.replaceState(null, "", "?");

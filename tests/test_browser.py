@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import zipfile
 
 import numpy as np
@@ -14,6 +13,7 @@ from playwright.sync_api import Page, Route, expect
 
 TABS = ["Classification", "Captioning", "Question answering"]
 SCREEN, TELEPHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+LINES = dict(zip(TABS, ("Predictions: click one", "Click a word", "Answers: click one"), strict=True))
 PANELS = ["Guided Backprop", "Grad-CAM", "Guided Grad-CAM"]
 
 
@@ -46,9 +46,13 @@ def test_the_first_visitor_sees_a_finished_example_and_the_first_stop_leads_to_i
     skip.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#words .pick").first).to_be_focused()
+    page.get_by_role("tab", name="How it works").click()
+    expect(page.locator("#lesson h3")).to_have_text("1. What did the layer find, and where?")
+    page.locator("#lesson").get_by_role("button", name="3 Sum").click()
+    expect(page.get_by_label("How many maps are added up")).to_have_value("0")
 
 
-def see_the_first_screen(page: Page) -> None:
+def see_the_first_screen(page: Page, tab: str) -> None:
     """Of a tab: nothing is cut off or has moved, and a line says what to click."""
     width, height = page.viewport_size["width"], page.viewport_size["height"]
     assert page.evaluate("[scrollX, scrollY, document.documentElement.scrollWidth]") == [0, 0, width]
@@ -58,10 +62,7 @@ def see_the_first_screen(page: Page) -> None:
     assert all(box["y"] < height - 60 for box in boxes)  # so much that one sees what it is
     if panels == 3:
         assert all(box["y"] + box["height"] <= height and box["x"] + box["width"] <= width for box in boxes)
-    line = page.locator(
-        ".heading:visible", has_text=re.compile("Predictions: click one|Click a word|Answers: click one")
-    )
-    expect(line).to_have_count(1)
+    expect(page.locator(".heading:visible", has_text=LINES[tab])).to_have_count(1)
     expect(page.locator(".heading:visible", has_text="+ compares")).to_have_count(1)
 
 
@@ -83,12 +84,20 @@ def test_panels_are_in_the_first_screen_and_a_line_says_what_to_click(blank, ser
         with answered(blank):
             turn_to(blank, tab)
             says(blank, text)
-        see_the_first_screen(blank)
+        see_the_first_screen(blank, tab)
     expect(blank.get_by_label("Another answer")).to_have_attribute("placeholder", "e.g. red")
     blank.set_viewport_size(SCREEN if size is TELEPHONE else TELEPHONE)
     for tab in reversed(TABS):
         turn_to(blank, tab)
-        see_the_first_screen(blank)
+        see_the_first_screen(blank, tab)
+
+
+@pytest.mark.parametrize(("address", "size", "opening"), FIRST_SCREENS, ids=["telephone", "screen"])
+def test_the_first_screen_of_the_same_addresses_at_the_other_size(blank, server, address, size, opening):
+    blank.set_viewport_size(SCREEN if size is TELEPHONE else TELEPHONE)
+    blank.goto(f"{server}{address}")
+    says(blank, opening[0])
+    see_the_first_screen(blank, TABS[0])
 
 
 def test_nothing_that_axe_finds_outside_of_gradios_footer(page):

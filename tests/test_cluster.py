@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from gradio_client import Client, handle_file
+from helpers import ROOT, started
 from PIL import Image
 from samples import QUERIES, assert_same, photo
 
@@ -122,7 +123,6 @@ def test_every_answer_is_that_of_one_machine(remote, alone):
     assert about == alone.about("classification", "").result()
 
 
-@pytest.mark.long
 def test_what_the_model_says_comes_before_the_explanation_and_passes_are_told(remote, alone):
     pending = remote.ask(replace(DEAR, photo=photo("rocket"), methods=("score_cam",)), visitor="one")
     rocket = Query(photo("rocket"), "classification")
@@ -204,6 +204,13 @@ def test_a_connection_that_is_silent_is_made_anew(remote, alone, monkeypatch):
     process.wait(30)  # it is ended after those who wait have heard
     until_well(remote)
     assert_same(remote.answer(QUERIES[0]), alone.answer(QUERIES[0]))
+
+
+def test_a_demo_answers_with_networks_elsewhere(machines, tmp_path):
+    with started(tmp_path, "--cluster", machines.address) as address:
+        client = Client(address, verbose=False)
+        photograph = handle_file(ROOT / "assets" / "examples" / "cat.jpg")
+        assert client.predict(photograph, "", api_name="/classify")["label"] == "Egyptian cat"
 
 
 @pytest.mark.long

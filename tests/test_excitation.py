@@ -22,7 +22,7 @@ from zennit.layer import Sum
 from zennit.rules import NoMod
 from zennit.torchvision import ResNetCanonizer
 
-from demo.models.resnet50 import GEOMETRY, encoder
+from demo.models.resnet50 import GEOMETRY, encoder, stages
 from demo.models.speed import fold_batch_norms
 from explainers.excitation import excitation_maps
 
@@ -177,7 +177,7 @@ def test_the_shipped_network_tells_two_animals_apart():
     def score(x: Tensor) -> Tensor:
         return network(x)[0, [340, 386]]
 
-    for layer in [None, network.layer4]:
+    for layer in [None, *stages(network).values()]:
         maps = excitation_maps(score, F.avg_pool2d(image, 2), layer)
         torch.testing.assert_close(maps.sum(dim=(1, 2)), torch.ones(2), rtol=0, atol=1e-4)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hostile_files import png
+from hostile_files import FILES, png
 from PIL import ExifTags, Image
 from samples import BLACK, RED, WHITE, assert_corner, corner, encoded
 
@@ -137,6 +137,13 @@ def test_fine_detail_is_averaged_and_not_dropped(opened, mode):
     board = Image.fromarray((np.indices((64, 4096)).sum(0) % 2 * 255).astype(np.uint8))
     photo = opened(encoded(board.convert(mode), "PNG"))
     assert photo.getextrema() == ((pytest.approx(127, abs=3),) * 2,) * 3
+
+
+@pytest.mark.parametrize("name", ("text", "html", "svg", "zip", "pdf", "eps", "one byte", "nothing", "gif", "heic"))
+def test_a_refusal_says_what_is_wrong_and_what_to_do(opened, name):
+    sentence, made = FILES[name]
+    with pytest.raises(InputError, match=sentence):
+        opened(made())
 
 
 def test_bytes_are_counted(opened):

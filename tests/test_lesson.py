@@ -363,7 +363,7 @@ def test_random_layers_fill_a_table_and_noise_that_nobody_sees_changes_what_is_s
     page.get_by_role("button", name="Add noise").click()
     assert_noise(page)
     assert_table(page)
-    for theme, steps_seen in (("light", 5), ("dark", 1)):  # as `?__theme=` sets it
+    for theme, steps_seen in (("light", 6), ("dark", 2)):  # as `?__theme=` sets it
         page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
         jump(page, "1 Feature maps")
         for number in range(1, steps_seen + 1):

@@ -1,9 +1,13 @@
 """The address of the page: it shows what is seen, to whoever opens it."""
 
 import re
+from types import SimpleNamespace
 
-from helpers import drawn, name_another, says, take
+import pytest
+from helpers import answered, drawn, name_another, says, take
 from playwright.sync_api import Page, expect
+
+from demo.tabs.links import linked_task, warn
 
 
 def again(page: Page) -> Page:
@@ -60,11 +64,12 @@ def test_a_question_and_two_answers_and_the_address_is_that_of_the_tab_that_is_o
     says(page, "Both rows share one scale", row=1)
     sentences = page.locator(".sentence:visible").all_inner_texts()
     expect(page).to_have_url(re.compile(r"task=vqa.*text=Where.*target=.*target="))
-    again(page)
-    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    with answered(page):
+        again(page)
+        expect(page.locator(".panel-row:visible")).to_have_count(2)
     assert page.locator(".sentence:visible").all_inner_texts() == sentences
     expect(page.locator("#question textarea")).to_have_value("Where is the zebra?")
-    expect(page).to_have_url(re.compile("task=vqa"))
+    expect(page).to_have_url(re.compile("task=vqa.*text=Where"))
     page.get_by_role("tab", name="Classification").click()
     says(page, "zebra, ")
     expect(page).to_have_url(re.compile("task=classification"))
@@ -78,3 +83,15 @@ def test_an_address_of_nonsense_opens_the_page_with_a_sentence(blank, server):
     says(page, "has no class “<script>alert(1)</script>”")
     expect(page.get_by_text("The link refers to an image that does not exist")).to_be_visible()
     expect(page.get_by_text("The link refers to a model that is not on this server")).to_be_visible()
+    page.goto(f"{server}?photo=cat&task=classification&layer=layer9&target=tabby&target=tabby&target=lynx")
+    says(page, "tabby, ")
+    says(page, "lynx, ", row=1)
+    expect(page.locator(".panel-row:visible")).to_have_count(2)
+    expect(page.get_by_text("does not have the layer that the link refers to: this is layer4")).to_have_count(1)
+
+
+def test_an_address_of_a_tab_that_does_not_exist_is_said():
+    asked = SimpleNamespace(query_params={"photo": "cat", "task": "nothing"})
+    assert linked_task(asked) is None
+    with pytest.warns(UserWarning, match="The link refers to a tab that does not exist"):
+        warn(asked)

@@ -256,6 +256,15 @@ def test_all_methods_of_few_passes_on_each_shipped_model(asked):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("key", METHODS)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_score_that_does_not_depend_on_the_image_is_refused_by_each_on_each_shipped_model(task, key):
+    constant = Other(shipped(task), lambda encoded, text, targets: torch.ones(len(targets)))
+    with pytest.raises(ValueError, match="the scores do not depend on the image"):
+        pictures(constant, task, (key,))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(("asked", "key"), POSSIBLE)
 def test_each_method_on_each_shipped_model(asked, key):
     # Score-CAM takes a forward pass for each feature map.

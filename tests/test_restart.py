@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,18 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.client import Job
 from gradio_client.exceptions import AppError
-from helpers import EXAMPLES, Demo, answered, metrics, new_page_of, opened, own_photograph, running, says
+from helpers import (
+    EXAMPLES,
+    Demo,
+    answered,
+    metrics,
+    new_page_of,
+    opened,
+    own_photograph,
+    running,
+    says,
+    without_complaints,
+)
 from playwright.sync_api import Page, expect
 
 from demo.tabs.uploads import GONE
@@ -35,8 +47,7 @@ class Before(NamedTuple):
     code: str
 
 
-def begin(browser, demo: Demo, folder: Path) -> Before:
-    visitor, teacher, student = (new_page_of(browser) for _ in range(3))
+def begin(demo: Demo, folder: Path, visitor: Page, teacher: Page, student: Page) -> Before:
     student.set_viewport_size({"width": 390, "height": 844})
     teacher.goto(f"{demo.address}?task=quiz")
     expect(teacher.locator(".quiz figure canvas")).to_have_count(1)
@@ -69,13 +80,17 @@ def restarted(browser, tmp_path_factory) -> Iterator[tuple[Demo, Before]]:
     folder, port = tmp_path_factory.mktemp("restarted"), ("--port", str(free_port()))
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), f"http://127.0.0.1:{free_port()}")
     environment = {"no_proxy": "example.org", "NO_PROXY": "example.org"} | proxies
-    with running(folder, *port, **environment) as demo:
-        of_the_page = demo.files()
-        before = begin(browser, demo, folder)
-    assert not [path.name for path in demo.files() - of_the_page]
-    with running(folder, *port, **environment) as demo:
-        yield demo, before
-    for page in (before.visitor, before.teacher, before.student):
+    pages = [new_page_of(browser) for _ in range(3)]
+    with ExitStack() as watched:
+        for page in pages:
+            watched.enter_context(without_complaints(page))
+        with running(folder, *port, **environment) as demo:
+            of_the_page = demo.files()
+            before = begin(demo, folder, *pages)
+        assert not [path.name for path in demo.files() - of_the_page]
+        with running(folder, *port, **environment) as demo:
+            yield demo, before
+    for page in pages:
         page.close()
 
 
@@ -111,7 +126,11 @@ def test_an_image_that_is_lost_is_said_so_once_and_the_first_example_takes_its_p
     expect(page.locator(".intake > .note")).to_have_text(GONE)
     says(page, "zebra, ")
     expect(page.locator(".toast-body", has_text="does not fit")).to_have_count(0)
-    # Nor is it there when the page is opened again.
+    page.reload()
+    says(page, "zebra, ")
+    expect(page.locator(".intake > .note")).to_be_hidden()
+    expect(page.locator(".toast-body")).to_have_count(0)
+    # Nor is one there that is lost while no page is open.
     own_photograph(page)
     (file,) = demo.uploads.rglob("recording*")
     file.unlink()

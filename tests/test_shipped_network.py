@@ -59,13 +59,7 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
     return F.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
 
 
-# One with two objects and one with many; the others say the same of the same network.
-FIRST = ("zebra_elephant.jpg", "garden.jpg")
-
-
-@pytest.mark.parametrize(
-    "file", [pytest.param(file, marks=[] if file in FIRST else pytest.mark.long) for file in SCENES]
-)
+@pytest.mark.parametrize("file", SCENES)
 def test_guided_backprop_does_not_tell_objects_apart_and_the_others_do(file):
     """The paper's figure 1 in numbers, for every pair of objects in a scene."""
     explanation = explain(*asked(file))

@@ -13,9 +13,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from samples import plain
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.efficientnet import MBConvConfig
+from torchvision.models.mobilenetv3 import InvertedResidualConfig
 from torchvision.models.resnet import BasicBlock
 
 from demo.models import imagenet, load
@@ -34,6 +36,15 @@ SMALL = {
     "resnet": lambda: models.ResNet(BasicBlock, [1, 1, 1, 1]),
     "googlenet": lambda: models.googlenet(init_weights=False),
     "densenet": lambda: models.DenseNet(8, (2, 2), 16),
+    "vgg": plain,
+    "mobilenet_v3": lambda: models.MobileNetV3(
+        [
+            InvertedResidualConfig(16, 3, 16, 16, True, "RE", 2, 1, 1.0),
+            InvertedResidualConfig(16, 3, 72, 24, False, "RE", 2, 1, 1.0),
+            InvertedResidualConfig(24, 5, 96, 40, True, "HS", 2, 1, 1.0),
+        ],
+        128,
+    ),
     "squeezenet": models.squeezenet1_1,
     "mobilenet": lambda: models.MobileNetV2(
         inverted_residual_setting=[[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 1, 2], [6, 32, 1, 2]]

@@ -155,13 +155,15 @@ def test_a_click_enlarges_a_panel_and_a_slider_lays_it_over_the_photograph(page)
 def test_the_browsers_way_back_closes_the_enlarged_panel(page):
     page.wait_for_url("**target=zebra**")
     shown = page.url
-    for leave in (page.go_back, lambda: page.keyboard.press("Escape"), page.go_back):
+    page.evaluate("window.wentBack = 0; addEventListener('popstate', () => window.wentBack++)")
+    leaving = (page.go_back, lambda: page.keyboard.press("Escape"), page.go_back)
+    for number, leave in enumerate(leaving, start=1):
         frame(page, "gradcam").click()
         expect(page.get_by_role("dialog")).to_be_visible()
         leave()
         expect(page.get_by_role("dialog")).to_be_hidden()
         expect(page).to_have_url(shown)
-        page.wait_for_function("history.state === null")  # the entry of the dialog is left
+        page.wait_for_function("number => window.wentBack === number", arg=number)  # the dialog's entry is left
     page.go_forward()
     frame(page, "gradcam").click()
     page.go_back()

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
-from helpers import EXAMPLES, differ, drawn, name_another, says, take
+from helpers import EXAMPLES, answered, differ, drawn, name_another, says, take
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -40,9 +40,10 @@ def test_an_empty_answer_is_the_networks_own(client):
 @pytest.fixture
 def tab(page) -> Page:
     """As it opens: with its example, chosen again because of what another test left here."""
-    page.get_by_role("tab", name="Question answering").click()
-    expect(page.locator(".panel-row:visible").first).to_be_visible()
-    with page.expect_request_finished(lambda request: "queue/join" in request.url):
+    with answered(page):
+        page.get_by_role("tab", name="Question answering").click()
+        expect(page.locator(".panel-row:visible").first).to_be_visible()
+    with answered(page):
         take(page, "zebra_elephant")
     expect(page.locator("#question textarea")).to_have_value("What animal is this?")
     says(page, "elephant, ", row=1)

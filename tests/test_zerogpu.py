@@ -17,6 +17,7 @@ from samples import QUERIES, assert_same
 
 from demo.engine import Engine
 from demo.models import Library
+from explainers import Squares
 
 
 class Stingy(http.server.BaseHTTPRequestHandler):
@@ -51,7 +52,8 @@ def test_the_demo_starts_and_says_when_no_gpu_is_free(tmp_path, space):
 
 @pytest.mark.demo
 def test_queries_are_answered_in_a_process_that_is_forked_for_them(tmp_path, space):
-    asked = [QUERIES[0], QUERIES[2], QUERIES[3], replace(QUERIES[0], weights="randomised 2")]
+    slow = replace(QUERIES[0], methods=("occlusion",), squares=Squares(patch=1 / 4, stride=1 / 4))
+    asked = [*QUERIES[:4], slow, replace(QUERIES[0], weights="randomised 2")]
     noised, unknown = replace(QUERIES[4], noise="tabby"), replace(QUERIES[0], targets=("zebr",))
     queries, results = tmp_path / "queries", tmp_path / "results"
     queries.write_bytes(pickle.dumps([*asked, noised, unknown]))
