@@ -185,7 +185,8 @@ def main() -> None:
     engine.close()
     time.sleep(1)  # in which the last answers are drawn and sent
     page.close(verbose=False)
-    tidy(page, forget=0)  # here, as the server may still wait for a page that listens
+    if code == 0:  # not of a demo that could not listen: its folder may be that of the one that does
+        tidy(page, forget=0)  # here, because the server may still wait for an open page
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.flush()

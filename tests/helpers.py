@@ -230,7 +230,7 @@ window.fetch = async (...request) => {
 
 
 def new_page_of(browser: Browser) -> Page:
-    """A page in a context of its own, of which `answered` knows what it waits for."""
+    """Open an empty page in a new context, in which `answered` can count what is unanswered."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.add_init_script(f"(() => {{{COUNT_UNANSWERED}}})()")
     return page
@@ -264,7 +264,7 @@ def answered(page: Page) -> Iterator[None]:
         assert time.monotonic() < end, "A question of the page has no answer."
 
 
-# Undo what tests change beside what is explained, and forget the address, which is written when the rows are there.
+# Undo what tests change except what is explained, and forget the address, which is written when the rows are there.
 TIDY = """() => {
   const set = (input, value) => {
     if (input.value === value) return;
@@ -275,7 +275,7 @@ TIDY = """() => {
   const shown = (selector) => [...document.querySelectorAll(selector)].filter((element) => element.offsetParent);
   for (const ticked of document.querySelectorAll(".compare input:checked")) ticked.click();
   for (const ticked of shown("[type=checkbox]:checked")) {
-    // Of "uniform", which remembers an opacity of its own.
+    // "uniform" remembers a separate opacity.
     for (const opacity of shown(".toolbar [data-setting=opacity]")) set(opacity, "0.5");
     ticked.click();
   }

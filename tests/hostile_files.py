@@ -13,7 +13,7 @@ EMPTY = "empty. Choose the image and upload it again"
 
 
 def zeros(count: int) -> bytes:
-    """So many of them, deflated."""
+    """`count` zeros, deflated."""
     packer = zlib.compressobj(9)
     return b"".join([*(packer.compress(bytes(2**20)) for _ in range(count // 2**20)), packer.flush()])
 
@@ -25,7 +25,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 def png(
     side: int, *, depth: int = 8, colour: int = 2, between: bytes = b"", pixels: bytes | int = 2**20, height: int = 0
 ) -> bytes:
-    """A square or of another height, whose pixels are deflated or so many zeros, with chunks before them."""
+    """A PNG file, square unless `height` is given; `pixels` are deflated data, or a number of zeros to deflate."""
     header = struct.pack(">IIBBBBB", side, height or side, depth, colour, 0, 0, 0)
     data = zeros(pixels) if isinstance(pixels, int) else pixels
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + between + chunk(b"IDAT", data) + chunk(b"IEND", b"")

@@ -150,7 +150,7 @@ def files(tmp_path_factory) -> dict[str, tuple[Path, str | list[int], float]]:
     return {path.name: (path, *told) for path, told in zip(paths, measured, strict=True)}
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of the memory is told by Linux")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports the peak of the memory")
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_is_refused_or_opened_in_little_memory(server, files, name):
     expected, (path, said, grown) = FILES[name][0], files[name]

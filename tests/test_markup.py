@@ -1,4 +1,4 @@
-"""Markup is shown as text, wherever a stranger can put it; see `test_model_choice.py` for what the host can name."""
+"""Markup in anything that a user types or links to is shown as text; `test_model_choice.py` has the host's names."""
 
 from urllib.parse import quote
 

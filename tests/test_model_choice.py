@@ -322,7 +322,7 @@ def test_a_download_shows_itself_can_be_stopped_and_is_shared(page, blank, stock
         f"The download was stopped. The demo goes on with {shipped}."
     )
     expect(listed).to_have_value(shipped)
-    # Whoever chooses something else meanwhile gets that, and everything else works.
+    # Another choice replaces the download, and everything else works.
     pick(first, "Model", "BLIP large")
     expect(told).to_contain_text("Downloading BLIP large")
     pick(first, "Model", "ViT-GPT2")
