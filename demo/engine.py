@@ -1,4 +1,4 @@
-"""The only door to the networks: `Engine.answer` gives the result of a query."""
+"""The only door to the networks: `Engine.answer` returns the result of a question."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from cachetools import LRUCache
 from PIL import Image
@@ -14,173 +14,211 @@ from PIL import Image
 from demo.errors import TOO_MUCH, InputError
 from demo.images import open_photo
 from demo.models import Library
-from demo.networks import STOPPING, About, Networks, OwnNetworks, Pending, UnwantedError
-from demo.query import Photo, Query, Result
+from demo.query import (
+    AdversarialResult,
+    Explain,
+    ExplainResult,
+    ImageFile,
+    ModelInfo,
+    Precision,
+    PredictResult,
+    Query,
+    Result,
+    predict,
+)
 from demo.records import Records
+from demo.worker import STOPPING, CancelledError, Job, LocalWorker, Worker
 from explainers import METHODS
 
 CACHE_BYTES = 48 * 2**20
-MOST_CHARACTERS = 20_000  # of a text
-MOST_WAITING, MOST_OF_ONE = 512, 64  # queries, of all visitors and of one; each holds a photograph of 3 MB at most
+MAX_CHARACTERS = 20_000  # of a text
+MAX_WAITING, MAX_OF_ONE = 512, 64  # questions, of all clients and of one; each holds an image of 3 MB at most
+
+R = TypeVar("R", bound=Result)
 
 
 class Engine:
-    """Answers queries: those that are known at once, equal ones together, and the others by its networks in turn.
+    """Answers questions: known ones from the cache, equal ones together, and the others by its worker in turn.
 
     Args:
         library: the models that can be asked.
-        cache_bytes: of the photographs and answers that are kept.
-        networks: what answers; if none are given, the models of the library in a thread of this process.
+        cache_bytes: of images and results in the cache.
+        worker: what computes; by default a thread of this process, with the models of the library.
+        precision: of all explanations.
     """
 
-    def __init__(self, library: Library, cache_bytes: int = CACHE_BYTES, networks: Networks | None = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        cache_bytes: int = CACHE_BYTES,
+        worker: Worker | None = None,
+        precision: Precision = "float32",
+    ) -> None:
         self.library = library
-        self._networks = networks or OwnNetworks(library)
-        self._kept: LRUCache[Any, Any] = LRUCache(cache_bytes, getsizeof=_nbytes)  # by content
-        self._pending: dict[Query, Pending] = {}
+        self._precision = precision
+        self._worker = worker or LocalWorker(library)
+        self._cache: LRUCache[Any, Any] = LRUCache(cache_bytes, getsizeof=_nbytes)  # by SHA-256, or by question
+        self._jobs: dict[Query, Job] = {}
         self._changed = threading.Condition()
         self._closing = False
-        self.records = Records(lambda: len(self._pending), lambda: self._kept.currsize)
+        self.records = Records(lambda: len(self._jobs), lambda: self._cache.currsize)
 
     def is_well(self) -> bool:
-        """Whether queries are answered."""
-        return self._networks.is_well() and not self._closing
+        """Whether questions are answered."""
+        return self._worker.is_well() and not self._closing
 
     def close(self, seconds: float = 4.0) -> None:
-        """Take no more queries, drop those that wait, and wait for the passes that have begun, at most so long."""
+        """Take no more questions, refuse those that wait, and wait this long at most for those that have started."""
         with self._changed:
             self._closing = True
-        self._networks.close()
+        self._worker.close()
         with self._changed:
-            waiting = [pending for pending in self._pending.values() if pending.begun is None]
-        for pending in waiting:
-            pending.fail(InputError(STOPPING))
+            waiting = [job for job in self._jobs.values() if job.started is None]
+        for job in waiting:
+            job.fail(InputError(STOPPING))
         with self._changed:
-            self._changed.wait_for(lambda: not self._pending, seconds)
+            self._changed.wait_for(lambda: not self._jobs, seconds)
 
-    def answer(self, query: Query) -> Result:
-        """The result of a query, after its turn.
+    def answer(self, query: Query[R]) -> R:
+        """Return the result of a question, after its turn.
 
         Raises:
             InputError: it cannot be answered; the message says why.
         """
         return self.ask(query).result.result()
 
-    def ask(self, query: Query, *, keep: bool = True, visitor: str = "") -> Pending:
-        """Begin to answer a query; no network runs for one that is known, or is being answered for somebody else.
+    def ask(self, query: Query[R], *, cache: bool = True, client: str = "") -> Job[R]:
+        """Begin to answer a question; no network runs for one that is known, or is being answered for another client.
 
         Args:
-            keep: whether photograph and answer are kept; not those of a film, which nobody asks for again.
-            visitor: who asks; those who wait are answered in turn.
+            cache: keep image and result; not for the frames of a camera, which nobody asks about again.
+            client: the id of who asks; clients that wait are answered in turn.
 
         Raises:
-            InputError: the file is no picture, a text is too long, the model is not here, or too much waits already.
+            InputError: the file is no image, a text is too long, the model is not installed, or too much waits.
         """
         query = replace(query, model=self.library.find(query.task, query.model).name)
-        if unknown := set(query.methods) - METHODS.keys():
-            raise InputError(f"No method “{str(min(unknown, key=str))[:80]}”. Methods: {', '.join(METHODS)}.")
-        if any(len(str(text)) > MOST_CHARACTERS for text in (query.text, *query.targets, *query.layers)):
-            raise InputError(f"The text is longer than {MOST_CHARACTERS} characters: shorten it.")
-        self._networks.require(query.task, query.model)
-        photo = self.open(query.photo) if keep else open_photo(query.photo.data)
+        if isinstance(query, Explain) and self._precision == "bfloat16":
+            query = _with(query, precision=self._precision)
+        _check_size(query)
+        self._worker.require(query.task, query.model)
+        image = self.open(query.image) if cache else open_photo(query.image.data)
         with self._changed:
-            if (pending := self._pending.get(query)) is not None and pending.visitors:
-                pending.visitors.append(visitor)
-                self._networks.join(pending, visitor)
-                return pending
-            pending = Pending(query, photo, partial(self._keep, query) if keep else None, visitors=[visitor])
-            if (known := self._known(query)) is not None:
+            if (job := self._jobs.get(query)) is not None and job.clients:
+                job.clients.append(client)
+                self._worker.join(job, client)
+                return job
+            if (known := self._cached(query)) is not None:
                 self.records.add_outcome(query.task, query.model, "known")
-                pending.said.set_result(known.said)
-                pending.result.set_result(known)
-                return pending
-            own = sum(visitor in other.visitors for other in self._pending.values())
-            if self._closing or len(self._pending) >= MOST_WAITING or own >= MOST_OF_ONE:
+                job = Job(query, image)
+                job.succeed(known)
+                return job
+            own = sum(client in other.clients for other in self._jobs.values())
+            if self._closing or len(self._jobs) >= MAX_WAITING or own >= MAX_OF_ONE:
                 self.records.add_outcome(query.task, query.model, "refused")
                 raise InputError(STOPPING if self._closing else TOO_MUCH)
-            self._pending[query] = pending
-        pending.result.add_done_callback(lambda result: self._end(pending, result))
-        self._networks.answer(pending)
-        return pending
+            job = Job(query, image, partial(self._keep, query) if cache else None, clients=[client])
+            self._jobs[query] = job
+        job.result.add_done_callback(lambda result: self._end(job, result))
+        self._worker.submit(job)
+        return job
 
-    def _end(self, pending: Pending, result: Future[Result]) -> None:
-        """Write down what became of a query."""
+    def _end(self, job: Job, result: Future[Result]) -> None:
+        """Record how a question ended."""
         with self._changed:
-            if self._pending.get(pending.query) is pending:  # and not one that was asked when this one was given up
-                del self._pending[pending.query]
+            if self._jobs.get(job.query) is job:  # not one that was asked after this one was cancelled
+                del self._jobs[job.query]
                 self._changed.notify_all()
-        query, now, error = pending.query, time.monotonic(), result.exception()
-        if isinstance(error, UnwantedError):
+        query, now, error = job.query, time.monotonic(), result.exception()
+        if isinstance(error, CancelledError):
             self.records.add_outcome(query.task, query.model, "left")
             return
-        waited = (pending.begun or now) - pending.asked
+        waited = (job.started or now) - job.asked
         outcome = "answered" if error is None else "refused" if isinstance(error, InputError) else "failed"
-        self.records.add_outcome(query.task, query.model, outcome, now - pending.asked, waited)
+        self.records.add_outcome(query.task, query.model, outcome, now - job.asked, waited)
 
-    def leave(self, pending: Pending, visitor: str = "") -> None:
-        """Somebody does not wait for a query any more.
-
-        One that nobody waits for is given up, but for the pass that has begun.
-        """
+    def leave(self, job: Job, client: str = "") -> None:
+        """A client does not wait for a question any more. One that nobody waits for ends with its current pass."""
         with self._changed:
-            if visitor in pending.visitors:
-                pending.visitors.remove(visitor)
-            if visitor not in pending.visitors:
-                self._networks.leave(pending, visitor)
-            unwanted = not pending.visitors and pending.begun is None
+            if client in job.clients:
+                job.clients.remove(client)
+            if client not in job.clients:
+                self._worker.leave(job, client)
+            unwanted = not job.clients and job.started is None
         if unwanted:
-            pending.fail(UnwantedError())
+            job.fail(CancelledError())
 
-    def place(self, visitor: str) -> int:
-        """How many others are answered before a visitor, who waits."""
-        return self._networks.place(visitor)
+    def position(self, client: str) -> int:
+        """How many others are answered before a client that waits."""
+        return self._worker.position(client)
 
-    def open(self, photo: Photo) -> Image.Image:
-        """The picture in an uploaded file.
+    def open(self, file: ImageFile) -> Image.Image:
+        """The image in a file.
 
         Raises:
             InputError: it is none.
         """
         with self._changed:
-            picture = self._kept.get(photo.digest)
-        if picture is None:
-            picture = open_photo(photo.data)
+            image = self._cache.get(file.sha256)
+        if image is None:
+            image = open_photo(file.data)
             with self._changed:
-                self._kept[photo.digest] = picture
-        return picture
+                self._cache[file.sha256] = image
+        return image
 
-    def about(self, task: str, name: str) -> Future[About]:
-        """What there is to choose of a model whose files are here, as soon as it is open."""
-        return self._networks.about(task, name)
+    def info(self, task: str, name: str) -> Future[ModelInfo]:
+        """What can be chosen of a model that is installed, as soon as it is open."""
+        return self._worker.info(task, name)
 
-    def _known(self, query: Query) -> Result | None:
-        known = self._kept.get(query)
-        if known is None or known.rows:
-            return known
-        if not query.targets:
-            return replace(known, query=replace(known.query, photo=query.photo))
-        whole = self._kept.get(known.query)
-        return whole if whole is None or whole.said == known.said else replace(whole, said=known.said)
+    def _cached(self, query: Query) -> Result | None:
+        known = self._cache.get(query)
+        if isinstance(known, ExplainResult) and not known.rows:  # it tells where the whole result is
+            whole = self._cache.get(known.query)
+            known = whole and replace(whole, predictions=known.predictions)
+        return known and _with_image(known, query.image)
 
     def _keep(self, query: Query, result: Result) -> None:
-        """Keep a result for its query; and what the model says for that query as it was asked, and without targets."""
-        photo = Photo(query.photo.digest, b"")  # equal to the photograph, whose file is kept once
-        alone = Query(photo, query.task, query.model, query.text, weights=query.weights)
-        given = replace(query, photo=photo)
-        said = replace(result, query=replace(result.query, photo=photo), rows=())
-        with self._changed, suppress(ValueError):  # one that is too large for what may be kept
-            self._kept[result.query] = result
-            for asked in {given, alone} if result.said and not (query.region or query.noise) else {given}:
-                if asked != result.query:
-                    self._kept[asked] = said
+        """Cache a result for its completed question; and for the question as asked, and its predictions alone."""
+        image = query.image.without_data()  # the opened image is cached once
+        asked, whole = replace(query, image=image), _with_image(result, image)
+        entries: dict[Query, Result] = {asked: whole}
+        if isinstance(whole, ExplainResult):
+            entries = {asked: replace(whole, rows=())}
+            if whole.predictions:
+                entries[predict(asked)] = PredictResult(predict(asked), whole.predictions)
+        with self._changed, suppress(ValueError):  # too large for the cache
+            for key, value in (entries | {whole.query: whole}).items():
+                self._cache[key] = value
+
+
+def _with_image(result: R, image: ImageFile) -> R:
+    return _with(result, query=_with(result.query, image=image))
+
+
+def _with(value: Any, **fields: Any) -> Any:
+    """`replace`, which does not know the type of a union's member."""
+    return replace(value, **fields)
+
+
+def _check_size(query: Query) -> None:
+    targets: tuple = ()
+    if isinstance(query, Explain):
+        if unknown := set(query.methods) - METHODS.keys():
+            raise InputError(f"No method “{str(min(unknown, key=str))[:80]}”. Methods: {', '.join(METHODS)}.")
+        targets = *query.targets, *query.layers
+    if any(len(str(text)) > MAX_CHARACTERS for text in (query.text, *targets)):
+        raise InputError(f"The text is longer than {MAX_CHARACTERS} characters: shorten it.")
 
 
 def _nbytes(kept: Result | Image.Image) -> int:
-    """About how much memory is taken by what is kept."""
+    """About how much memory a cached value takes."""
     if isinstance(kept, Image.Image):
         return 3 * kept.width * kept.height
-    pictures = (picture for row in kept.rows for picture in row.pictures.values())
-    texts = 8 * sum(len(str(text)) for text in (kept.query.text, *kept.query.targets))  # as given and as read
-    told = (tensor.nbytes for row in kept.rows if row.steps is not None for tensor in vars(row.steps).values())
-    files = len(kept.query.photo.data) + (len(kept.noised.data) if kept.noised is not None else 0)
-    return 1000 + texts + files + sum(picture.nbytes for picture in pictures) + sum(told)
+    total = 1000 + 8 * len(kept.query.text)  # as asked and as completed
+    if isinstance(kept, ExplainResult):
+        total += 8 * sum(len(str(target)) for target in kept.query.targets)
+        for row in kept.rows:
+            total += sum(array.nbytes for array in (*row.pictures.values(), *(row.steps or {}).values()))
+    if isinstance(kept, AdversarialResult):
+        total += len(kept.image.data)
+    return total

@@ -36,7 +36,7 @@ def archive(rows: Sequence[Row], files: dict[str, bytes]) -> bytes:
     """A zip of the files and of the details of all rows. The same content gives the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
-        numbers = json.dumps([row.details for row in rows], indent=2).encode()
+        numbers = json.dumps([row.details.to_dict() for row in rows], indent=2).encode()
         for name, data in (files | {"details.json": numbers}).items():
             zipped.writestr(zipfile.ZipInfo(name), data)
     return buffer.getvalue()

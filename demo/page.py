@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from gradio_client.utils import is_http_url_like
 
-from demo.engine import MOST_WAITING, Engine
+from demo.engine import MAX_WAITING, Engine
 from demo.errors import ADDRESS, UNFIT
 from demo.images import MAX_BYTES
 from demo.tabs import captioning, classification, endpoints, examples, frame, lesson, links, quiz, vqa
@@ -55,7 +55,7 @@ LAUNCH = {
     # a megabyte at most. One that is not open may be forgotten and is made anew: see demo.tabs.sessions.
     "state_session_capacity": 400,
     # As many events at a time: they wait for the engine, which says when it is too much.
-    "max_threads": MOST_WAITING + 100,
+    "max_threads": MAX_WAITING + 100,
     "allowed_paths": [str(examples.FOLDER)],
     "ssr_mode": False,
     "enable_monitoring": False,

@@ -1,73 +1,218 @@
-"""A question about a photograph, and its answer, as values: compared, kept, and sent to another machine."""
+"""Questions about an image, and their results: values that are compared, cached, and sent as JSON."""
 
+import base64
 import hashlib
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-import numpy as np
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    InstanceOf,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
+from pydantic_core import from_json as parse_json
+from pydantic_core import to_json as dump_json
 
-from explainers import METHODS, Box, Squares, Steps
+from demo.arrays import Array
+from demo.errors import InputError
+from explainers import METHODS, Box, Patches
 
-PANELS = ("guided_backprop", "gradcam", "guided_gradcam")  # the paper's three pictures, from left to right
+VERSION = 1  # of the JSON
 
-SQUARES = Squares()  # where nobody has chosen them
+PANELS = ("guided_backprop", "gradcam", "guided_gradcam")  # the paper's three panels, from left to right
 
-# What costs next to nothing beside the panels.
-AT_ONCE = tuple(key for key, method in METHODS.items() if method.passes in ("layer", METHODS[PANELS[0]].passes))
+PATCHES = Patches()
+
+# Those that cost next to nothing beside the panels.
+FAST_METHODS = tuple(key for key, method in METHODS.items() if method.passes in ("layer", METHODS[PANELS[0]].passes))
+
+Target = str | int
+ScoreKind = Literal["logit", "log-probability"]
+Precision = Literal["float32", "bfloat16"]
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A photograph by its content.
+class ImageFile:
+    """An image file by its content.
 
     Attributes:
-        digest: of the data. Photographs with the same one are equal.
+        sha256: of the data, in hexadecimal. Images with the same one are equal.
         data: the file, as it was uploaded.
     """
 
-    digest: str
-    data: bytes = field(compare=False, repr=False)
+    sha256: str
+    data: bytes = field(default=b"", compare=False, repr=False)
+
+    def without_data(self) -> "ImageFile":
+        """An equal one that keeps no file in memory."""
+        return ImageFile(self.sha256)
 
 
-def photo_of(data: bytes) -> Photo:
-    """The photograph in a file."""
-    return Photo(hashlib.sha256(data).hexdigest(), data)
+def image_file(data: bytes) -> ImageFile:
+    """The image in a file."""
+    return ImageFile(hashlib.sha256(data).hexdigest(), data)
+
+
+def _by_sha256(value: object) -> object:
+    return ImageFile(value) if isinstance(value, str) else value
+
+
+def _by_data(value: object) -> object:
+    return image_file(base64.b64decode(value, validate=True)) if isinstance(value, str) else value
+
+
+# In JSON a question names its image by its SHA-256; the file travels beside it. A new image is sent as base64.
+KnownImage = Annotated[InstanceOf[ImageFile], BeforeValidator(_by_sha256), PlainSerializer(lambda image: image.sha256)]
+NewImage = Annotated[
+    InstanceOf[ImageFile],
+    BeforeValidator(_by_data),
+    PlainSerializer(lambda image: base64.b64encode(image.data).decode()),
+]
 
 
 @dataclass(frozen=True)
-class Query:
-    """What somebody asks. What is left empty is the default one, or what the model itself says.
+class Randomised:
+    """Weights that are random in the first blocks, from the logits down (Adebayo et al. 2018).
 
     Attributes:
-        photo: what it is about.
-        task: a key of `demo.tasks.TASKS`.
-        model: its name in the catalogue.
-        text: the question, or the caption; nothing for a class.
-        targets: what is explained: classes, answers, or positions of words in the caption, -1 for all of it. Without
-            any, nothing is, and the result is what the model says.
-        layers: where Grad-CAM looks. Several only with methods whose passes end at the layer.
-        methods: keys of `explainers.METHODS`.
-        squares: how the photograph is covered for an occlusion map.
-        steps: whether how Grad-CAM's map comes about is told.
-        weights: of the network: "" as they were trained, "worse", or "randomised 2" from the top to its second block.
-        noise: what the network is to say of the photograph with noise that nobody sees; then there is no target, and
-            what is asked is that photograph.
-        region: a part of the photograph, left, top, right and bottom in shares of its sides; then there is no target,
-            and what is asked is what this region speaks for.
+        randomised_blocks: how many.
     """
 
-    photo: Photo
+    randomised_blocks: int
+
+
+# As trained; or with noise on them, as the less reliable network of the quiz has; or random.
+Weights = None | Literal["noisy"] | Randomised
+
+
+@dataclass(frozen=True)
+class Query(Generic[R_co]):
+    """A question about an image. Empty fields mean the default, or the model's own prediction.
+
+    Attributes:
+        image: the image.
+        task: a key of `demo.tasks.TASKS`.
+        model: its name in the catalogue.
+        text: the question or caption; empty for a class.
+        weights: of the network.
+    """
+
+    image: KnownImage
     task: str
     model: str = ""
     text: str = ""
-    targets: tuple[Any, ...] = ()
+    weights: Weights = None
+
+
+@dataclass(frozen=True)
+class Predict(Query["PredictResult"]):
+    """What does the model predict?"""
+
+
+@dataclass(frozen=True)
+class Explain(Query["ExplainResult"]):
+    """Which parts of the image support these targets?
+
+    Attributes:
+        targets: classes, answers, or positions of words in the caption, -1 for all of it.
+        layers: for Grad-CAM. More than one only with methods whose passes end at the layer.
+        methods: keys of `explainers.METHODS`.
+        patches: how the image is covered for an occlusion map.
+        steps: also return the intermediate results of Grad-CAM.
+        precision: of the passes, if the processor has instructions for it. Slow methods always take the fastest one.
+    """
+
+    targets: tuple[Target, ...] = ("",)
     layers: tuple[str, ...] = ("",)
-    methods: tuple[str, ...] = AT_ONCE
-    squares: Squares = SQUARES
+    methods: tuple[str, ...] = FAST_METHODS
+    patches: Patches = PATCHES
     steps: bool = False
-    weights: str = ""
-    noise: str = ""
-    region: Box | None = None
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class Region(Query["RegionResult"]):
+    """Which targets does a region of the image support?
+
+    Attributes:
+        box: left, top, right and bottom in shares of the image's sides.
+        layer: for Grad-CAM.
+    """
+
+    box: Box = (0.0, 0.0, 1.0, 1.0)
+    layer: str = ""
+
+
+@dataclass(frozen=True)
+class Adversarial(Query["AdversarialResult"]):
+    """Which noise, too weak to be seen, makes the model predict a target?
+
+    Attributes:
+        target: a class or an answer.
+    """
+
+    target: str = ""
+
+
+def predict(query: Query) -> Predict:
+    """Return the question what the model of another question predicts."""
+    return Predict(query.image, query.task, query.model, query.text, query.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """The numbers of one explained target at one layer.
+
+    Attributes:
+        target: its name; of a word or a caption its text.
+        score, score_is: the explained number, and what it is.
+        probability: of the target.
+        peak: the highest value of Grad-CAM's map.
+        relus: how many ReLUs followed the rule; None if no pass went on to the pixels.
+        seconds: the time of all methods; only of those with passes of their own, if all are such.
+        gradcam_seconds: the time of Grad-CAM, where `seconds` is without it.
+        precision: "bfloat16" where passes were computed in it, else None.
+        image_size: width and height, in pixels.
+        caption, word: of captioning; the word's position is -1 for the whole caption.
+        question, ignored: of question answering, with the words that the model does not know.
+        prediction: the model's own, with its probability, where that was computed.
+        box: around Grad-CAM's evidence, in shares of the image's sides; None without positive evidence.
+        feature_maps: how many the layer has.
+        input_side: of the model's square, in pixels.
+    """
+
+    task: str
+    model: str
+    layer: str
+    target: str
+    score: float
+    probability: float
+    peak: float
+    relus: int | None
+    seconds: float
+    gradcam_seconds: float | None = None
+    precision: Precision | None = None
+    image_size: tuple[int, int]
+    score_is: ScoreKind
+    caption: str | None = None
+    word: int | None = None
+    question: str | None = None
+    ignored: tuple[str, ...] | None = None
+    prediction: tuple[str, float] | None = None
+    box: Box | None
+    feature_maps: int
+    input_side: int
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields by name, without those that do not belong to the task."""
+        always = {one.name for one in fields(self) if one.default is MISSING}
+        return {name: value for name, value in vars(self).items() if name in always or value is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,35 +222,126 @@ class Row:
     Attributes:
         pictures: float32 arrays by method, (h, w) cells of a map, at least 0 or signed, or (3, H, W) of a gradient;
             none is normalised.
-        details: task, model, layer, target, score, probability, peak, relus, seconds, image_size, as in the API; then
-            score_is ("logit" or "log-probability"), box (from Grad-CAM's map), feature_maps (how many), input_side (in
-            pixels), gradcam_seconds (where all methods have passes of their own, whose time is `seconds`), and what
-            else belongs to the task.
-        steps: how Grad-CAM's map comes about, if that was asked.
+        details: the numbers.
+        steps: the arrays of `explainers.Steps` by name, if that was asked.
     """
 
-    pictures: dict[str, np.ndarray]
-    details: dict[str, Any]
-    steps: Steps | None = None
+    pictures: dict[str, Array]
+    details: Details
+    steps: dict[str, Array] | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """The answer to a query.
+class PredictResult:
+    """What a model predicts.
 
     Attributes:
-        query: the query with all that was left empty filled in, in the model's spelling.
-        said: what the model says of itself, the best first: classes or answers with their probabilities, of which
-            these are the first ten, or captions with their scores; or of a region the targets that it speaks for,
-            with their evidence there. Empty where a score is a log-probability
-            and the text and the targets were given.
-        rows: one for each target, and for each layer of it.
-        noised: the photograph with noise, as the network takes it, if that was asked.
-        shares: of each target that a region supports, the share of its evidence in the image that lies there.
+        query: with empty fields filled in, in the model's spelling. So it is in all results.
+        predictions: the best first: the first ten classes or answers with their probabilities, or captions with
+            their scores.
     """
 
-    query: Query
-    said: dict[str, float]
+    query: Predict
+    predictions: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainResult:
+    """The explanations of targets.
+
+    Attributes:
+        predictions: as in `PredictResult`. Empty where scores are log-probabilities and text and targets were given.
+        rows: one for each target, and for each layer of it.
+    """
+
+    query: Explain
+    predictions: dict[str, float]
     rows: tuple[Row, ...]
-    noised: Photo | None = None
-    shares: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionResult:
+    """The targets that a region supports.
+
+    Attributes:
+        evidence: the targets, the most supported first, each with its evidence in the region.
+        shares: of each target, the share of its evidence in the image that lies in the region.
+    """
+
+    query: Region
+    evidence: dict[str, float]
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class AdversarialResult:
+    """An image with noise that changes the prediction.
+
+    Attributes:
+        image: at the model's size.
+        predictions: what the model predicts of it, as in `PredictResult`.
+    """
+
+    query: Adversarial
+    image: NewImage
+    predictions: dict[str, float]
+
+
+Result = PredictResult | ExplainResult | RegionResult | AdversarialResult
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What can be chosen of a model.
+
+    Attributes:
+        name: as in the catalogue.
+        layers: for Grad-CAM, the default one first.
+        targets: the classes or answers that it knows; none if any text can be one.
+        blocks: what `Randomised` weights make random, from the logits down; none if its weights are never changed.
+        attends: whether it has an attention map.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    targets: tuple[str, ...]
+    blocks: tuple[str, ...]
+    attends: bool = False
+
+
+Value = Predict | Explain | Region | Adversarial | Result | ModelInfo
+_KINDS = {one.__name__: one for one in get_args(Value)}
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter:
+    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(_KINDS[kind]))
+
+
+def to_json(value: Query | Result | ModelInfo) -> str:
+    """A question, a result or the info of a model as JSON."""
+    kind = type(value).__name__
+    return dump_json({"version": VERSION, "kind": kind, **_adapter(kind).dump_python(value, mode="json")}).decode()
+
+
+def from_json(text: str | bytes) -> Any:
+    """The value that `to_json` was given; of a question's image the SHA-256 alone.
+
+    Raises:
+        InputError: the text is not such JSON.
+    """
+    try:
+        match parse_json(text):
+            case {"version": version, **_rest} if version != VERSION:
+                raise InputError(f"The JSON has version {version!r:.80}. This program reads version {VERSION}.")
+            case {"version": _, "kind": str(kind), **named} if kind in _KINDS:
+                return _adapter(kind).validate_python(named)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"“{where[:80]}” in the JSON cannot be used: {first['msg']:.200}.") from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"This is not JSON: {error!s:.200}.") from None
+    raise InputError(f"The JSON needs a “version” and a “kind”: {', '.join(_KINDS)}.")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from demo.query import AT_ONCE, Photo, Query, photo_of
+from demo.query import FAST_METHODS, Explain, ImageFile, Weights, image_file
 from demo.rooms import Study, Vote
 from explainers import METHODS
 
@@ -72,7 +72,7 @@ SCALE = (
 class Picture(NamedTuple):
     """What a method finds: a query of one target, whose row has its picture."""
 
-    query: Query
+    query: Explain
     method: str
 
 
@@ -120,8 +120,8 @@ class Question:
         """The picture that is asked about; or those of the left and the right network."""
         if self.study == "object":
             return (self._picture(model, self.classes[self.truth]),)
-        weights = ("", "worse") if self.truth == LEFT else ("worse", "")
-        return tuple(self._picture(model, self.classes[0], altered) for altered in weights)
+        weights: tuple[Weights, Weights] = (None, "noisy") if self.truth == LEFT else ("noisy", None)
+        return tuple(self._picture(model, self.classes[0], one) for one in weights)
 
     def revealed(self, model: str) -> tuple[Picture, ...]:
         """What else is shown after the answer, beside the photograph: the picture of the other object."""
@@ -145,14 +145,14 @@ class Question:
             "ImageNet's validation set, and may have been in its training set.)"
         )
 
-    def photo(self) -> Photo:
+    def photo(self) -> ImageFile:
         """The photograph."""
         return _photo(self.example)
 
-    def _picture(self, model: str, name: str, weights: str = "") -> Picture:
+    def _picture(self, model: str, name: str, weights: Weights = None) -> Picture:
         # As the tabs ask it, so that it is found once.
-        methods = AT_ONCE if self.method in AT_ONCE else DECONVOLVED
-        query = Query(self.photo(), "classification", model, targets=(name,), methods=methods, weights=weights)
+        methods = FAST_METHODS if self.method in FAST_METHODS else DECONVOLVED
+        query = Explain(self.photo(), "classification", model, weights=weights, targets=(name,), methods=methods)
         return Picture(query, self.method)
 
 
@@ -167,5 +167,5 @@ def draw(study: Study, chance: random.Random, before: Question | None = None) ->
 
 
 @lru_cache
-def _photo(example: str) -> Photo:
-    return photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
+def _photo(example: str) -> ImageFile:
+    return image_file((EXAMPLES / f"{example}.jpg").read_bytes())

@@ -1,6 +1,6 @@
-"""Hugging Face's ZeroGPU: the GPU of a Space is lent for a piece of work, to a process that is forked for that.
+"""Hugging Face's ZeroGPU: a Space is lent a GPU for a piece of work, in a process that is forked for it.
 
-Elsewhere nothing of this has an effect. See `demo/__init__.py` for when `spaces` has to be imported.
+`spaces` must be imported before PyTorch: see `demo.process`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,68 +9,69 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from demo.answers import Answers, Say, answers
 from demo.errors import InputError
+from demo.explain import OnPredictions
 from demo.models import Library, Model
 from demo.query import Query, Result
-from explainers import Passes
+from demo.worker import Compute, compute
+from explainers import Slow
 
 
 class _News(NamedTuple):
-    """What there is to tell of a piece of work: what was said at a place, how many passes are done, and the end."""
+    """The predictions of questions by their index, the progress, and at the end the results or an error."""
 
-    said: list[tuple[int, dict[str, float]]]
-    done: tuple[int, int] | None = None
+    predictions: list[tuple[int, dict[str, float]]]
+    progress: tuple[int, int] | None = None
     results: list[Result] | None = None
     error: Exception | None = None
 
 
 @cache
 def _library() -> Library:
-    """The models of the other process, on the GPU that is lent to it: of its parent's a lock may have been held."""
+    """The models of the forked process, on its GPU. A lock of its parent's library may have been held."""
     return Library("auto")
 
 
-def _work(queries: list[Query], photos: list[Image.Image]) -> Iterator[_News]:
-    """What the other process does: what is given and yielded is pickled, and of what is raised only the name told."""
-    said: list[tuple[int, dict[str, float]]] = []
+def _work(queries: list[Query], images: list[Image.Image]) -> Iterator[_News]:
+    """Answer questions in the forked process. Of its exceptions `spaces` tells only the name."""
+    predictions: list[tuple[int, dict[str, float]]] = []
     try:
         model = _library().load(queries[0].task, queries[0].model, queries[0].weights)
-        passes = answers(model, queries, photos, lambda *saying: said.append(saying))
+        passes = compute(model, queries, images, lambda *predicted: predictions.append(predicted))
         while True:
-            done = next(passes)
-            yield _News(said, done)
-            said = []
-    except StopIteration as ended:
-        yield _News(said, results=ended.value)
+            progress = next(passes)
+            yield _News(predictions, progress)
+            predictions = []
+    except StopIteration as stop:
+        yield _News(predictions, results=stop.value)
     except InputError as error:
-        yield _News(said, error=error)
-    except Exception as error:  # whoever waits is told
-        yield _News(said, error=RuntimeError(repr(error)))
+        yield _News(predictions, error=error)
+    except Exception as error:  # raised where the result is awaited
+        yield _News(predictions, error=RuntimeError(repr(error)))
 
 
-def lent() -> Answers:
-    """`answers` by a GPU that is lent; what the model says is told with the next pass, or at the end."""
+def compute_on_lent_gpu() -> Compute:
+    """Return what a `LocalWorker` computes with. Predictions are told after the next pass, or at the end."""
     from gradio import Error
     from spaces import GPU
 
     work = GPU(_work)
 
-    def from_work(
-        _model: Model, queries: Sequence[Query], photos: Sequence[Image.Image], say: Say
-    ) -> Passes[list[Result]]:
+    def compute_there(
+        _model: Model, queries: Sequence[Query], images: Sequence[Image.Image], on_predictions: OnPredictions
+    ) -> Slow[list[Result]]:
         try:
-            for news in work(list(queries), list(photos)):
-                for place, said in news.said:
-                    say(place, said)
+            for news in work(list(queries), list(images)):
+                for index, predictions in news.predictions:
+                    on_predictions(index, predictions)
                 if news.error is not None:
                     raise news.error
                 if news.results is not None:
                     return news.results
-                if news.done is not None:
-                    yield news.done
+                if news.progress is not None:
+                    yield news.progress
         except Error as error:  # none is free
             raise InputError(f"No GPU is lent for this ({error.message}): try again later.") from error
         raise RuntimeError("The GPU was taken away in the middle of the work.")
 
-    return from_work
+    return compute_there

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import torch
 import yaml
+from demo.cluster.networks import REMOTE_ENTRIES, Cluster
 from ray.cluster_utils import Cluster as Machines
 
-from demo.cluster.networks import REMOTE_ENTRIES, Cluster
 from demo.engine import Engine
 from demo.models import Library
 from demo.query import Query, photo_of

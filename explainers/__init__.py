@@ -6,14 +6,23 @@
 torch.Size([1, 224, 224])
 """
 
-from explainers.adversarial import noise_passes, targeted_noise
+from explainers.adversarial import targeted_noise
 from explainers.box import box_from_map
 from explainers.cam import cam_maps, linear_maps, normalised_difference
 from explainers.excitation import excitation_maps
-from explainers.gradcam import Explanation, LayerMaps, explain, explain_batch, feature_maps, gradcam_maps, layer_maps
-from explainers.methods import FILLS, METHODS, Method, Sight, Squares
-from explainers.occlusion import occlusion_maps, over_cells
-from explainers.passes import Passes, finished
+from explainers.gradcam import (
+    Explanation,
+    ForwardPass,
+    LayerMaps,
+    explain,
+    explain_batch,
+    forward_pass,
+    gradcam_maps,
+    layer_maps,
+)
+from explainers.methods import FILLS, METHODS, Method, MethodInputs, Patches
+from explainers.occlusion import mean_over_cells, occlusion_maps
+from explainers.progress import Slow, finish
 from explainers.region import Box, region_evidence
 from explainers.relu_rules import RULES, Rule
 from explainers.score_cam import score_cam
@@ -26,12 +35,13 @@ __all__ = [
     "RULES",
     "Box",
     "Explanation",
+    "ForwardPass",
     "LayerMaps",
     "Method",
-    "Passes",
+    "MethodInputs",
+    "Patches",
     "Rule",
-    "Sight",
-    "Squares",
+    "Slow",
     "Steps",
     "box_from_map",
     "cam_maps",
@@ -39,18 +49,17 @@ __all__ = [
     "excitation_maps",
     "explain",
     "explain_batch",
-    "feature_maps",
-    "finished",
+    "finish",
+    "forward_pass",
     "gradcam_maps",
     "gradcam_plus_plus",
     "layer_cam",
     "layer_maps",
     "linear_maps",
     "maximum_map",
-    "noise_passes",
+    "mean_over_cells",
     "normalised_difference",
     "occlusion_maps",
-    "over_cells",
     "region_evidence",
     "score_cam",
     "steps",

@@ -31,8 +31,8 @@ from explainers.gradcam import (
     _differentiable,
     _feature_maps,
     _filled,
-    _forward,
     _gradients,
+    forward_pass,
 )
 from explainers.relu_rules import Gradients, _is_relu
 
@@ -81,8 +81,9 @@ def excitation_maps(
     """
     _check_images(image, 1)
     with torch.inference_mode(False), torch.enable_grad():
-        with _Sums() as sums:
-            leaf, scores, outputs = _forward(score, image, [] if layer is None else [layer])
+        with _Sums() as sums, forward_pass(image, [] if layer is None else [layer]) as passed:
+            scores = score(passed.images)
+        leaf, outputs = passed.leaf, passed.outputs(scores)
         users = _users(scores.grad_fn)
         goal, name = (leaf, "image") if layer is None else (_used(outputs[0], users), "layer's output")
         source = get_gradient_edge(goal).node

@@ -121,29 +121,9 @@ def explain_batch(
     Raises:
         ValueError: as `explain`; or there is not one score for each image.
     """
-    _check_images(images, None)
-    for rule in rules:
-        if rule not in RULES:
-            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf, scores, outputs = _forward(score, images, [layer])
-        starts = _starts(scores, len(images))
-        (found,) = _maps(scores, outputs, reshape, starts, len(images))
-        relus = relu_nodes(scores, leaf)
-        gradients = [_at_pixels(rule, relus, scores, leaf, starts, last=rule == rules[-1]) for rule in rules]
-
-    with torch.inference_mode(False), torch.no_grad():
-        gradcam = F.interpolate(found.maps[:, None], size=images.shape[2:], mode="bilinear", align_corners=False)
-        return {
-            rule: Explanation(
-                **vars(found),
-                gradcam=gradcam[:, 0],
-                pixel_gradient=gradient,
-                guided_gradcam=gradcam * gradient,
-                relus=len(relus),
-            )
-            for rule, gradient in zip(rules, gradients, strict=True)
-        }
+    with forward_pass(images, [layer]) as passed:
+        scores = score(passed.images)
+    return passed.explanations(scores, rules=rules, reshape=reshape)
 
 
 def layer_maps(
@@ -154,9 +134,9 @@ def layer_maps(
     As `explain` otherwise.
     """
     _check_images(image, 1)
-    with torch.inference_mode(False), torch.enable_grad():
-        _, scores, outputs = _forward(score, image, layers)
-        return _maps(scores, outputs, reshape, torch.eye(len(scores)).to(scores), 1)
+    with forward_pass(image, layers) as passed:
+        scores = score(passed.images)
+    return passed.layer_maps(scores, reshape=reshape)
 
 
 def gradcam_maps(score: Score, image: Tensor, layer: nn.Module, *, reshape: Reshape | None = None) -> Tensor:
@@ -164,14 +144,88 @@ def gradcam_maps(score: Score, image: Tensor, layer: nn.Module, *, reshape: Resh
     return layer_maps(score, image, [layer], reshape=reshape)[0].maps
 
 
-def feature_maps(
-    score: Score, image: Tensor, layer: nn.Module, *, reshape: Reshape | None = None
-) -> tuple[Tensor, Tensor]:
-    """The scores (T,) and the feature maps A^k of the layer (1, K, h, w), without a backward pass; see `explain`."""
-    _check_images(image, 1)
+class ForwardPass:
+    """One forward pass, and the backward passes from scores that were computed in it.
+
+    Attributes:
+        images: what the model gets, (B, C, H, W).
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        self.leaf = images.detach().clone().requires_grad_()
+        # A copy, because autograd forbids models to work in place on a leaf.
+        self.images = self.leaf.clone()
+        self._outputs: list[list[Any]] = []
+
+    def outputs(self, scores: Tensor) -> list[Any]:
+        """What each layer returned on the way to the scores, (T,).
+
+        Raises:
+            ValueError: as `explain`.
+        """
+        _check_scores(scores)
+        return [_only_output(outputs) for outputs in self._outputs]
+
+    def feature_maps(self, *, reshape: Reshape | None = None) -> list[Tensor]:
+        """Each layer's feature maps A^k, (B, K, h, w), detached; it takes no backward pass."""
+        return [_feature_maps(_only_output(outputs), reshape, len(self.leaf)) for outputs in self._outputs]
+
+    def layer_maps(self, scores: Tensor, *, reshape: Reshape | None = None) -> list[LayerMaps]:
+        """The maps of the scores (T,) at each layer; see `explain_batch` for how many scores there may be."""
+        with _with_gradients():
+            outputs = self.outputs(scores)
+            return _maps(scores, outputs, reshape, _starts(scores, len(self.leaf)), len(self.leaf))
+
+    def explanations(
+        self, scores: Tensor, *, rules: Sequence[Rule], reshape: Reshape | None = None
+    ) -> dict[Rule, Explanation]:
+        """What `explain_batch` returns for the scores (T,), at the only layer. The graph can't be used again."""
+        for rule in rules:
+            if rule not in RULES:
+                raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+        with _with_gradients():
+            outputs, starts = self.outputs(scores), _starts(scores, len(self.leaf))
+            (found,) = _maps(scores, outputs, reshape, starts, len(self.leaf))
+            relus = relu_nodes(scores, self.leaf)
+            gradients = [_at_pixels(rule, relus, scores, self.leaf, starts, last=rule == rules[-1]) for rule in rules]
+        with torch.inference_mode(False), torch.no_grad():
+            size = self.leaf.shape[2:]
+            gradcam = F.interpolate(found.maps[:, None], size=size, mode="bilinear", align_corners=False)
+            return {
+                rule: Explanation(
+                    **vars(found),
+                    gradcam=gradcam[:, 0],
+                    pixel_gradient=gradient,
+                    guided_gradcam=gradcam * gradient,
+                    relus=len(relus),
+                )
+                for rule, gradient in zip(rules, gradients, strict=True)
+            }
+
+
+@contextmanager
+def forward_pass(images: Tensor, layers: Sequence[nn.Module]) -> Iterator[ForwardPass]:
+    """Run a model inside the block, with gradients, and keep what the layers return there.
+
+    >>> with forward_pass(images, [model.layer4]) as passed:
+    ...     logits = model(passed.images)
+    >>> (maps,) = passed.layer_maps(logits[:, 281])
+
+    Args:
+        images: (B, C, H, W), as for `explain_batch`.
+        layers: as for `explain`.
+    """
+    _check_images(images, None)
+    with _with_gradients(), InPlaceOnViews(), ExitStack() as stack:
+        passed = ForwardPass(images)
+        passed._outputs = [stack.enter_context(_output_of(layer)) for layer in layers]
+        yield passed
+
+
+@contextmanager
+def _with_gradients() -> Iterator[None]:
     with torch.inference_mode(False), torch.enable_grad():
-        _, scores, (output,) = _forward(score, image, [layer])
-        return scores.detach(), _feature_maps(output, reshape, 1)
+        yield
 
 
 def _starts(scores: Tensor, images: int) -> Tensor:
@@ -193,27 +247,18 @@ def _at_pixels(rule: Rule, relus: list[Any], scores: Tensor, leaf: Tensor, start
             handle.remove()
 
 
-def _forward(score: Score, images: Tensor, layers: Sequence[nn.Module]) -> tuple[Tensor, Tensor, list[Any]]:
-    """The images as a leaf, the scores, and what each layer returned on the way to them."""
-    leaf = images.detach().clone().requires_grad_()
-    with ExitStack() as stack, InPlaceOnViews():
-        collected = [stack.enter_context(_output_of(layer)) for layer in layers]
-        # A copy goes in, because autograd forbids models to work in place on a leaf.
-        scores = score(leaf.clone())
-    _check_scores(scores)
-    outputs = []
-    for found in collected:
-        if len(found) != 1:
-            times = "did not run" if not found else f"ran {len(found)} times"
-            raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
-        (output,) = found
-        if not any(isinstance(part, Tensor) for part in pytree.tree_leaves(output)):
-            kind = type(output).__name__
-            raise ValueError(f"the layer must return tensors, alone or in tuples, lists and dictionaries, got {kind}")
-        if not _differentiable(output):
-            raise ValueError("the layer's output does not depend on the image")
-        outputs.append(output)
-    return leaf, scores, outputs
+def _only_output(outputs: list[Any]) -> Any:
+    """What a layer returned, which must hold tensors that depend on the image."""
+    if len(outputs) != 1:
+        times = "did not run" if not outputs else f"ran {len(outputs)} times"
+        raise ValueError(f"the layer must run exactly once while the score is computed; it {times}")
+    (output,) = outputs
+    if not any(isinstance(part, Tensor) for part in pytree.tree_leaves(output)):
+        kind = type(output).__name__
+        raise ValueError(f"the layer must return tensors, alone or in tuples, lists and dictionaries, got {kind}")
+    if not _differentiable(output):
+        raise ValueError("the layer's output does not depend on the image")
+    return output
 
 
 def _gradients(

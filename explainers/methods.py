@@ -1,74 +1,83 @@
-"""The ways of looking at a score, as a table: what each is called, shows and costs, and how it is computed."""
+"""The methods as a table: the title, sentence, cost and function of each."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from explainers.cam import cam_maps
 from explainers.excitation import excitation_maps
 from explainers.gradcam import LayerMaps, Reshape
-from explainers.occlusion import occlusion_passes, over_cells, over_each
-from explainers.passes import Passes
+from explainers.occlusion import mean_over_cells, occlusion_maps
+from explainers.progress import Slow
 from explainers.relu_rules import Rule
-from explainers.score_cam import score_cam_passes
+from explainers.score_cam import score_cam
 from explainers.variants import counterfactual_map, gradcam_plus_plus, layer_cam, maximum_map
 
 
-class Squares(NamedTuple):
+@dataclass(frozen=True)
+class Patches:
     """How the image is covered for an occlusion map.
 
     Attributes:
-        patch: side of the squares, in shares of the image's: rounded to whole strides.
-        stride: from one square to the next, in the same shares: rounded so that a whole number of them is the side,
-            and at most `patch`, so that every pixel is covered.
-        fill: what they are filled with: a key of `FILLS`.
+        size: side of a patch, in shares of the image's: rounded to whole strides.
+        stride: from one patch to the next, in the same shares: rounded so that a whole number of them is the side,
+            and at most `size`, so that every pixel is covered.
+        fill: the colour of a patch: a key of `FILLS`.
     """
 
-    patch: float = 1 / 4
+    size: float = 1 / 4
     stride: float = 1 / 8
     fill: str = "mean"
 
     def cells(self, side: int) -> tuple[int, int]:
-        """How many cells of a stride's width divide a side of so many pixels, and how many of them a square covers."""
-        cells = round(1 / max(min(self.stride, self.patch), 1 / side))
-        return cells, max(round(self.patch * cells), 1)
+        """How many cells as wide as a stride divide a side of so many pixels, and how many of them a patch covers."""
+        cells = round(1 / max(min(self.stride, self.size), 1 / side))
+        return cells, max(round(self.size * cells), 1)
+
+    def passes(self, side: int) -> int:
+        """How many forward passes an occlusion map takes."""
+        cells, reach = self.cells(side)
+        return (cells - reach + 1) ** 2
 
 
-FILLS = {"mean": None, "black": 0.0, "white": 1.0}  # of the colours from 0 to 1; none is their mean
+FILLS = {"mean": None, "black": 0.0, "white": 1.0}  # of the colours from 0 to 1; None is their mean
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
-    """What a method with passes of its own gets to look with, for T scores of one image.
+class MethodInputs:
+    """The inputs of a method with passes of its own, for T scores of one image.
 
     Attributes:
         score: images (B, C, H, W) to (B, T).
         image: (1, C, H, W).
         layer: its output, reshaped by `reshape`, is the feature maps A^k.
-        found: the maps of that layer.
-        weight: gives (T, K), if the scores are one linear layer of the mean of the A^k: what multiplies that.
-        attention: gives (h, w), if the network weights the cells of the image itself: how.
-        colour: (C, 1, 1), what the image has where it is of `squares.fill`.
-        batch: how many images are looked at together.
+        layer_maps: Grad-CAM's maps of that layer.
+        linear_weights: returns (T, K), what multiplies the mean of the A^k if the scores are one linear layer of it;
+            None otherwise.
+        attention: returns (h, w), how the network weights the cells of the image by itself; None if it doesn't.
+        patches: how an occlusion map covers the image.
+        fill: (C, 1, 1), the covered pixels, as the network takes them.
+        batch: how many images the network takes together.
     """
 
     score: Callable[[Tensor], Tensor]
     image: Tensor
     layer: nn.Module
     reshape: Reshape
-    found: LayerMaps
-    weight: Callable[[], Tensor | None]
+    layer_maps: LayerMaps
+    linear_weights: Callable[[], Tensor | None]
     attention: Callable[[], Tensor | None]
-    squares: Squares
-    colour: Tensor
+    patches: Patches
+    fill: Tensor
     batch: int
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way of looking.
+    """A way to explain a score.
 
     Attributes:
         title: its name in the field.
@@ -76,14 +85,14 @@ class Method:
         kind: "map", (T, h, w) cells, at least 0; "signed", the same of both signs; or "gradient", (T, C, H, W) at the
             pixels, signed.
         passes: where its backward passes go: to the "layer"; on to the pixels under a ReLU rule; or it has its "own".
-        function: computes it from what is shared by all methods: from the `LayerMaps` of T scores if its passes end at
-            the layer, from their `Explanation` under the rule, or from a `Sight`.
+        function: computes it: from the `LayerMaps` of T scores if its passes end at the layer, from their
+            `Explanation` under the rule, or from `MethodInputs`.
         product: the keys of the gradient and the map whose pointwise product it is, where it is one (section 3.2 of
             the paper).
-        price: how many forward passes it takes for K feature maps, these squares and an image of so many pixels a
-            side, if many. Then the function gives its `Passes`.
-        covers: whether it looks at the image covered by the squares.
-        newer: whether it came after the paper.
+        cost: how many forward passes a slow method takes for K feature maps, these patches and an image of so many
+            pixels a side. Its function is a generator: see `explainers.progress`.
+        covers: whether it covers the image by patches.
+        newer: whether it was published after the paper.
     """
 
     title: str
@@ -92,39 +101,46 @@ class Method:
     passes: Literal["layer", "own"] | Rule
     function: Callable[[Any], Any]
     product: tuple[str, str] | None = None
-    price: Callable[[int, Squares, int], int] | None = None
+    cost: Callable[[int, Patches, int], int] | None = None
     covers: bool = False
     newer: bool = False
 
 
-def _cam(sight: Sight) -> Tensor:
-    if (weight := sight.weight()) is None:
+def _cam(inputs: MethodInputs) -> Tensor:
+    if (weights := inputs.linear_weights()) is None:
         raise ValueError("it needs scores that are one linear layer of the mean of the layer's feature maps")
-    return cam_maps(sight.found.features, weight)
+    return cam_maps(inputs.layer_maps.features, weights)
 
 
-def _attention(sight: Sight) -> Tensor:
-    if (weights := sight.attention()) is None:
+def _attention(inputs: MethodInputs) -> Tensor:
+    if (weights := inputs.attention()) is None:
         raise ValueError("it needs a network that attends to places of the photograph")
-    return weights.expand(len(sight.found.maps), *weights.shape)
+    return weights.expand(len(inputs.layer_maps.maps), *weights.shape)
 
 
-def _excitation(sight: Sight, *, contrastive: bool) -> Tensor:
+def _excitation(inputs: MethodInputs, *, contrastive: bool) -> Tensor:
     return excitation_maps(
-        lambda image: sight.score(image)[0], sight.image, sight.layer, contrastive=contrastive, reshape=sight.reshape
+        lambda image: inputs.score(image)[0],
+        inputs.image,
+        inputs.layer,
+        contrastive=contrastive,
+        reshape=inputs.reshape,
     )
 
 
-def _occlusion(sight: Sight) -> Passes[Tensor]:
-    cells, reach = sight.squares.cells(min(sight.image.shape[-2:]))
-    rows, columns = (over_each(side, cells, reach) for side in sight.image.shape[-2:])
-    falls = yield from occlusion_passes(sight.score, sight.image, rows, columns, fill=sight.colour, batch=sight.batch)
-    return over_cells(falls, reach)
+def _occlusion(inputs: MethodInputs) -> Slow[Tensor]:
+    side = min(inputs.image.shape[-2:])
+    cells, reach = inputs.patches.cells(side)
+    patch = math.ceil(side * reach / cells)  # or a pixel between two patches may stay uncovered
+    stride = (side - patch) / (cells - reach) if cells > reach else side
+    falls = yield from occlusion_maps(
+        inputs.score, inputs.image, patch=patch, stride=stride, fill=inputs.fill, batch=inputs.batch
+    )
+    return mean_over_cells(falls, reach)
 
 
-def _squares(_features: int, squares: Squares, side: int) -> int:
-    cells, reach = squares.cells(side)
-    return (cells - reach + 1) ** 2
+def _score_cam(inputs: MethodInputs) -> Slow[Tensor]:
+    return score_cam(inputs.score, inputs.image, inputs.layer_maps.features, batch=inputs.batch)
 
 
 METHODS = {
@@ -238,14 +254,14 @@ METHODS = {
         "Much the same whatever is explained",
         "map",
         "own",
-        lambda sight: _excitation(sight, contrastive=False),
+        lambda inputs: _excitation(inputs, contrastive=False),
     ),
     "c_mwp": Method(
         "Contrastive excitation (c-MWP)",
         "The same less what a walk from its opposite passes: this tells classes apart",
         "map",
         "own",
-        lambda sight: _excitation(sight, contrastive=True),
+        lambda inputs: _excitation(inputs, contrastive=True),
     ),
     "occlusion": Method(
         "Occlusion",
@@ -254,7 +270,7 @@ METHODS = {
         "signed",
         "own",
         _occlusion,
-        price=_squares,
+        cost=lambda _features, patches, side: patches.passes(side),
         covers=True,
     ),
     "score_cam": Method(
@@ -263,8 +279,8 @@ METHODS = {
         "gradient, and a forward pass for each map",
         "map",
         "own",
-        lambda sight: score_cam_passes(sight.score, sight.image, sight.found.features, batch=sight.batch),
-        price=lambda features, _squares, _side: features,
+        _score_cam,
+        cost=lambda features, _patches, _side: features,
         newer=True,
     ),
 }

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +19,6 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect
 
-from demo.threads import in_a_thread
 from evaluation.processes import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +136,8 @@ def metrics(address: str) -> dict[str, float]:
 
 def in_a_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     """What a coroutine gives; in a thread of its own, as a browser's loop runs in this one."""
-    return in_a_thread("loop", lambda: asyncio.run(coroutine)).result()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def says(page: Page, text: str, row: int = 0) -> None:

@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -21,20 +22,20 @@ from torchvision.models.vgg import make_layers
 from demo.engine import Engine
 from demo.models import Entry, Library
 from demo.models.entries import ENTRIES
-from demo.query import Photo, Query, Result, photo_of
+from demo.query import Details, Explain, ExplainResult, ImageFile, Predict, Result, image_file
 
 
 def assert_same(found: Result, expected: Result) -> None:
     """That an answer of another process is the one of this: one thread adds up in another order than two."""
     assert found.query == expected.query
-    assert found.query.photo.data == expected.query.photo.data
-    assert list(found.said) == list(expected.said)
+    assert list(found.predictions) == list(expected.predictions)
+    if not isinstance(expected, ExplainResult):
+        return
     for row, other in zip(found.rows, expected.rows, strict=True):
-        timed = {"seconds", "score", "probability", "peak", "gradcam_seconds", "prediction"}
-        assert {k: v for k, v in row.details.items() if k not in timed} == {
-            k: v for k, v in other.details.items() if k not in timed
-        }
-        assert row.details["score"] == pytest.approx(other.details["score"], rel=1e-4, abs=1e-4)
+        computed = ("seconds", "score", "probability", "peak", "gradcam_seconds", "prediction")
+        same = {name: getattr(row.details, name) for name in computed}
+        assert row.details == replace(other.details, **same)
+        assert row.details.score == pytest.approx(other.details.score, rel=1e-4, abs=1e-4)
         assert row.pictures.keys() == other.pictures.keys()
         for key, picture in row.pictures.items():
             assert np.abs(picture - other.pictures[key]).mean() <= 1e-3 * np.abs(other.pictures[key]).max(), key
@@ -54,19 +55,37 @@ def runs_of(layer: nn.Module) -> Iterator[list[Tensor]]:
         yield outputs
 
 
-def photo(name: str) -> Photo:
-    return photo_of((EXAMPLES / f"{name}.jpg").read_bytes())
+def photo(name: str) -> ImageFile:
+    return image_file((EXAMPLES / f"{name}.jpg").read_bytes())
 
 
-ZEBRA = Query(photo("zebra_elephant"), "classification", targets=("",))
+DETAILS = Details(
+    task="classification",
+    model="ResNet-50 (ImageNet)",
+    layer="layer4",
+    target="zebra",
+    score=8.25,
+    score_is="logit",
+    probability=0.282,
+    peak=2.0,
+    relus=49,
+    seconds=0.2,
+    image_size=(640, 480),
+    box=None,
+    feature_maps=2048,
+    input_side=256,
+    prediction=("zebra", 0.282),
+)
+
+ZEBRA = Explain(photo("zebra_elephant"), "classification", targets=("",))
 
 
 QUERIES = [
     ZEBRA,
-    Query(photo("dog"), "captioning", targets=("",)),
-    Query(photo("dog"), "vqa", text="What animal is this?", targets=("", "cat")),
-    Query(photo("dog"), "captioning", text="a dog", targets=(-1, 0, 1), methods=("gradcam",)),
-    Query(photo("cat"), "classification"),
+    Explain(photo("dog"), "captioning", targets=("",)),
+    Explain(photo("dog"), "vqa", text="What animal is this?", targets=("", "cat")),
+    Explain(photo("dog"), "captioning", text="a dog", targets=(-1, 0, 1), methods=("gradcam",)),
+    Predict(photo("cat"), "classification"),
 ]
 
 
@@ -75,11 +94,12 @@ class Slow:
 
     name, batch, score_is = "Slow", 1, "logit"
     layers: ClassVar[dict] = {"layer": None}
+    labels, attends = (), False
 
     def __init__(self) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
 
-    def known(self, target: str) -> str:
+    def resolve_label(self, target: str) -> str:
         return target
 
     def prepare(self, _photo: Image.Image) -> torch.Tensor:
@@ -90,7 +110,7 @@ class Slow:
     def encode(self, images: torch.Tensor, _texts: list[str]) -> list[torch.Tensor]:
         return [images]
 
-    def say(self, _image: torch.Tensor, _text: str) -> dict[str, float]:
+    def predictions(self, _image: torch.Tensor, _text: str) -> dict[str, float]:
         return {"nothing": 1.0}
 
 
@@ -103,10 +123,10 @@ class Held:
         entries["classification"].append(Entry("Slow", 0.0, lambda *_: self.slow))
         self.engine = Engine(Library(entries=entries))
         for task in entries:  # what is asked of an open model waits at once
-            self.engine.about(task, "").result(30)
+            self.engine.info(task, "").result(30)
 
     def __enter__(self) -> Engine:
-        self.running = self.engine.ask(Query(photo("rocket"), "classification", "Slow"))
+        self.running = self.engine.ask(Predict(photo("rocket"), "classification", "Slow"))
         assert self.slow.begun.wait(30)
         return self.engine
 

@@ -12,7 +12,16 @@ from torchvision import models
 from torchvision.models.resnet import Bottleneck
 
 from demo.models.resnet50 import encoder
-from explainers import explain, gradcam_plus_plus, layer_cam, layer_maps, occlusion_maps, over_cells, score_cam
+from explainers import (
+    explain,
+    finish,
+    gradcam_plus_plus,
+    layer_cam,
+    layer_maps,
+    mean_over_cells,
+    occlusion_maps,
+    score_cam,
+)
 
 # Plain, with shortcuts, with branches, with a functional ReLU: each as small as it can be; and the shipped one.
 NETWORKS = {
@@ -129,7 +138,7 @@ def test_what_others_make_of_the_feature_maps(grad_cam, peer):
     network[-1].weight.data *= 100
     image = torch.randn(1, 3, 12, 12)
     (found,) = layer_maps(lambda x: network(x)[0], image, [network[2]])
-    score_cams = score_cam(network, image, found.features, batch=4)
+    score_cams = finish(score_cam(network, image, found.features, batch=4))
     ours = {"GradCAMPlusPlus": gradcam_plus_plus(found), "LayerCAM": layer_cam(found), "ScoreCAM": score_cams}[peer]
     for number, maps in enumerate(ours):
         with getattr(grad_cam, peer)(network, [network[2]]) as method:
@@ -142,15 +151,16 @@ def test_occlusion_and_the_plain_gradient_of_captum(captum, fill):
     torch.manual_seed(0)
     network = plain().eval()
     image = torch.randn(1, 3, 64, 64)
-    falls = occlusion_maps(lambda x: network(x)[:, [3, 5]], image, patch=32, stride=32, fill=fill, batch=4)
+    score = lambda x: network(x)[:, [3, 5]]  # noqa: E731
+    falls = finish(occlusion_maps(score, image, patch=32, stride=32, fill=fill, batch=4))
+    halves = finish(occlusion_maps(score, image, patch=32, stride=16, fill=fill))
+    assert halves.shape == (2, 3, 3)
     for place, number in enumerate((3, 5)):
         theirs = captum.Occlusion(network).attribute(image, (3, 32, 32), 32, baselines=fill, target=number)
         assert_close(falls[place], theirs[0, 0, 16::32, 16::32])
-        # Of squares that overlap captum gives each pixel the mean of those that cover it.
+        # Of patches that overlap captum gives each pixel the mean of those that cover it.
         theirs = captum.Occlusion(network).attribute(image, (3, 32, 32), 16, baselines=fill, target=number)
-        halves = occlusion_maps(lambda x: network(x)[:, [number]], image, patch=32, stride=16, fill=fill)[0]  # noqa: B023
-        assert halves.shape == (3, 3)
-        assert_close(over_cells(halves[None], 2)[0], theirs[0, 0, 8::16, 8::16])
+        assert_close(mean_over_cells(halves, 2)[place], theirs[0, 0, 8::16, 8::16])
     gradient = explain(lambda x: network(x)[0, [3]], image, network.features, rule="plain")
     saliency = captum.Saliency(network).attribute(image.clone().requires_grad_(), 3, abs=False)
     assert_close(gradient.pixel_gradient, saliency)

@@ -139,7 +139,7 @@ def test_activations_stay_of_the_same_order_however_much_is_random():
 
 def test_a_random_network_ranks_classes_otherwise_and_grad_cam_on_it_leaves_the_trained_one_alone():
     model, image = load("classification"), prepared("zebra_elephant")
-    zebra = model.classes.index("zebra")
+    zebra = model.labels.index("zebra")
     altered = randomised(encoder("cpu"), BLOCKS[:2])
     layers = same_layers(model.layers, encoder("cpu"), altered)
     assert layers.keys() == model.layers.keys()

@@ -14,7 +14,7 @@ from PIL import Image
 from demo.engine import Engine
 from demo.files import row_files
 from demo.models import Library
-from demo.query import PANELS, Query, photo_of
+from demo.query import PANELS, Explain, image_file
 from demo.rendering import scales
 
 ZEBRA = handle_file(EXAMPLES / "zebra_elephant.jpg")
@@ -92,10 +92,10 @@ def test_overlapping_requests_do_not_disturb_each_other(client):
         answers = list(pool.map(ask, asked))
     engine = Engine(Library())
     for (file, name), (*paths, details) in zip(asked, answers, strict=True):
-        photo = photo_of((EXAMPLES / f"{file}.jpg").read_bytes())
-        alone = engine.answer(Query(photo, "classification", targets=(name,), layers=("layer3",)))
+        photo = image_file((EXAMPLES / f"{file}.jpg").read_bytes())
+        alone = engine.answer(Explain(photo, "classification", targets=(name,), layers=("layer3",)))
         assert details["target"] == name
-        assert details["score"] == pytest.approx(alone.rows[0].details["score"], rel=1e-4)
+        assert details["score"] == pytest.approx(alone.rows[0].details.score, rel=1e-4)
         files = row_files(engine.open(photo), alone.rows[0], scales(alone.rows, PANELS))
         for path, data in zip(paths, files.values(), strict=True):
             difference = pixels(path).astype(int) - np.asarray(Image.open(io.BytesIO(data)))

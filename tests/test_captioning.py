@@ -171,7 +171,7 @@ def test_no_caption_of_the_shipped_captioner_says_a_content_word_twice():
     with torch.inference_mode():
         seen = [model.encode(photo, [""])[0] for photo in photos]
     freely = [tokens for features in seen for tokens, _ in beam_search(model._decoder, features, 3, 20)]
-    once = [model._read(caption) for features in seen for caption in model.say(features, "")]
+    once = [model._read(caption) for features in seen for caption in model.predictions(features, "")]
     assert any(map(repeats, freely))
     assert not any(map(repeats, once))
 

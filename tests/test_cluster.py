@@ -17,20 +17,20 @@ from helpers import ROOT, started
 from PIL import Image
 from samples import QUERIES, assert_same, photo
 
-from demo.cluster import networks
-from demo.cluster.networks import GONE, REMOTE_ENTRIES, Cluster
+from demo.cluster import worker
+from demo.cluster.worker import GONE, REMOTE_ENTRIES, ClusterWorker
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.models import Library
-from demo.networks import Pending
-from demo.query import Query, photo_of
+from demo.query import Explain, Predict, image_file
+from demo.worker import Job
 from evaluation.processes import free_port
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="there is no Ray")
 pytestmark = pytest.mark.demo
 PATIENCE = 300  # seconds
 STORE = 80 * 2**20  # bytes that a machine keeps of what is sent
-DEAR = Query(photo("dog"), "classification", targets=("",), methods=("occlusion",))
+DEAR = Explain(photo("dog"), "classification", targets=("",), methods=("occlusion",))
 
 
 class Machines:
@@ -92,7 +92,7 @@ def machines(request) -> Iterator[Machines]:
 
 @pytest.fixture(scope="module")
 def remote(machines) -> Iterator[Engine]:
-    yield Engine(Library(entries=REMOTE_ENTRIES), networks=Cluster(machines.address, "cpu"))
+    yield Engine(Library(entries=REMOTE_ENTRIES), worker=ClusterWorker(machines.address, "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +100,9 @@ def alone() -> Engine:
     return Engine(Library())
 
 
-def begun(pending: Pending) -> None:
+def begun(pending: Job) -> None:
     """Wait until a dear query has done some of its passes."""
-    while pending.done[0] == 0:
+    while pending.progress[0] == 0:
         assert not pending.result.done()
         time.sleep(0.05)
 
@@ -119,19 +119,19 @@ def test_every_answer_is_that_of_one_machine(remote, alone):
     more = replace(QUERIES[0], layers=("layer3",), methods=("gradcam", "excitation"), steps=True)
     for query in [*QUERIES, more, DEAR]:
         assert_same(remote.answer(query), alone.answer(query))
-    about = remote.about("classification", "").result()
-    assert about == alone.about("classification", "").result()
+    about = remote.info("classification", "").result()
+    assert about == alone.info("classification", "").result()
 
 
 def test_what_the_model_says_comes_before_the_explanation_and_passes_are_told(remote, alone):
-    pending = remote.ask(replace(DEAR, photo=photo("rocket"), methods=("score_cam",)), visitor="one")
-    rocket = Query(photo("rocket"), "classification")
-    assert next(iter(pending.said.result(PATIENCE))) == next(iter(alone.answer(rocket).said))
+    pending = remote.ask(replace(DEAR, image=photo("rocket"), methods=("score_cam",)), client="one")
+    rocket = Predict(photo("rocket"), "classification")
+    assert next(iter(pending.predictions.result(PATIENCE))) == next(iter(alone.answer(rocket).predictions))
     begun(pending)
     assert not pending.result.done()
     remote.leave(pending, "one")
     # Only one of a visitor's dear queries is answered at a time: the one that was left makes way.
-    remote.ask(replace(DEAR, photo=photo("rocket")), visitor="one").result.result(PATIENCE)
+    remote.ask(replace(DEAR, image=photo("rocket")), client="one").result.result(PATIENCE)
 
 
 def test_what_cannot_be_answered_is_a_sentence(remote):
@@ -152,15 +152,15 @@ def test_many_large_photographs_at_once_hold_up_nobody(remote):
     for number in range(24):
         file = io.BytesIO()
         Image.fromarray(noise.integers(0, 256, (500, 600, 3), dtype=np.uint8)).save(file, "PNG")
-        query = Query(photo_of(file.getvalue()), "classification", targets=("",))
-        pending.append(remote.ask(query, visitor=str(number % 12)))
+        query = Explain(image_file(file.getvalue()), "classification", targets=("",))
+        pending.append(remote.ask(query, client=str(number % 12)))
     for one in pending:
         one.result.result(PATIENCE)
 
 
 @pytest.mark.long
 def test_whoever_is_answered_by_a_replica_that_dies_gets_the_answer(machines, remote, alone):
-    query = replace(DEAR, photo=photo("cat"))
+    query = replace(DEAR, image=photo("cat"))
     pending = remote.ask(query)
     begun(pending)
     for process in replicas(machines):
@@ -170,7 +170,7 @@ def test_whoever_is_answered_by_a_replica_that_dies_gets_the_answer(machines, re
 
 @pytest.mark.long
 def test_whoever_is_answered_by_a_machine_that_dies_gets_the_answer(machines, remote, alone):
-    query = replace(DEAR, photo=photo("bison"))
+    query = replace(DEAR, image=photo("bison"))
     pending = remote.ask(query)
     begun(pending)
     machines.lose(replicas(machines)[0])
@@ -179,7 +179,7 @@ def test_whoever_is_answered_by_a_machine_that_dies_gets_the_answer(machines, re
 
 @pytest.mark.long
 def test_a_cluster_that_is_gone_is_a_sentence_until_it_is_back(machines, remote, alone):
-    query = replace(DEAR, photo=photo("coffee"))
+    query = replace(DEAR, image=photo("coffee"))
     pending = remote.ask(query)
     begun(pending)
     machines.stop(at_once=True)
@@ -195,12 +195,12 @@ def test_a_cluster_that_is_gone_is_a_sentence_until_it_is_back(machines, remote,
 
 @pytest.mark.long
 def test_a_connection_that_is_silent_is_made_anew(remote, alone, monkeypatch):
-    monkeypatch.setattr(networks, "SILENCE_SECONDS", 8)
-    process = remote._networks._driver._process
-    time.sleep(networks.ALIVE_SECONDS)
+    monkeypatch.setattr(worker, "SILENCE_SECONDS", 8)
+    process = remote._worker._driver._process
+    time.sleep(worker.ALIVE_SECONDS)
     process.send_signal(signal.SIGSTOP)
     with pytest.raises(InputError, match=GONE):
-        remote.answer(replace(QUERIES[0], photo=photo("fruit")))
+        remote.answer(replace(QUERIES[0], image=photo("fruit")))
     process.wait(30)  # it is ended after those who wait have heard
     until_well(remote)
     assert_same(remote.answer(QUERIES[0]), alone.answer(QUERIES[0]))

@@ -13,7 +13,7 @@ from demo.images import open_photo
 from demo.models import Library
 from demo.models.coattention import Attention, AttentiveAnswerer, CoAttention
 from demo.models.resnet50 import FEATURES
-from demo.query import Query, photo_of
+from demo.query import Explain, image_file
 from explainers import layer_maps
 
 NAME = "ResNet-50 + co-attention (questions)"
@@ -96,8 +96,13 @@ def test_the_shipped_model_answers_and_can_be_explained_at_the_layers_of_the_pap
 
 
 def test_where_it_looked_is_a_picture_that_does_not_depend_on_the_answer(model):
-    query = Query(
-        photo_of(PHOTO.read_bytes()), "vqa", NAME, "What color is the dog?", ("brown", "black"), methods=("attention",)
+    query = Explain(
+        image_file(PHOTO.read_bytes()),
+        "vqa",
+        NAME,
+        "What color is the dog?",
+        methods=("attention",),
+        targets=("brown", "black"),
     )
     engine = Engine(Library())
     brown, black = engine.answer(query).rows

@@ -18,7 +18,7 @@ from evaluation.processes import cpu_seconds, resident_mebibytes
 from evaluation.visitors import EXAMPLES, difference, photograph
 from evaluation.vqa import clustered, reliability
 from evaluation.vqa_faithfulness import PATCH, STRIDE, in_squares
-from explainers import occlusion_maps
+from explainers import finish, occlusion_maps
 
 
 def test_boxes_in_voc_pixels_become_a_mask_of_the_squashed_photograph():
@@ -84,7 +84,7 @@ def test_the_error_of_independent_values_is_the_usual_one():
 def test_maps_are_averaged_in_the_squares_that_are_covered():
     """Of a score that sums the pixels, covering takes away what the squares hold."""
     image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
-    falls = occlusion_maps(lambda x: x.sum()[None], image, patch=PATCH, stride=STRIDE)[0]
+    falls = finish(occlusion_maps(lambda x: x.sum()[None], image, patch=PATCH, stride=STRIDE))[0]
     torch.testing.assert_close(in_squares(image[0].sum(dim=0)) * PATCH**2, falls, rtol=1e-3, atol=1)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.ops import roi_align
 
-from explainers import excitation_maps, explain, explain_batch, gradcam_maps, targeted_noise
+from explainers import excitation_maps, explain, explain_batch, finish, gradcam_maps, targeted_noise
 
 IMAGE = torch.tensor([[[1.0, -2.0]], [[0.0, 0.0]], [[0.0, 0.0]]])[None]
 
@@ -442,11 +442,11 @@ def test_what_to_do_is_said_where_cudnn_has_no_gradient_and_other_errors_are_pas
         return lambda x: MODEL(Failing.apply(x, message))
 
     cudnn = score("cudnn RNN backward can only be called in training mode")
-    room = (torch.full_like(IMAGE, -1.0), torch.ones_like(IMAGE))
+    bounds = (torch.full_like(IMAGE, -1.0), torch.ones_like(IMAGE))
     with pytest.raises(ValueError, match=r"nn.LSTM.* inside `torch.backends.cudnn.flags\(enabled=False\)`"):
         explain(cudnn, IMAGE, MODEL.convolution)
     with pytest.raises(ValueError, match=r"cudnn\.flags"):
-        targeted_noise(cudnn, IMAGE, torch.ones(3, 1, 1), room=room, passes=1, enough=1e9)
+        finish(targeted_noise(cudnn, IMAGE, torch.ones(3, 1, 1), bounds=bounds, passes=1, enough=1e9))
     with pytest.raises(RuntimeError, match="out of memory"):
         explain(score("CUDA out of memory"), IMAGE, MODEL.convolution)
 

@@ -16,8 +16,8 @@ from gradio_client.exceptions import AppError
 from helpers import ROOT
 from torch import nn
 
-import app
 from demo.engine import Engine
+from demo.launch import serve
 from demo.models import Library
 from demo.models.classification import Classifier, shipped_resnet50
 from demo.models.entries import ENTRIES, Entry
@@ -104,6 +104,6 @@ def test_a_port_that_is_taken(client):
     args = SimpleNamespace(host="127.0.0.1", port=taken, share=False, root_path=None, mcp=False)
     refused: list[str] = []
     with pytest.raises(SystemExit):
-        app.serve(build(engine), engine, args, lambda message: sys.exit(refused.append(message)))
+        serve(build(engine), engine, args, lambda message: sys.exit(refused.append(message)))
     assert refused[0].startswith("The demo cannot listen there: ")
     assert "\n" not in refused[0]

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ from demo.models.hub_vqa import blip_answerer, vilt
 from demo.models.layers import in_place
 from demo.models.processors import UnfitError
 from demo.models.words import words
-from demo.query import Query, photo_of
+from demo.query import Explain, Predict, image_file
 from explainers import explain
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
@@ -91,7 +90,7 @@ def test_what_it_says_is_spelled_so_that_it_is_read_as_the_same_pieces(models, n
     pieces, _ = model._pieces(["a", "dog", "'s", "t-shirt", "on", "grass"])
     (caption,) = spelled(model._tokenizer, torch.tensor([pieces]))
     assert caption == "a dog's t-shirt on grass"
-    assert model._pieces(words(model.known(caption)))[0] == pieces
+    assert model._pieces(words(model.resolve_label(caption)))[0] == pieces
 
 
 @pytest.mark.parametrize("name", CAPTIONERS)
@@ -100,7 +99,7 @@ def test_its_own_captions_are_those_of_its_beam_search_and_can_be_explained(mode
     captions = model.predict(image)
     assert list(captions.items()) == list(model.predict(image).items())
     caption, score = next(iter(captions.items()))
-    assert model.known(caption) == caption
+    assert model.resolve_label(caption) == caption
     assert score == pytest.approx(model.score(caption, WHOLE)(image).item(), rel=1e-4)
 
 
@@ -134,15 +133,15 @@ def test_captions_that_cannot_be_explained(models, name, caption, message):
 @pytest.mark.parametrize("name", ["BLIP", "GIT"])
 def test_signs_that_are_no_pieces_are_refused_by_name(models, name):
     with pytest.raises(InputError, match=f"{name} cannot read “🦓”"):
-        models[name].known("a 🦓 on grass")
+        models[name].resolve_label("a 🦓 on grass")
     for nothing in ("\xad", "\ufffd", "\u0301", "\ufe0f"):  # of which BERT's tokenizers leave nothing
         with pytest.raises(InputError, match=f"{name} cannot read"):
-            models[name].known(f"a dog {nothing} on grass")
+            models[name].resolve_label(f"a dog {nothing} on grass")
 
 
 @pytest.mark.parametrize("name", CAPTIONERS)
 def test_captions_are_spelled_in_one_way(models, name):
-    assert models[name].known("  A DOG’s running, on grass! ") == CAPTION
+    assert models[name].resolve_label("  A DOG’s running, on grass! ") == CAPTION
 
 
 def test_the_answer_of_blip_is_what_the_network_gives_its_pieces_one_by_one(models, image):
@@ -173,7 +172,7 @@ def test_the_logits_of_vilt_are_those_of_the_network_however_it_shuffles_its_pat
     encoded = model._tokenizer(question, return_tensors="pt")
     with torch.inference_mode():
         expected = model._network(**encoded, pixel_values=image).logits[0]
-        torch.testing.assert_close(model.score(question, *model.answers)(image), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.score(question, *model.labels)(image), expected, rtol=1e-4, atol=1e-5)
         assert list(model.predict(image, question).values()) == pytest.approx(
             sorted(expected.sigmoid().tolist(), reverse=True), rel=1e-4
         )
@@ -204,16 +203,16 @@ def test_answers_are_explained_at_the_blocks(models, image, name):
     assert not torch.equal(explanation.maps[0], explanation.maps[1])
     assert explanation.maps.amax(dim=(1, 2)).gt(0).any()
     best = next(iter(model.predict(image, "what is the zebra on?")))
-    assert model.known(best.upper()) == best
+    assert model.resolve_label(best.upper()) == best
 
 
 @pytest.mark.parametrize("name", ANSWERERS)
 def test_an_answer_given_twice_has_one_row(models, name):
     engine = Engine(Library(entries={"vqa": [Entry(name, 0.0, lambda *_: models[name])]}))
-    question = Query(photo_of(PHOTO.read_bytes()), "vqa", text="what is the zebra on?")
-    best = next(iter(engine.answer(question).said))
+    question = Predict(image_file(PHOTO.read_bytes()), "vqa", text="what is the zebra on?")
+    best = next(iter(engine.answer(question).predictions))
     for answers in (("Grass", "grass"), (best, ""), (best.upper(), best, "")):
-        assert len(engine.answer(replace(question, targets=answers)).rows) == 1
+        assert len(engine.answer(Explain(question.image, "vqa", text=question.text, targets=answers)).rows) == 1
 
 
 @pytest.mark.parametrize("name", ANSWERERS)
@@ -237,7 +236,7 @@ def test_a_question_that_is_too_long_for_vilt_is_refused(models, image):
 
 @pytest.mark.parametrize("name", ANSWERERS)
 def test_words_in_which_nothing_can_be_read_are_ignored(models, name):
-    assert models[name].ignored("what 🦓 color is the qqq zebra?") == ["🦓", "qqq"]
+    assert models[name].ignored_words("what 🦓 color is the qqq zebra?") == ["🦓", "qqq"]
 
 
 @pytest.mark.parametrize(
@@ -250,10 +249,10 @@ def test_answers_that_cannot_be_given(models, name, answer, message):
 
 
 def test_numbers_are_answers_as_words_and_in_digits(models):
-    assert [models["ViLT"].known(answer) for answer in ("2", "two", " Two ")] == ["2"] * 3
-    assert models["BLIP VQA"].known("two") == "two"  # which writes any answer itself
+    assert [models["ViLT"].resolve_label(answer) for answer in ("2", "two", " Two ")] == ["2"] * 3
+    assert models["BLIP VQA"].resolve_label("two") == "two"  # which writes any answer itself
     with pytest.raises(InputError, match=r"has no answer “twoo”\. Did you mean 2\?"):
-        models["ViLT"].known("twoo")
+        models["ViLT"].resolve_label("twoo")
 
 
 def test_texts_of_more_word_pieces_than_blip_has_places_for_are_refused(models, image):
@@ -315,7 +314,7 @@ def told() -> list[str]:
             download.check("Tiny")
             said.append(f"{source.is_here()} {download.done == download.total > 0}")
         downloads.fetch(source, "Tiny")
-        said.append(blip_captioner("tiny", source.folder, "cpu").known("A dog."))
+        said.append(blip_captioner("tiny", source.folder, "cpu").resolve_label("A dog."))
     except InputError as error:
         said.append(str(error))
     return said

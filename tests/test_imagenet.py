@@ -110,8 +110,8 @@ def test_what_is_predicted_has_the_probability_that_its_score_gives():
     model = imagenet.classifier("SqueezeNet", "squeezenet1_1", network, classes)
     image = model.prepare(Image.open(PHOTO))
     best, probability = next(iter(model.predict(image).items()))
-    probabilities = model.score(*model.classes)(image).softmax(0)
-    assert best == model.classes[probabilities.argmax()]
+    probabilities = model.score(*model.labels)(image).softmax(0)
+    assert best == model.labels[probabilities.argmax()]
     assert probability == pytest.approx(probabilities.max().item(), rel=1e-4)
 
 
@@ -197,22 +197,22 @@ def test_as_many_classes_as_feature_maps_make_no_difference(build, layer):
 def test_labels_with_synonyms_are_known_by_the_first():
     classes = ["tabby, tabby cat", "tiger cat", "tiger, Panthera tigris"]
     model = imagenet.classifier("", "resnet18", plain(3), classes, {})
-    assert (model.known("tabby"), model.known("Tiger"), model.known("tiger cat")) == (
+    assert (model.resolve_label("tabby"), model.resolve_label("Tiger"), model.resolve_label("tiger cat")) == (
         classes[0],
         classes[2],
         classes[1],
     )
-    assert model.known("tabby, mackerel tabby") == classes[0]  # as another network calls it
+    assert model.resolve_label("tabby, mackerel tabby") == classes[0]  # as another network calls it
     with pytest.raises(InputError, match="Did you mean"):
-        model.known("tabbi")
+        model.resolve_label("tabbi")
 
 
 def test_a_first_synonym_of_two_classes_is_none():
     classes = ["cat, black", "cat, white", "dog"]
     model = imagenet.classifier("", "resnet18", plain(3), classes, {})
-    assert model.known("Cat, white") == "cat, white"
+    assert model.resolve_label("Cat, white") == "cat, white"
     with pytest.raises(InputError, match="has no class “cat”"):
-        model.known("cat")
+        model.resolve_label("cat")
 
 
 def test_the_photograph_is_normalised_as_the_weights_were_trained():

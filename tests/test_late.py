@@ -10,15 +10,15 @@ from samples import see_small
 
 from demo.engine import Engine
 from demo.models import Library
-from demo.networks import Pending
-from demo.query import Query, photo_of
+from demo.query import Explain, image_file
 from demo.tabs import late
 from demo.tabs.late import Late, renewed
-from explainers import Squares
+from demo.worker import Job
+from explainers import Patches
 
-PHOTO = photo_of((Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg").read_bytes())
-QUERY = Query(PHOTO, "classification", "ResNet-50 (ImageNet)", targets=("zebra",), layers=("layer4",))
-FINE = Squares(stride=1 / 64)  # 49 * 49 passes
+PHOTO = image_file((Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg").read_bytes())
+QUERY = Explain(PHOTO, "classification", "ResNet-50 (ImageNet)", targets=("zebra",), layers=("layer4",))
+FINE = Patches(stride=1 / 64)  # 49 * 49 passes
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def engine() -> Engine:
     return engine
 
 
-async def pending(columns: Late, key: str) -> Pending:
+async def pending(columns: Late, key: str) -> Job:
     """What the engine answers of a column that has begun."""
     column = columns._columns[key]
     while not column.pending:
@@ -36,10 +36,10 @@ async def pending(columns: Late, key: str) -> Pending:
     return column.pending[0]
 
 
-async def left(asked: Pending) -> None:
+async def left(asked: Job) -> None:
     """Wait until nobody waits for a query."""
     async with asyncio.timeout(10):
-        while asked.visitors:
+        while asked.clients:
             await asyncio.sleep(0.01)
 
 
@@ -86,7 +86,7 @@ def test_a_request_that_was_overtaken_neither_starts_nor_stops(engine):
         columns.want(2, ["occlusion"])
         asked = await pending(columns, "occlusion")
         columns.want(1, [])
-        assert asked.visitors
+        assert asked.clients
         columns.want(4, [])
         await left(asked)
         columns.want(3, ["occlusion"])
@@ -103,17 +103,17 @@ def test_a_column_goes_on_when_others_come_and_go(engine):
         second = renewed(first, Late(engine, [QUERY], ["occlusion", "cam"], FINE))
         assert second is not first
         assert (await pending(second, "occlusion")) is asked
-        assert asked.visitors
+        assert asked.clients
         same = renewed(second, Late(engine, [QUERY], ["occlusion", "cam"], FINE))
         assert same is second
-        coarser = renewed(second, Late(engine, [QUERY], ["occlusion", "cam"], Squares()))
+        coarser = renewed(second, Late(engine, [QUERY], ["occlusion", "cam"], Patches()))
         assert coarser is not second
         await left(asked)
         coarser.want(1, [])
         while not (news := await coarser.news([]))["columns"]:
             pass
         assert news["columns"]["cam"]["pictures"][0]["kind"] == "map"
-        other = renewed(coarser, Late(engine, [replace(QUERY, targets=("tusker",))], ["cam"], Squares()))
+        other = renewed(coarser, Late(engine, [replace(QUERY, targets=("tusker",))], ["cam"], Patches()))
         assert other.filled([engine.answer(QUERY).rows[0]])[0].pictures.keys() == set(QUERY.methods)
 
     in_a_loop(visit())

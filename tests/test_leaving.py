@@ -18,11 +18,11 @@ from helpers import EXAMPLES, in_a_loop
 from samples import Held, see_small
 
 from demo.engine import Engine
-from demo.networks import Pending
 from demo.page import LAUNCH, build
 from demo.service import surroundings
 from demo.tabs import late
 from demo.tabs.waiting import AT_ONCE, opening
+from demo.worker import Job
 
 USERS = 30
 TASKS = ("classification", "captioning", "vqa")
@@ -111,8 +111,8 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def waiting(engine: Engine) -> list[Pending]:
-    return [pending for pending in list(engine._pending.values()) if pending.query.model != "Slow"]
+def waiting(engine: Engine) -> list[Job]:
+    return [pending for pending in list(engine._jobs.values()) if pending.query.model != "Slow"]
 
 
 def test_of_users_who_close_the_page_while_they_wait_nothing_is_computed(held, demo):
@@ -121,14 +121,14 @@ def test_of_users_who_close_the_page_while_they_wait_nothing_is_computed(held, d
         demo.join(user, demo.event("look", TASKS[number % len(TASKS)]), demo.upload(user), number=1)
         with demo.listening(user) as messages:
             assert next(messages)["msg"] == "estimation"
-            until(lambda: any(f"page {user}" in pending.visitors for pending in waiting(held.engine)))
+            until(lambda: any(f"page {user}" in pending.clients for pending in waiting(held.engine)))
 
     before = demo.outcomes("left"), demo.outcomes("answered")
     with held:
         with ThreadPoolExecutor(USERS) as users:
             list(users.map(visit, range(USERS)))
         until(lambda: not waiting(held.engine))
-    assert held.running.result.result(30).said
+    assert held.running.result.result(30).predictions
     assert (demo.outcomes("left"), demo.outcomes("answered")) == (before[0] + USERS, before[1] + 1)
 
 
@@ -144,9 +144,9 @@ def test_a_slow_method_ends_when_the_page_is_closed(demo, monkeypatch):
     def stop(*_: object) -> None:
         """Between two passes, until the page is closed."""
         for pending in waiting(demo.engine):
-            if pending.done[0]:
+            if pending.progress[0]:
                 slow.append(pending)
-                until(lambda pending=pending: not pending.visitors)
+                until(lambda pending=pending: not pending.clients)
 
     layer = demo.engine.library.load("classification").layers["layer4"]
     with layer.register_forward_hook(stop):
@@ -160,7 +160,7 @@ def test_a_slow_method_ends_when_the_page_is_closed(demo, monkeypatch):
                     break
                 next(message for message in messages if message["msg"] == "process_completed")
         until(slow[0].result.done)
-    assert slow[0].done[0] < OCCLUSION == slow[0].done[1]
+    assert slow[0].progress[0] < OCCLUSION == slow[0].progress[1]
     assert demo.outcomes("left") == left + 1
 
 

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
-from helpers import EXAMPLES, name_another, says, take
+from helpers import EXAMPLES, answered, name_another, says, take
 from playwright.sync_api import Page, expect
-from samples import see_small
+from samples import DETAILS, see_small
 from skimage.metrics import structural_similarity as skimage_similarity
 
 from demo.engine import Engine
 from demo.likeness import Likeness, likenesses, rank_correlation, strengths, structural_similarity, verdict
 from demo.models import Library
-from demo.query import PANELS, Query, Row, photo_of
+from demo.query import PANELS, Adversarial, Explain, Predict, Randomised, Row, image_file
 from demo.tabs.trust import _to_be_said
 from explainers import Steps, steps
 from explainers.gradcam import LayerMaps
 
-ZEBRA = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
+ZEBRA = image_file((EXAMPLES / "zebra_elephant.jpg").read_bytes())
 
 
 # ---- The steps, worked by hand ----
@@ -94,8 +94,8 @@ def test_of_gradients_the_absolute_values_are_compared_over_all_colours():
     assert strengths(np.array([[[1.0]], [[-2.0]], [[3.0]]])).tolist() == [[6]]
     generator = np.random.default_rng(0)
     gradient, cells = generator.normal(size=(3, 16, 16)), generator.random((4, 4))
-    trained = Row({"guided_backprop": gradient, "gradcam": cells}, {})
-    other = Row({"guided_backprop": -gradient[::-1], "gradcam": np.zeros((4, 4))}, {})
+    trained = Row({"guided_backprop": gradient, "gradcam": cells}, DETAILS)
+    other = Row({"guided_backprop": -gradient[::-1], "gradcam": np.zeros((4, 4))}, DETAILS)
     assert likenesses(trained, trained) == {key: (pytest.approx(1), pytest.approx(1)) for key in trained.pictures}
     alike = likenesses(other, trained)
     assert alike["guided_backprop"] == (pytest.approx(1), pytest.approx(1))
@@ -132,33 +132,33 @@ def test_the_verdict_is_of_the_numbers():
 
 def test_the_experiments_of_one_visitor_change_nobody_elses_answers():
     engine = see_small(Engine(Library()), "classification", "vqa")
-    asked = Query(ZEBRA, "classification", targets=("zebra", ""))
-    others = [asked, Query(ZEBRA, "vqa", text="What is it?", targets=("",))]
+    asked = Explain(ZEBRA, "classification", targets=("zebra", ""))
+    others = [asked, Explain(ZEBRA, "vqa", text="What is it?", targets=("",))]
 
-    def answered() -> list:
+    def results() -> list:
         # Not kept, so that each is computed.
-        results = [engine.ask(query, keep=False).result.result() for query in others]
-        pictures = [picture for result in results for row in result.rows for picture in row.pictures.values()]
-        return [[result.said for result in results], [picture.tobytes() for picture in pictures]]
+        found = [engine.ask(query, cache=False).result.result() for query in others]
+        pictures = [picture for result in found for row in result.rows for picture in row.pictures.values()]
+        return [[result.predictions for result in found], [picture.tobytes() for picture in pictures]]
 
-    before = answered()
-    alone = Query(ZEBRA, "classification")
-    known = engine.answer(alone).said
+    before = results()
+    alone = Predict(ZEBRA, "classification")
+    known = engine.answer(alone).predictions
 
     def experiments() -> None:
         for query in others:
-            engine.answer(replace(query, methods=PANELS, weights="randomised 2"))
-        engine.answer(replace(alone, noise="vizsla"))
+            engine.answer(replace(query, methods=PANELS, weights=Randomised(2)))
+        engine.answer(Adversarial(ZEBRA, "classification", target="vizsla"))
 
     visitor = threading.Thread(target=experiments)
     visitor.start()
     times = 0
     while visitor.is_alive() or not times:
-        assert answered() == before
+        assert results() == before
         times += 1
     visitor.join()
-    assert answered() == before
-    assert engine.answer(alone).said == known
+    assert results() == before
+    assert engine.answer(alone).predictions == known
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_experiments_of_one_visitor_change_nobody_elses_answers():
     ],
 )
 def test_what_the_noise_is_proposed_to_make_the_model_predict(target, names, proposed):
-    assert _to_be_said(Row({}, {"target": target, "score_is": "logit"}), names)["amiss"] == proposed
+    assert _to_be_said(Row({}, replace(DETAILS, target=target)), names)["amiss"] == proposed
 
 
 # ---- In the page ----
@@ -180,8 +180,8 @@ def test_what_the_noise_is_proposed_to_make_the_model_predict(target, names, pro
 @pytest.fixture(scope="module")
 def zebra() -> Steps:
     """The numbers of the lesson about the page's first example."""
-    (row,) = Engine(Library()).answer(Query(ZEBRA, "classification", targets=("zebra",), steps=True)).rows
-    return row.steps
+    (row,) = Engine(Library()).answer(Explain(ZEBRA, "classification", targets=("zebra",), steps=True)).rows
+    return Steps(**{name: torch.from_numpy(array) for name, array in row.steps.items()})
 
 
 def opened(page: Page, name: str = "zebra") -> Page:
@@ -305,7 +305,8 @@ def test_what_is_explained_in_the_tab_of_a_task_is_taught_with_and_all_three_can
     says(page, "Grad-CAM in the")
     page.get_by_role("tab", name="How it works").click()  # nobody chose that caption
     expect(page.locator("#lesson .sentence")).to_contain_text("German shepherd, ")
-    page.get_by_role("tab", name="Captioning").click()
+    with answered(page):
+        page.get_by_role("tab", name="Captioning").click()
     page.locator("#words .pick").nth(1).click()
     says(page, "word 1 of")
     page.get_by_role("tab", name="How it works").click()

@@ -14,22 +14,22 @@ from PIL import Image
 from samples import plain, runs_of
 from torch import nn
 
-from demo.answers import checked
 from demo.errors import InputError
-from demo.looks import look
+from demo.explain import check
 from demo.models import Library
 from demo.models.classification import Classifier
 from demo.models.resnet50 import GEOMETRY
-from demo.query import Photo, Query
+from demo.query import Explain, ImageFile
 from demo.tasks import TASKS
+from demo.worker import compute
 from explainers import (
     METHODS,
-    Squares,
+    Patches,
     box_from_map,
     cam_maps,
     counterfactual_map,
     explain,
-    finished,
+    finish,
     gradcam_plus_plus,
     layer_cam,
     layer_maps,
@@ -40,10 +40,10 @@ from explainers import (
 )
 
 ASKED = {
-    "classification": Query(Photo("", b""), "classification", targets=("vizsla",)),
-    "captioning": Query(Photo("", b""), "captioning", text="a zebra on grass", targets=(1,)),
-    "vqa": Query(
-        Photo("", b""), "vqa", "ResNet-50 + LSTM (questions)", text="What animal is this?", targets=("zebra",)
+    "classification": Explain(ImageFile("", b""), "classification", targets=("vizsla",)),
+    "captioning": Explain(ImageFile("", b""), "captioning", text="a zebra on grass", targets=(1,)),
+    "vqa": Explain(
+        ImageFile("", b""), "vqa", "ResNet-50 + LSTM (questions)", text="What animal is this?", targets=("zebra",)
     ),
 }
 ATTENTIVE = "ResNet-50 + co-attention (questions)"
@@ -109,7 +109,7 @@ def test_score_cam_by_hand():
     layer, image = weighted()
     # Through the first map the first colour is seen at (0, 0) by half, at (1, 0) wholly, and nowhere else: 2 + 8;
     # through the second at (1, 0) alone: 8.
-    found = score_cam(lambda x: x[:, :1].sum(dim=(2, 3)), image, layer(image).detach())
+    found = finish(score_cam(lambda x: x[:, :1].sum(dim=(2, 3)), image, layer(image).detach()))
     first, second = torch.tensor([10.0, 8.0]).softmax(dim=0)
     torch.testing.assert_close(found, (first * image[:, 0] + second * image[:, 1]))
 
@@ -133,9 +133,8 @@ def test_noise_goes_the_way_of_the_gradient_and_not_further():
     high[0, 1, 0, 1] = 1  # near the brightest that a photograph can be
 
     def noise(enough: float, passes: int = 5) -> torch.Tensor:
-        return targeted_noise(
-            lambda x: (weight * x).sum()[None], image, step, room=(low, high), passes=passes, enough=enough
-        )
+        score = lambda x: (weight * x).sum()[None]  # noqa: E731
+        return finish(targeted_noise(score, image, step, bounds=(low, high), passes=passes, enough=enough))
 
     assert noise(math.inf).tolist() == [[[[3, -3]], [[0, 1]], [[-3, 3]]]]
     assert noise(math.inf, passes=2).tolist() == [[[[2, -2]], [[0, 1]], [[-2, 2]]]]
@@ -184,17 +183,10 @@ def small() -> Classifier:
 def pictures(model, asked: str, keys: tuple[str, ...], photo: str = "zebra_elephant") -> dict[str, np.ndarray]:
     # The first layer of the shipped models has 256 feature maps, the last 2,048.
     layers = ("layer1",) if keys == ("score_cam",) and "layer1" in model.layers else ("",)
-    query = checked(model, replace(ASKED[asked], methods=keys, layers=layers))
-
-    def encode(images):
-        return model.encode(images, [query.text])
-
-    def scores(images):
-        return model.scores(encode(images)[0], query.text, query.targets)
-
-    image = model.prepare(Image.open(EXAMPLES / f"{photo}.jpg").convert("RGB"))
-    (seen,) = finished(look(model, encode, scores, image, [query]))
-    return {key: found[0] for key, found in seen.pictures.items()}
+    query = check(model, replace(ASKED[asked], methods=keys, layers=layers))
+    image = Image.open(EXAMPLES / f"{photo}.jpg").convert("RGB")
+    (result,) = finish(compute(model, [query], [image], lambda *_: None))
+    return result.rows[0].pictures
 
 
 # Of a network whose scores are products of features and words there is no picture by these; one alone attends.
@@ -251,7 +243,7 @@ def test_each_method_on_a_small_network(key):
 
 @pytest.mark.parametrize("asked", ASKED)
 def test_all_methods_of_few_passes_on_each_shipped_model(asked):
-    keys = tuple(key for other, key in POSSIBLE if other == asked and not METHODS[key].price)
+    keys = tuple(key for other, key in POSSIBLE if other == asked and not METHODS[key].cost)
     assert_shows(shipped(asked, 80), asked, keys, 3)
 
 
@@ -300,7 +292,7 @@ def test_a_score_that_does_not_depend_on_the_image_is_refused():
             pictures(Other(model, lambda encoded, text, targets: torch.ones(len(targets))), task, (key,))
 
 
-def test_the_price_of_a_method_is_what_it_takes():
+def test_the_cost_of_a_method_is_what_it_takes():
     def images(method: str) -> int:
         with runs_of(small()._network.features[0]) as runs:
             pictures(small(), "classification", (method,))
@@ -308,7 +300,7 @@ def test_the_price_of_a_method_is_what_it_takes():
 
     occlusion, score_cam = images("occlusion"), images("score_cam")
     # 16 cells a side, whether they divide its pixels or not, and squares of four.
-    assert METHODS["occlusion"].price(2048, Squares(1 / 4, 1 / 16), 299) == 13 * 13
+    assert METHODS["occlusion"].cost(2048, Patches(1 / 4, 1 / 16), 299) == 13 * 13
     # Besides, one pass for the panels, and for occlusion one of the whole photograph.
-    assert occlusion == METHODS["occlusion"].price(32, Squares(), 32) + 2 == 51
-    assert score_cam == METHODS["score_cam"].price(32, Squares(), 32) + 1 == 33
+    assert occlusion == METHODS["occlusion"].cost(32, Patches(), 32) + 2 == 51
+    assert score_cam == METHODS["score_cam"].cost(32, Patches(), 32) + 1 == 33

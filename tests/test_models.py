@@ -46,7 +46,7 @@ def test_what_is_not_known_is_named_and_the_known_offered(call, message):
 
 
 def test_capitals_matter_only_where_they_tell_classes_apart():
-    known = load("classification").known
+    known = load("classification").resolve_label
     assert known("ZEBRA") == known("zebra") == "zebra"
     assert (known("Cardigan"), known("cardigan")) == ("Cardigan", "cardigan")  # a dog and a jacket
 
@@ -77,7 +77,7 @@ def test_scores_are_the_logits_in_the_order_of_the_names():
     image = torch.zeros(1, 3, 256, 256)
     with torch.inference_mode():
         scores = model.score("zebra", "tench", "zebra")(image)
-        all_scores = model.score(*model.classes)(image)
+        all_scores = model.score(*model.labels)(image)
     assert torch.equal(scores, all_scores[[340, 0, 340]])
     assert model.predict(image)["zebra"] == pytest.approx(all_scores.softmax(0)[340].item(), rel=1e-4)
 

@@ -1,7 +1,6 @@
 """Somebody's own classifier, from files that fit and from files that do not."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +13,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import VisionTransformer, get_model
 
-from demo.answers import answers
 from demo.engine import Engine
 from demo.errors import InputError
+from demo.explain import answer_slowly
 from demo.images import open_photo
 from demo.models import Library, catalog
 from demo.models.classification import Classifier, distinct
 from demo.models.network import GREY, Geometry
 from demo.models.own import hub_classifier, torchvision_classifier
 from demo.models.state_dicts import fitted
-from demo.query import Query, photo_of
-from explainers import explain, finished
+from demo.query import Adversarial, Explain, Region, image_file
+from explainers import explain, finish
 
 PHOTO = Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg"
 CLASSES = ["cat", "dog", "zebra crossing"]
@@ -71,7 +70,7 @@ def test_weights_of_any_number_of_classes(folder, architecture, layer, expected)
     model = torchvision_classifier(
         str(folder / "net.safetensors"), architecture, str(folder / "labels.txt"), layer, "cpu"
     )
-    assert (model.name, model.classes) == ("net", CLASSES)
+    assert (model.name, model.labels) == ("net", CLASSES)
     assert next(iter(model.layers)) == expected
     image = model.prepare(Image.open(PHOTO))
     explanation = explain(model.score("Zebra Crossing", "cat"), image, model.layers[expected], reshape=model.reshape)
@@ -158,7 +157,7 @@ def test_files_as_other_programs_write_them(folder):
     model = torchvision_classifier(
         str(folder / "net.safetensors"), "mnasnet0_5", str(folder / "marked.txt"), None, "cpu"
     )
-    assert model.classes == ["cat", "dog", "cow"]
+    assert model.labels == ["cat", "dog", "cow"]
 
 
 def own(folder, state, architecture=QUICK, labels="labels.txt", metadata=None):
@@ -244,8 +243,8 @@ def test_a_network_of_one_channel_gets_the_grey_image(folder):
     row = (
         Engine(library)
         .answer(
-            Query(
-                photo_of(PHOTO.read_bytes()),
+            Explain(
+                image_file(PHOTO.read_bytes()),
                 "classification",
                 model="net",
                 targets=("dog",),
@@ -269,9 +268,9 @@ def test_the_noise_of_a_grey_image_of_three_channels_is_grey():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3)).requires_grad_(False)
     model = Classifier("net", network, CLASSES, {"": network[0]}, Geometry(8, (0.5,) * 3, (0.5,) * 3, order=GREY))
     photo = Image.new("RGB", (8, 8), "grey")
-    query = Query(photo_of(b""), "classification", "net", noise="dog")
-    result = finished(answers(model, [query], [photo], lambda *_: None))[0]
-    noised = np.asarray(open_photo(result.noised.data)).astype(int)
+    query = Adversarial(image_file(b""), "classification", "net", target="dog")
+    result = finish(answer_slowly(model, query, photo, lambda *_: None))
+    noised = np.asarray(open_photo(result.image.data)).astype(int)
     weights = network[1].weight[1].reshape(3, 8, 8).sum(dim=0) - network[1].weight[[0, 2]].mean(dim=0).reshape(
         3, 8, 8
     ).sum(dim=0)
@@ -315,20 +314,20 @@ def test_all_that_the_page_asks_works_for_independent_classes_be_it_one(folder):
     library = Library()
     library.offer(lambda _device: own(folder, state, labels="one.txt"))
     engine = Engine(library)
-    query = Query(
-        photo_of(PHOTO.read_bytes()), "classification", model="net", targets=("",), methods=("gradcam", "cam")
+    query = Explain(
+        image_file(PHOTO.read_bytes()), "classification", model="net", targets=("",), methods=("gradcam", "cam")
     )
     row = engine.answer(query).rows[0]
-    assert row.details["target"] == "pneumonia"
+    assert row.details.target == "pneumonia"
     np.testing.assert_allclose(
         row.pictures["cam"] * row.pictures["gradcam"].max(),
         row.pictures["gradcam"] * row.pictures["cam"].max(),
         rtol=1e-3,
         atol=1e-5,
     )
-    assert engine.answer(replace(query, targets=(), region=(0.0, 0.0, 1.0, 1.0))).said.keys() <= {"pneumonia"}
-    noised = engine.answer(replace(query, targets=(), noise="pneumonia"))
-    assert noised.said["pneumonia"] > row.details["probability"]
+    assert engine.answer(Region(query.image, "classification", "net")).evidence.keys() <= {"pneumonia"}
+    noised = engine.answer(Adversarial(query.image, "classification", "net", target="pneumonia"))
+    assert noised.predictions["pneumonia"] > row.details.probability
 
 
 def test_a_file_says_in_its_metadata_that_several_classes_may_be_true(folder):
@@ -343,7 +342,7 @@ def test_a_file_says_in_its_metadata_that_several_classes_may_be_true(folder):
 
 def test_labels_that_occur_twice_get_numbers(folder):
     (folder / "birds.txt").write_text("crane\ncrane (2)\ncrane")
-    assert own(folder, load_file(folder / "quick.safetensors"), labels="birds.txt").classes == [
+    assert own(folder, load_file(folder / "quick.safetensors"), labels="birds.txt").labels == [
         *("crane", "crane (2)", "crane (3)")
     ]
 
@@ -499,7 +498,7 @@ def test_folders_that_cannot_be_opened_say_what_to_do(tmp_path, kind):
 def test_a_classifier_of_transformers_from_a_folder(tmp_path):
     folder = tiny.vit_classifier(tmp_path / "my-vit", CLASSES)
     model = hub_classifier(str(folder), None, "cpu")
-    assert (model.name, model.classes, list(model.layers)) == ("my-vit", CLASSES, ["block 1"])
+    assert (model.name, model.labels, list(model.layers)) == ("my-vit", CLASSES, ["block 1"])
     image = model.prepare(Image.open(PHOTO))
     assert image.shape == (1, 3, 64, 64)
     assert image.min() >= -1  # mean and deviation are those of the folder
@@ -521,7 +520,7 @@ def test_the_layers_of_a_classifier_of_transformers_are_called_as_it_calls_them(
 
 def test_two_classes_of_one_name_in_a_model_of_somebody_elses_get_numbers(tmp_path):
     folder = tiny.vit_classifier(tmp_path / "net", ["crane", "dog", "crane"])
-    assert hub_classifier(str(folder), None, "cpu").classes == ["crane", "dog", "crane (2)"]
+    assert hub_classifier(str(folder), None, "cpu").labels == ["crane", "dog", "crane (2)"]
 
 
 def test_the_folder_that_one_is_in_has_a_name_too(tmp_path, monkeypatch):
@@ -574,7 +573,7 @@ def test_it_is_offered_behind_the_shipped_one_and_not_opened_twice(folder):
     assert [entry.name for entry in library.catalog("classification")[:2]] == ["ResNet-50 (ImageNet)", "quick"]
     assert library.default("classification") == "quick"
     assert library.find("classification", "").name == "ResNet-50 (ImageNet)"  # as the API takes an empty name
-    assert library.load("classification", "quick").classes == CLASSES
+    assert library.load("classification", "quick").labels == CLASSES
     assert "quick" not in [entry.name for entry in catalog("classification")]  # of another library
     assert opened == ["cpu"]
     with pytest.raises(InputError, match="a model called “quick” already"):

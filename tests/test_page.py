@@ -162,4 +162,4 @@ def test_few_wait_for_one_upload_and_share_what_becomes_of_it():
             assert {str(error) for error in told} == {TOO_MUCH}
             others = [one for one in asked if str(one.exception()) != TOO_MUCH]
             assert len(others) == 1 + MAX_WAITING
-            assert len({one.result().digest if opens else id(one.exception()) for one in others}) == 1
+            assert len({one.result().sha256 if opens else id(one.exception()) for one in others}) == 1

@@ -29,7 +29,7 @@ from samples import Held, see_small
 from demo import studies
 from demo.engine import Engine
 from demo.models import Library
-from demo.query import Query, photo_of
+from demo.query import Explain, Predict, image_file
 from demo.rendering import gradient_limit, gradient_picture
 from demo.rooms import ENOUGH, LIFETIME, MAX_ROOMS_OF_USER, MAX_VOTES_OF_USER, Rooms, Vote
 from demo.studies import AGREED, EASY, LEFT, OBJECTS, REPORTED, RIGHT, SHOWN, Question, draw
@@ -74,7 +74,7 @@ def test_the_pictures_of_a_question():
     assert method == same_method == "deconvolution"
     assert method in shown.methods
     networks = Question("trust", "bison", "guided_gradcam", ("bison",), RIGHT)
-    assert [query.weights for query, _ in networks.shown("X")] == ["worse", ""]
+    assert [query.weights for query, _ in networks.shown("X")] == ["noisy", None]
     assert {query.targets for query, _ in networks.shown("X")} == {("bison",)}
 
 
@@ -109,16 +109,16 @@ def test_the_network_has_evidence_for_every_object_that_is_asked_about(engine):
         name: scene["objects"] for name, scene in scenes.items()
     }
     for example, names in OBJECTS.items():
-        photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
-        for row in engine.answer(Query(photo, "classification", targets=tuple(names), methods=("gradcam",))).rows:
-            assert row.details["peak"] > 0.3, (example, row.details["target"])
+        photo = image_file((EXAMPLES / f"{example}.jpg").read_bytes())
+        for row in engine.answer(Explain(photo, "classification", targets=tuple(names), methods=("gradcam",))).rows:
+            assert row.details.peak > 0.3, (example, row.details.target)
 
 
 def test_both_networks_say_the_same_of_the_photographs_that_they_are_compared_on(engine):
     for example, name in AGREED.items():
-        photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
-        for weights in ("", "worse"):
-            said = engine.answer(Query(photo, "classification", weights=weights)).said
+        photo = image_file((EXAMPLES / f"{example}.jpg").read_bytes())
+        for weights in (None, "noisy"):
+            said = engine.answer(Predict(photo, "classification", weights=weights)).predictions
             assert next(iter(said)) == name, (example, weights)
 
 
@@ -475,13 +475,13 @@ def assert_drawn_as_said(page: Page, answers: list[str], engine: Engine) -> None
     example = next(
         name for name, objects in OBJECTS.items() if all(any(o in text for o in objects) for text in answers)
     )
-    photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
+    photo = image_file((EXAMPLES / f"{example}.jpg").read_bytes())
     captions = [text for text in page.locator(".quiz figcaption").all_inner_texts() if " for " in text]
     canvases = page.locator(".quiz canvas").all()
     assert len(captions) == len(canvases) == 2
     for caption, canvas in zip(captions, canvases, strict=True):
         method, name = titles[caption.split(" for ")[0]], caption.split(" for ")[1]
-        row = engine.answer(Query(photo, "classification", targets=(name,), methods=(method,))).rows[0]
+        row = engine.answer(Explain(photo, "classification", targets=(name,), methods=(method,))).rows[0]
         array = row.pictures[method]
         width, height = engine.open(photo).size
         expected = np.asarray(gradient_picture(array, gradient_limit(array), (width, height))).astype(int)

@@ -8,8 +8,8 @@ from torch import nn
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.models import Library
-from demo.query import Query, photo_of
-from explainers import feature_maps, layer_maps, linear_maps, region_evidence
+from demo.query import Explain, Predict, Region, image_file
+from explainers import forward_pass, layer_maps, linear_maps, region_evidence
 
 LEFT, RIGHT = (0.0, 0.2, 0.5, 1.0), (0.5, 0.2, 1.0, 1.0)
 TOP, BOTTOM = (0.0, 0.0, 1.0, 0.45), (0.0, 0.5, 1.0, 1.0)
@@ -46,8 +46,9 @@ def test_all_maps_of_a_linear_head_are_grad_cams_without_a_gradient_and_add_up_t
     torch.manual_seed(0)
     network, image = Averaging(), torch.randn(1, 3, 8, 8)
     # The layer is before its ReLU, so the feature maps that are averaged are what the ReLU makes of it.
-    scores, features = feature_maps(lambda x: network(x)[0], image, network.conv)
-    features = features.relu()
+    with forward_pass(image, [network.conv]) as passed:
+        (scores,) = network(passed.images)
+    features = passed.feature_maps()[0].relu()
     maps = linear_maps(features, network.linear.weight)
     negative = linear_maps(features, -network.linear.weight)
     assert torch.allclose((maps - negative).sum(dim=(1, 2)) + network.linear.bias, scores, atol=1e-5)
@@ -55,15 +56,17 @@ def test_all_maps_of_a_linear_head_are_grad_cams_without_a_gradient_and_add_up_t
 
 def test_the_shipped_network_needs_no_gradient_for_all_its_classes():
     model = Library().load("classification")
-    photo = Engine(Library()).open(photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes()))
+    photo = Engine(Library()).open(image_file((EXAMPLES / "zebra_elephant.jpg").read_bytes()))
     image, layer = model.prepare(photo), model.layers["layer4"]
-    logits, features = feature_maps(lambda x: model.encode(x, [""])[0][0], image, layer)
-    maps = linear_maps(features, model.head(logits[None], features))
+    with forward_pass(image, [layer]) as passed:
+        logits = model.encode(passed.images, [""])[0]
+    (features,) = passed.feature_maps()
+    maps = linear_maps(features, model.linear_weights(logits, features))
     (found,) = layer_maps(model.score("zebra", "African elephant", "goldfish"), image, [layer])
-    places = [model.classes.index(name) for name in ("zebra", "African elephant", "goldfish")]
+    places = [model.labels.index(name) for name in ("zebra", "African elephant", "goldfish")]
     assert torch.allclose(maps[places], found.maps, atol=1e-4 * found.maps.max().item())
-    assert model.head(logits[None], torch.rand(1, 1024, 16, 16)) is None  # another layer's
-    assert model.head(logits[None], features + 1) is None
+    assert model.linear_weights(logits, torch.rand(1, 1024, 16, 16)) is None  # another layer's
+    assert model.linear_weights(logits, features + 1) is None
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +88,8 @@ def engine() -> Engine:
     ],
 )
 def test_the_box_of_a_thing_says_the_thing(engine, example, region, name):
-    photo = photo_of((EXAMPLES / f"{example}.jpg").read_bytes())
-    said = engine.answer(Query(photo, "classification", region=region)).said
+    photo = image_file((EXAMPLES / f"{example}.jpg").read_bytes())
+    said = engine.answer(Region(photo, "classification", box=region)).evidence
     assert next(iter(said)) == name
     assert list(said.values()) == sorted(said.values(), reverse=True)
 
@@ -100,16 +103,18 @@ def test_the_box_of_a_thing_says_the_thing(engine, example, region, name):
     ],
 )
 def test_words_answers_and_shallow_layers_by_gradients(engine, task, text, region, expected):
-    photo = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
+    photo = image_file((EXAMPLES / "zebra_elephant.jpg").read_bytes())
     layer = "layer3" if expected is None else ""
-    query = Query(photo, task, text=text, region=region, layers=(layer,))
+    query = Region(photo, task, text=text, box=region, layer=layer)
     result = engine.answer(query)
-    said = result.said
+    said = result.evidence
     assert 0 < len(said) <= 10
     if expected:
         assert next(iter(said)) == expected
     first = next(iter(said))
-    (row,) = engine.answer(Query(photo, task, text=text, targets=(first,), layers=(layer,), methods=("gradcam",))).rows
+    (row,) = engine.answer(
+        Explain(photo, task, text=text, targets=(first,), layers=(layer,), methods=("gradcam",))
+    ).rows
     cells = row.pictures["gradcam"]
     evidence = region_evidence(torch.tensor(cells)[None], region)
     assert said[first] == pytest.approx(evidence.item(), rel=1e-3)
@@ -118,12 +123,12 @@ def test_words_answers_and_shallow_layers_by_gradients(engine, task, text, regio
 
 
 def test_what_the_model_says_of_the_whole_photograph_is_another_question(engine):
-    photo = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
-    engine.answer(Query(photo, "classification", region=LEFT))
-    assert sum(engine.answer(Query(photo, "classification")).said.values()) < 1
+    photo = image_file((EXAMPLES / "zebra_elephant.jpg").read_bytes())
+    engine.answer(Region(photo, "classification", box=LEFT))
+    assert sum(engine.answer(Predict(photo, "classification")).predictions.values()) < 1
 
 
 def test_a_region_outside_gets_a_sentence(engine):
-    photo = photo_of((EXAMPLES / "cat.jpg").read_bytes())
+    photo = image_file((EXAMPLES / "cat.jpg").read_bytes())
     with pytest.raises(InputError, match="A region is left, top, right and bottom"):
-        engine.answer(Query(photo, "classification", region=(0.5, 0, 0.2, 1)))
+        engine.answer(Region(photo, "classification", box=(0.5, 0, 0.2, 1)))

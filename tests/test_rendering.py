@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from samples import DETAILS
 
 from demo.images import open_photo
 from demo.query import Row
@@ -38,7 +39,7 @@ def test_a_shared_peak_shows_which_map_is_weaker():
 
 
 def test_one_scale_for_maps_of_different_shapes():
-    rows = [Row({"gradcam": np.full((side, side), value)}, {}) for side, value in ((2, 3.0), (4, 5.0), (1, -7.0))]
+    rows = [Row({"gradcam": np.full((side, side), value)}, DETAILS) for side, value in ((2, 3.0), (4, 5.0), (1, -7.0))]
     assert scales(rows[:2], ["gradcam"]) == {"gradcam": 5}
     assert scales(rows, ["gradcam"]) == {"gradcam": 7}
 

@@ -2,44 +2,36 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from samples import DETAILS
 
-from demo.query import Row
+from demo.query import Details, Row
 from demo.tasks.sentence import numbers, per_word, scale, sentence
 
-CLASS = {
-    "task": "classification",
-    "model": "ResNet-50 (ImageNet)",
-    "layer": "layer4",
-    "target": "zebra",
-    "score": 8.25,
-    "score_is": "logit",
-    "probability": 0.282,
-    "peak": 2.0,
-    "relus": 49,
-    "prediction": ["zebra", 0.282],
-}
-ANSWER = CLASS | {"task": "vqa", "target": "red", "question": "What is <it>?"}
-CAPTION = CLASS | {
-    "task": "captioning",
-    "target": "a man on a horse",
-    "caption": "a man on a horse",
-    "word": -1,
-    "score": 5 * math.log(0.25),
-    "score_is": "log-probability",
-    "probability": 0.25**5,
-}
-WORD = CAPTION | {"target": "horse", "word": 4, "score": math.log(0.5), "probability": 0.5}
+CLASS = DETAILS
+ANSWER = replace(CLASS, task="vqa", target="red", question="What is <it>?")
+CAPTION = replace(
+    CLASS,
+    task="captioning",
+    target="a man on a horse",
+    caption="a man on a horse",
+    word=-1,
+    score=5 * math.log(0.25),
+    score_is="log-probability",
+    probability=0.25**5,
+)
+WORD = replace(CAPTION, target="horse", word=4, score=math.log(0.5), probability=0.5)
 
 
 LOW = "the model gives this a very low probability; its evidence for it is here."
 NONE = "no positive evidence for zebra at this layer."
 
 
-def row(details: dict, **more) -> Row:
-    return Row({"gradcam": np.zeros((7, 8))}, details | more)
+def row(details: Details, **more) -> Row:
+    return Row({"gradcam": np.zeros((7, 8))}, replace(details, **more))
 
 
 def plain(html: str) -> str:
@@ -50,7 +42,7 @@ def plain(html: str) -> str:
     ("details", "expected"),
     [
         (CLASS, "zebra, 28%: the model finds it here."),
-        (CLASS | {"probability": 0.9971}, "zebra, 99.7%: the model finds it here."),
+        (replace(CLASS, probability=0.9971), "zebra, 99.7%: the model finds it here."),
         (
             ANSWER,
             "red, 28%, as the answer to “What is &lt;it&gt;?”: the model finds the evidence for this answer here.",
@@ -58,15 +50,15 @@ def plain(html: str) -> str:
         (CAPTION, "a man on a horse, 25% per word: the model finds the evidence for this caption here."),
         (WORD, "horse, 50%: the model finds the evidence for this word here."),
         (
-            CLASS | {"probability": 0.0021},
+            replace(CLASS, probability=0.0021),
             f"zebra, 0.2%: {LOW}",
         ),
         (
-            CAPTION | {"score": 5 * math.log(0.004)},
+            replace(CAPTION, score=5 * math.log(0.004)),
             f"a man on a horse, 0.4% per word: {LOW}",
         ),
-        (CLASS | {"peak": 0.0}, f"zebra, 28%: {NONE}"),
-        (CLASS | {"peak": 0.0, "probability": 0.0}, f"zebra, under 0.1%: {NONE}"),
+        (replace(CLASS, peak=0.0), f"zebra, 28%: {NONE}"),
+        (replace(CLASS, peak=0.0, probability=0.0), f"zebra, under 0.1%: {NONE}"),
     ],
 )  # fmt: skip
 def test_the_plain_part(details, expected):
@@ -87,7 +79,7 @@ def test_two_models_are_named_with_what_each_predicts_and_never_compared_by_thei
     assert plain(sentence(rows[0], rows)).startswith("zebra by ResNet-50 (ImageNet), 28%: ")
 
 
-@pytest.mark.parametrize("details", [CLASS, ANSWER, WORD, CAPTION], ids=lambda details: details["target"])
+@pytest.mark.parametrize("details", [CLASS, ANSWER, WORD, CAPTION], ids=lambda details: details.target)
 def test_nothing_of_a_name_becomes_markup(details):
     name = "<img src=x onerror=alert(1)>"
     hurt = row(details, target=name, layer=name, model=name, caption=name, question=name)

@@ -15,8 +15,7 @@ from gradio_client import Client, handle_file
 from helpers import EXAMPLES, in_a_loop, metrics
 from starlette.responses import JSONResponse
 
-import app
-from demo import service
+from demo import process, service
 from demo.errors import InputError
 from demo.models.shipped import FILES, require_shipped
 
@@ -146,7 +145,7 @@ def test_large_bodies_of_any_kind_are_counted_and_timed(monkeypatch):
 def test_proxies_that_the_environment_excludes_stay_excluded(monkeypatch):
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("NO_PROXY", "example.org")
-    app.reach_itself(None)
+    process.reach_itself(None)
     for name in ("no_proxy", "NO_PROXY"):
         assert os.environ[name].split(",")[:2] == ["example.org", "localhost"]
 
@@ -156,7 +155,7 @@ def test_the_limit_of_open_files_is_raised_and_one_that_is_high_is_not_lowered()
     try:
         for before, after in ((512, min(hard, 2**16)), (hard, hard)):
             resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
-            app.open_many_files()
+            process.open_many_files()
             assert resource.getrlimit(resource.RLIMIT_NOFILE) == (after, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

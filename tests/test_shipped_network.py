@@ -108,4 +108,4 @@ def test_every_example_has_what_its_listing_says():
         mask = np.asarray(Image.open(EXAMPLES / entry["mask"]))
         assert mask.shape[::-1] == Image.open(EXAMPLES / file).size
         assert set(np.unique(mask)) == set(range(len(entry["objects"]) + 1))
-        assert set(entry["objects"]) <= set(model.classes)
+        assert set(entry["objects"]) <= set(model.labels)

@@ -135,7 +135,7 @@ def test_the_shipped_encoder():
 
     assert_close(after(image), before(image), 1e-4)
     assert_close(pooled(after, image), pooled(before, image), 1e-4)
-    classes = [model.classes.index(name) for name in ("zebra", "African elephant")]
+    classes = [model.labels.index(name) for name in ("zebra", "African elephant")]
     expected, found = (
         explain(lambda x, n=network: n(x)[0, classes], image, network.layer4) for network in (before, after)
     )

@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from helpers import EXAMPLES, drawn, says, take
 from PIL import Image
 from playwright.sync_api import Page, expect
+from samples import DETAILS
 
 from demo.engine import Engine
 from demo.models import Library
-from demo.query import Query, Row, photo_of
+from demo.query import Explain, Row, image_file
 from demo.tasks.sentence import is_dim
 from demo.viewer import data
 
@@ -80,7 +82,7 @@ def test_the_browser_draws_what_the_server_draws_of_photographs_of_all_shapes(pa
 
 def test_a_row_has_its_own_scale_and_the_shared_one_and_is_dim_where_that_is_twice_as_high():
     def rows(*peaks: float) -> list[Row]:
-        return [Row({"gradcam": np.full((2, 2), peak)}, {"model": "one", "peak": peak}) for peak in peaks]
+        return [Row({"gradcam": np.full((2, 2), peak)}, replace(DETAILS, peak=peak)) for peak in peaks]
 
     found = [row["gradcam"] for row in data.pictures(rows(1, 4), ["gradcam"])]
     assert [(picture["limit"], picture["shared"]) for picture in found] == [(1, 4), (4, 4)]
@@ -90,8 +92,8 @@ def test_a_row_has_its_own_scale_and_the_shared_one_and_is_dim_where_that_is_twi
 @pytest.fixture(scope="module")
 def grid() -> np.ndarray:
     """Grad-CAM for the zebra of the page's first example."""
-    photo = photo_of((EXAMPLES / "zebra_elephant.jpg").read_bytes())
-    query = Query(photo, "classification", targets=("zebra",), methods=("gradcam",))
+    photo = image_file((EXAMPLES / "zebra_elephant.jpg").read_bytes())
+    query = Explain(photo, "classification", targets=("zebra",), methods=("gradcam",))
     (row,) = Engine(Library()).answer(query).rows
     return row.pictures["gradcam"]
 

@@ -31,9 +31,9 @@ def test_the_score_is_the_logit_before_the_softmax(model, image):
     probability = model.predict(image, question)
     best = list(probability)[:3]
     scores = model.score(question, *best)(image)
-    everything = model.score(question, *model.answers)(image)
+    everything = model.score(question, *model.labels)(image)
     assert torch.allclose(
-        everything.softmax(dim=0)[[model.answers.index(a) for a in best]],
+        everything.softmax(dim=0)[[model.labels.index(a) for a in best]],
         scores.softmax(dim=0) * sum(probability[a] for a in best),
         atol=1e-5,
     )
@@ -57,7 +57,7 @@ def test_forced_answers_give_different_maps(model, image):
 
 
 def test_a_number_is_an_answer_as_a_word_and_in_digits(model, image):
-    assert (model.known("two"), model.known("2"), model.known(" TEN ")) == ("2", "2", "10")
+    assert (model.resolve_label("two"), model.resolve_label("2"), model.resolve_label(" TEN ")) == ("2", "2", "10")
     assert torch.equal(model.score("how many zebras?", "two")(image), model.score("how many zebras?", "2")(image))
 
 
@@ -65,7 +65,7 @@ def test_words_capitals_and_punctuation(model, image):
     score = model.score("What color is the dog?", "brown")(image)
     assert torch.equal(score, model.score("what COLOR is, the dog", " Brown ")(image))
     assert torch.equal(score, model.score("what color qwertz is the dog", "brown")(image))
-    assert model.ignored("What COLOR qwertz is the zyx qwertz?") == ["qwertz", "zyx"]
+    assert model.ignored_words("What COLOR qwertz is the zyx qwertz?") == ["qwertz", "zyx"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_suggested_questions_are_about_what_is_seen_and_understood(model):
     suggested = suggest("a dog is running in the grass beside two dogs", "German shepherd")
     assert {"What animal is this?", "Is there a dog in the picture?"} < set(suggested)
     assert len(set(suggested)) == len(suggested) >= 5
-    assert not any(model.ignored(question) for question in suggested)
+    assert not any(model.ignored_words(question) for question in suggested)
     assert suggest("") == ["What is in the picture?", "Where is this?"]
 
 
@@ -207,7 +207,7 @@ def test_the_things_of_a_question(question, taken_for_granted):
 def test_the_question_whether_a_thing_is_there(model):
     assert whether_there("dogs") == "Is there a dog in the picture?"
     assert whether_there("grass") == "Is there a grass in the picture?"
-    assert not model.ignored(whether_there("grass"))
+    assert not model.ignored_words(whether_there("grass"))
     assert whether_there("qwertz") == ""
 
 

@@ -1,8 +1,9 @@
 """A Space with ZeroGPU, as far as it can be had without one."""
 
+import base64
 import http.server
+import json
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ from samples import QUERIES, assert_same
 
 from demo.engine import Engine
 from demo.models import Library
-from explainers import Squares
+from demo.query import Adversarial, Randomised, from_json, to_json
+from explainers import Patches
 
 
 class Stingy(http.server.BaseHTTPRequestHandler):
@@ -52,11 +54,13 @@ def test_the_demo_starts_and_says_when_no_gpu_is_free(tmp_path, space):
 
 @pytest.mark.demo
 def test_queries_are_answered_in_a_process_that_is_forked_for_them(tmp_path, space):
-    slow = replace(QUERIES[0], methods=("occlusion",), squares=Squares(patch=1 / 4, stride=1 / 4))
-    asked = [*QUERIES[:4], slow, replace(QUERIES[0], weights="randomised 2")]
-    noised, unknown = replace(QUERIES[4], noise="tabby"), replace(QUERIES[0], targets=("zebr",))
+    slow = replace(QUERIES[0], methods=("occlusion",), patches=Patches(size=1 / 4, stride=1 / 4))
+    asked = [*QUERIES[:4], slow, replace(QUERIES[0], weights=Randomised(2))]
+    noised = Adversarial(QUERIES[4].image, "classification", target="tabby")
+    unknown = replace(QUERIES[0], targets=("zebr",))
     queries, results = tmp_path / "queries", tmp_path / "results"
-    queries.write_bytes(pickle.dumps([*asked, noised, unknown]))
+    sent = [(to_json(query), base64.b64encode(query.image.data).decode()) for query in (*asked, noised, unknown)]
+    queries.write_text(json.dumps(sent))
     said = subprocess.run(
         [sys.executable, ROOT / "tests" / "lent.py", queries, results],
         env=os.environ | space | {"PYTHONPATH": str(ROOT)},
@@ -66,9 +70,9 @@ def test_queries_are_answered_in_a_process_that_is_forked_for_them(tmp_path, spa
         timeout=300,
     ).stdout
     assert said.endswith("1 process has answered\n")
-    *found, surprised, refused = pickle.loads(results.read_bytes())
-    assert next(iter(surprised.said)) == "tabby"
+    *found, surprised, refused = json.loads(results.read_text())
+    assert next(iter(from_json(surprised).predictions)) == "tabby"
     assert "Did you mean zebra" in refused
     engine = Engine(Library())
     for result, query in zip(found, asked, strict=True):
-        assert_same(result, engine.answer(query))
+        assert_same(from_json(result), engine.answer(query))

@@ -11,7 +11,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, cast
@@ -26,16 +25,15 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from demo.cluster.messages import received, send
-from demo.cluster.networks import ALIVE_SECONDS
+from demo.cluster.messages import send, unpack
 from demo.cluster.replica import NAME, application
+from demo.cluster.worker import ALIVE_SECONDS
 from demo.errors import first_line
-from demo.query import Photo, Query
 
 TRIES = 3  # of a query whose replica dies; it may be the reason
 FREE_SECONDS = 120  # in which a replica is started where there is none
 END_SECONDS = 10  # at most, in which a cluster of this computer is stopped
-MOST_PHOTOS = 256  # references to photographs that are kept
+MAX_IMAGES = 256  # references that are kept
 FAILED = "The computer that was to answer has failed: ask again."
 NONE_FREE = "No computer that runs the networks is free: try again in a minute."
 
@@ -56,31 +54,38 @@ def connected(device: str, address: str) -> DeploymentHandle:
         return serve.run(application({"device": device, "gpus": str(int(on_gpu))}), name=NAME, route_prefix=None)
 
 
-class Photos:
-    """References to photographs in the cluster, each of which travels to a machine once."""
+class Images:
+    """References to image files in the cluster, each of which travels to a machine once."""
 
     def __init__(self) -> None:
-        self._references: LRUCache[str, ray.ObjectRef] = LRUCache(MOST_PHOTOS)
+        self._references: LRUCache[str, ray.ObjectRef] = LRUCache(MAX_IMAGES)
 
-    def reference(self, photo: Photo, keep: bool) -> ray.ObjectRef:
-        if not keep:
-            return ray.put(photo.data)
-        if photo.digest not in self._references:
-            self._references[photo.digest] = ray.put(photo.data)
-        return self._references[photo.digest]
+    def reference(self, sha256: str, data: bytes, cache: bool) -> ray.ObjectRef:
+        if not cache:
+            return ray.put(data)
+        if sha256 not in self._references:
+            self._references[sha256] = ray.put(data)
+        return self._references[sha256]
 
 
 async def answer(
-    handle: DeploymentHandle, photos: Photos, tell: Tell, query: Query, model: str, visitor: str, keep: bool
+    handle: DeploymentHandle,
+    images: Images,
+    tell: Tell,
+    data: bytes,
+    query: str,
+    sha256: str,
+    model: str,
+    client: str,
+    cache: bool,
 ) -> None:
-    """Tell what becomes of a query: see `Replica.answer`. If the replica dies, another one is asked."""
-    sent = replace(query, photo=Photo(query.photo.digest, b""))
-    asked = handle.options(stream=True, multiplexed_model_id=model)
+    """Tell how the answer to a question goes on: see `Replica.answer`. If the replica dies, another one is asked."""
+    deployment = handle.options(stream=True, multiplexed_model_id=model)
     for _ in range(TRIES):
-        response = asked.answer.remote(sent, photos.reference(query.photo, keep), visitor, keep)
+        response = deployment.answer.remote(query, images.reference(sha256, data, cache), client, cache)
         news = cast("DeploymentResponseGenerator[tuple[str, Any]]", response)
         try:
-            # A replica tells at once whether a query waits: where nothing is told, none is free.
+            # A replica tells at once whether a question waits: if nothing is told, none is free.
             tell(*await asyncio.wait_for(anext(news), FREE_SECONDS))
             async for kind, value in news:
                 tell(kind, value)
@@ -100,12 +105,11 @@ async def answer(
     tell("refused", FAILED)
 
 
-async def about(handle: DeploymentHandle, tell: Tell, task: str, name: str, model: str) -> None:
-    """Tell what there is to choose of a model, or why there is nothing."""
+async def info(handle: DeploymentHandle, tell: Tell, task: str, name: str, model: str) -> None:
+    """Tell the info of a model, or why there is none."""
     for _ in range(TRIES):
         try:
-            found = await handle.options(multiplexed_model_id=model).about.remote(task, name)
-            tell("refused" if isinstance(found, str) else "result", found)
+            tell(*await handle.options(multiplexed_model_id=model).info.remote(task, name))
             return
         except RayTaskError:
             raise
@@ -116,16 +120,22 @@ async def about(handle: DeploymentHandle, tell: Tell, task: str, name: str, mode
 
 async def serve_page(pipe: Connection, device: str, address: str) -> None:
     """Connect to a cluster, and do what the page's process asks, until that ends."""
-    loop, photos = asyncio.get_running_loop(), Photos()
+    loop, images = asyncio.get_running_loop(), Images()
     running: dict[int, asyncio.Task[None]] = {}
 
-    def take(number: int, what: str, *given: Any) -> None:
-        if what == "leave":
+    def take(number: int, kind: str, values: list[Any], data: bytes) -> None:
+        if kind == "leave":
             if (task := running.get(number)) is not None:
                 task.cancel()
             return
-        tell = partial(send, pipe, number)
-        work = answer(handle, photos, tell, *given) if what == "answer" else about(handle, tell, *given)
+
+        def tell(kind: str, value: Any) -> None:
+            if kind == "result":
+                send(pipe, number, kind, data=value.encode())
+            else:
+                send(pipe, number, kind, value)
+
+        work = answer(handle, images, tell, data, *values) if kind == "answer" else info(handle, tell, *values)
         running[number] = loop.create_task(work)
         running[number].add_done_callback(partial(_ended, running, number, tell))
 
@@ -133,7 +143,7 @@ async def serve_page(pipe: Connection, device: str, address: str) -> None:
         code = 0
         try:
             while True:
-                loop.call_soon_threadsafe(take, *received(pipe))
+                loop.call_soon_threadsafe(take, *unpack(pipe.recv_bytes()))
         except (EOFError, OSError):  # the page's process has ended
             pass
         except Exception:  # nobody reads any more: the page's process notices, and starts another one of this
@@ -149,10 +159,10 @@ async def serve_page(pipe: Connection, device: str, address: str) -> None:
     except Exception as error:
         send(pipe, 0, "refused", first_line(error))
         return
-    send(pipe, 0, "ready", None)
+    send(pipe, 0, "ready")
     while True:
         await asyncio.sleep(ALIVE_SECONDS)
-        send(pipe, 0, "alive", None)
+        send(pipe, 0, "alive")
 
 
 def _note(died: Exception) -> None:

@@ -9,17 +9,18 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from demo.engine import MOST_WAITING, Engine
+from demo.engine import MAX_WAITING, Engine
 from demo.errors import InputError
 from demo.models import MAX_MODELS, Library
 from demo.models.resnet50 import BATCH
-from demo.networks import About, Pending
-from demo.query import Photo, Query
+from demo.process import keep_heap
+from demo.query import from_json, to_json
+from demo.worker import Job
 
 NAME = "why"  # of the application
 NEWS_SECONDS = 0.5  # from one piece of news about a query that waits to the next
 
-MOST_REPLICAS = 64
+MAX_REPLICAS = 64
 
 
 class Replica:
@@ -30,70 +31,72 @@ class Replica:
     """
 
     def __init__(self, device: str = "auto") -> None:
+        keep_heap()
         self._engine = Engine(Library(device))
 
     def check_health(self) -> None:
         if not self._engine.is_well():
             raise RuntimeError("The thread of the networks has ended.")
 
-    async def about(self, task: str, name: str) -> About | str:
-        """What there is to choose of a model, once it is open; or a sentence that says why it is not."""
+    async def info(self, task: str, name: str) -> tuple[str, str]:
+        """Return "result" and a model's info as JSON, once it is open; or "refused" and the error message."""
         try:
-            return await asyncio.wrap_future(self._engine.about(task, name))
+            info = await asyncio.wrap_future(self._engine.info(task, name))
+            return "result", to_json(info)
         except InputError as error:
-            return str(error)
+            return "refused", str(error)
 
-    async def answer(self, query: Query, data: bytes, visitor: str, keep: bool) -> AsyncIterator[tuple[str, Any]]:
-        """What becomes of a query, as it happens; whoever stops reading has left.
+    async def answer(self, query: str, data: bytes, client: str, cache: bool) -> AsyncIterator[tuple[str, Any]]:
+        """Yield how the answer to a question goes on; a caller that stops reading has left.
 
         Args:
-            query: without the photograph's file.
-            data: that file.
-            visitor, keep: as of `Engine.ask`.
+            query: as JSON.
+            data: the image's file.
+            client, cache: as of `Engine.ask`.
 
         Yields:
-            "waits" and how many others come before; "begun" and the seconds that it has waited; "done" and how many
-            passes are, of how many; "said" and what the model says; and at the end "result" and the answer, or
-            "refused" and a sentence.
+            "waits" and how many others come before; "started" and the seconds that it has waited; "progress" and how
+            many passes are done, and of how many; "predictions"; and at the end "result" and the result as JSON, or
+            "refused" and the error message.
         """
-        query = replace(query, photo=Photo(query.photo.digest, data))
-        asking = asyncio.create_task(asyncio.to_thread(self._engine.ask, query, keep=keep, visitor=visitor))
+        question = from_json(query)
+        question = replace(question, image=replace(question.image, data=data))
+        asking = asyncio.create_task(asyncio.to_thread(self._engine.ask, question, cache=cache, client=client))
         try:
-            pending = await asyncio.shield(asking)
+            job = await asyncio.shield(asking)
         except asyncio.CancelledError:
-            asking.add_done_callback(partial(self._leave, visitor))
+            asking.add_done_callback(partial(self._leave, client))
             raise
         except InputError as error:
             yield "refused", str(error)
             return
-        said, result = asyncio.wrap_future(pending.said), asyncio.wrap_future(pending.result)
-        for future in (said, result):
+        predictions, result = asyncio.wrap_future(job.predictions), asyncio.wrap_future(job.result)
+        for future in (predictions, result):
             future.add_done_callback(lambda future: future.cancelled() or future.exception())  # or asyncio complains
-        told: dict[str, Any] = {}
+        sent: dict[str, Any] = {}
         try:
             if model := serve.get_multiplexed_model_id():
                 await self.keeps(model)
             while not result.done():
-                await asyncio.wait([result if said.done() else said], timeout=NEWS_SECONDS)
-                news: dict[str, Any] = {"waits": self._engine.place(visitor)}
-                if pending.begun is not None:
-                    news = {"begun": pending.begun - pending.asked, "done": pending.done}
-                if said.done() and said.exception() is None:
-                    news["said"] = said.result()
+                await asyncio.wait([result if predictions.done() else predictions], timeout=NEWS_SECONDS)
+                news: dict[str, Any] = {"waits": self._engine.position(client)}
+                if job.started is not None:
+                    news = {"started": job.started - job.asked, "progress": job.progress}
+                if predictions.done() and predictions.exception() is None:
+                    news["predictions"] = predictions.result()
                 for kind, value in news.items():
-                    if told.get(kind) != value:
-                        told[kind] = value
+                    if sent.get(kind) != value:
+                        sent[kind] = value
                         yield kind, value
-            answer = await result
-            yield "result", replace(answer, query=replace(answer.query, photo=Photo(query.photo.digest, b"")))
+            yield "result", to_json(await result)
         except InputError as error:
             yield "refused", str(error)
         finally:
-            self._engine.leave(pending, visitor)
+            self._engine.leave(job, client)
 
-    def _leave(self, visitor: str, asking: asyncio.Task[Pending]) -> None:
+    def _leave(self, client: str, asking: asyncio.Task[Job]) -> None:
         if asking.exception() is None:
-            self._engine.leave(asking.result(), visitor)
+            self._engine.leave(asking.result(), client)
 
     @serve.multiplexed(max_num_models_per_replica=MAX_MODELS)
     async def keeps(self, model: str) -> str:
@@ -105,7 +108,7 @@ def application(arguments: Mapping[str, str]) -> Application:
     """The deployment, for `serve run` and for configurations.
 
     A replica on a processor has one thread, so that as many answer as there are cores. What waits, waits in the
-    engines of the replicas, which serve visitors in turn.
+    engines of the replicas, which serve clients in turn.
 
     Args:
         arguments: `device`, as of `Replica`, and `gpus`, how many a replica takes; or nothing.
@@ -114,8 +117,8 @@ def application(arguments: Mapping[str, str]) -> Application:
     takes = {"num_gpus": gpus} if gpus else {"num_cpus": 1}
     made = serve.deployment(
         name="Networks",
-        max_ongoing_requests=MOST_WAITING,
-        autoscaling_config={"min_replicas": 1, "max_replicas": MOST_REPLICAS, "target_ongoing_requests": BATCH},
+        max_ongoing_requests=MAX_WAITING,
+        autoscaling_config={"min_replicas": 1, "max_replicas": MAX_REPLICAS, "target_ongoing_requests": BATCH},
         ray_actor_options=takes,
     )(Replica)
     return made.bind(arguments.get("device", "auto"))

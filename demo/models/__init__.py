@@ -1,12 +1,11 @@
 """The models behind the tabs: `catalog(task)` lists them, `load(task)` gives one ready to use."""
 
-from demo.models.entries import AnyAnswerer, AnyCaptioner, Entry, Model
+from demo.models.entries import Entry
 from demo.models.library import MAX_MODELS, Library, available_device
+from demo.models.network import Model
 
 __all__ = [
     "MAX_MODELS",
-    "AnyAnswerer",
-    "AnyCaptioner",
     "Entry",
     "Library",
     "Model",

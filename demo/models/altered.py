@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from demo.errors import InputError
 from demo.models.captioning import Captioner
 from demo.models.classification import Classifier
-from demo.models.entries import Model
+from demo.models.network import Model
 from demo.models.vqa import Answerer
+from demo.query import Randomised, Weights
 
 FEWEST_BLOCKS = 5
 
@@ -105,18 +106,22 @@ def blocks(model: Model) -> list[str]:
     return [*model.above, *(f"_network.{name}" for name in blocks_of(model._network) if name not in unused)]
 
 
-def altered(model: Model, weights: str) -> Model:
-    """The model with other weights: "worse", by `WORSE`, or "randomised 2", the first two of its `blocks`.
+def altered(model: Model, weights: Weights) -> Model:
+    """The model with other weights: noisy, by `WORSE`, or the first of its `blocks` random.
 
     Raises:
         InputError: no such weights, or this model's are never altered.
     """
     names = blocks(model)
-    kind, _, count = weights.partition(" ")
-    if not names or not (weights == "worse" or (kind == "randomised" and count in map(str, range(len(names) + 1)))):
-        raise InputError(f"{model.name} has no weights “{weights[:80]}”: leave them empty for the trained ones.")
+    if not names:
+        raise InputError(f"The weights of {model.name} can't be changed: leave them as trained.")
+    if isinstance(weights, Randomised) and not 0 <= weights.randomised_blocks <= len(names):
+        raise InputError(f"{model.name} has {len(names)} blocks to randomise, not {weights.randomised_blocks}.")
     parts = _parts_of(model)
-    made = worsened(parts, WORSE, WORSE_SEED) if weights == "worse" else randomised(parts, names[: int(count)])
+    if isinstance(weights, Randomised):
+        made = randomised(parts, names[: weights.randomised_blocks])
+    else:
+        made = worsened(parts, WORSE, WORSE_SEED)
     other = copy.copy(model)
     for name, part in made.named_children():
         setattr(other, name, part)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from demo.errors import InputError, nearest
-from demo.models.network import Network
+from demo.models.network import Model
 from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
 from demo.models.words import FUNCTION_WORDS, joined, read
+from demo.query import ScoreKind
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
 CARD = WEIGHTS.with_suffix(".json")
@@ -153,14 +154,14 @@ def content_words(vocabulary: Sequence[str]) -> set[int]:
     return {token for token, word in enumerate(vocabulary, start=END + 1) if word not in FUNCTION_WORDS}
 
 
-class Captioner(Network):
+class Captioner(Model):
     """A network that gives a log-probability to each word of any caption over its vocabulary.
 
     Attributes:
         vocabulary: the V words it knows.
     """
 
-    score_is = "log-probability"
+    score_is: ScoreKind = "log-probability"
     batch = BATCH
     above = ("_decoder",)
     _network: ResNet
@@ -178,7 +179,7 @@ class Captioner(Network):
         """The pooled features of each of the images (B, 3, H, W): B times (1, 2048)."""
         return list(pooled(self._network, images).split(1))
 
-    def say(self, features: Tensor, _text: str) -> dict[str, float]:
+    def predictions(self, features: Tensor, _text: str) -> dict[str, float]:
         """The captions of the beam for pooled features (1, 2048), best first, each with its score (see `score`).
 
         The best has the highest mean log-probability per word, so a shorter one below it may have a higher score.
@@ -193,7 +194,7 @@ class Captioner(Network):
         each = logits.log_softmax(dim=1).gather(1, given[:, None])[:, 0]
         return torch.stack([each.sum() if target == WHOLE else each[target] for target in targets])
 
-    def known(self, caption: str) -> str:
+    def resolve_label(self, caption: str) -> str:
         """The caption in the network's spelling: its words alone, in lower case.
 
         Raises:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights
 
 from demo.errors import InputError, unknown
-from demo.models.network import Geometry, LogitNetwork
+from demo.models.network import Geometry, LogitModel
 from demo.models.resnet50 import BATCH, GEOMETRY, encoder, stages
 
 MULTI_LABEL = "multi_label_classification"  # as transformers calls it
@@ -28,23 +28,13 @@ def distinct(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def ranked(probabilities: Tensor, names: Sequence[str]) -> dict[str, float]:
-    """The names with their probabilities (C,), the most probable first."""
-    values, order = probabilities.sort(descending=True)
-    return {names[i]: value for i, value in zip(order.tolist(), values.tolist(), strict=True)}
-
-
 def _short(name: str) -> str:
     """The first of a class's synonyms."""
     return name.split(",")[0]
 
 
-class Classifier(LogitNetwork):
-    """A network that gives a logit to each of C classes.
-
-    Attributes:
-        classes: the C class names, each different.
-    """
+class Classifier(LogitModel):
+    """A network that gives a logit to each of C classes, its labels, each with another name."""
 
     def __init__(
         self,
@@ -59,42 +49,27 @@ class Classifier(LogitNetwork):
         super().__init__(name, network, layers, geometry)
         self.batch = batch
         self.independent = independent
-        self.classes = list(classes)
-        self._indices = {name: index for index, name in enumerate(self.classes)}
+        self.labels = list(classes)
         # ImageNet's classes are "tabby" for some and "tabby, tabby cat" for others.
-        self._short = [_short(name) for name in self.classes]
+        self._short = [_short(name) for name in self.labels]
         times = Counter(short.casefold() for short in self._short)
-        pairs = [(short.casefold(), name) for short, name in zip(self._short, self.classes, strict=True)]
+        pairs = [(short.casefold(), name) for short, name in zip(self._short, self.labels, strict=True)]
         self._spellings = {short: name for short, name in pairs if times[short] == 1}
-        self._spellings |= {name.casefold(): name for name in self.classes}
+        self._spellings |= {name.casefold(): name for name in self.labels}
 
     def encode(self, images: Tensor, _texts: Sequence[str]) -> list[Tensor]:
         """The logits of each of the images (B, 3, H, W): B times (1, C)."""
         return list(self._network(images).split(1))
 
-    def say(self, logits: Tensor, _text: str) -> dict[str, float]:
-        """The probability of each class for logits (1, C), the most probable first; see `independent`."""
-        return ranked(self.probabilities(logits)[0], self.classes)
-
-    def scores(self, logits: Tensor, _text: str, names: Sequence[str]) -> Tensor:
-        """Of logits (1, C) those of the named classes in the network's spelling, (T,)."""
-        return logits[0, [self._indices[name] for name in names]]
-
-    def head(self, logits: Tensor, features: Tensor) -> Tensor | None:
-        """The weights (C, K) that make the logits of the mean of feature maps; none if these are made otherwise.
-
-        Args:
-            logits: (1, C).
-            features: (1, K, h, w), the feature maps of a layer.
-        """
+    def linear_weights(self, logits: Tensor, features: Tensor) -> Tensor | None:
         linear = [module for module in self._network.modules() if isinstance(module, nn.Linear)]
         if not linear or linear[-1].weight.shape != (logits.shape[1], features.shape[1]):
             return None
-        told = linear[-1](features.mean(dim=(2, 3)))
-        same = torch.allclose(told, logits, rtol=0, atol=1e-3 * logits.abs().max().item())
+        from_mean = linear[-1](features.mean(dim=(2, 3)))
+        same = torch.allclose(from_mean, logits, rtol=0, atol=1e-3 * logits.abs().max().item())
         return linear[-1].weight if same else None
 
-    def known(self, name: str) -> str:
+    def resolve_label(self, name: str) -> str:
         """The class of that name, in its own spelling: capitals count only where they tell two classes apart.
 
         The first of several synonyms, "tabby" of "tabby, tabby cat", is enough if one class alone has it.
@@ -113,9 +88,9 @@ class Classifier(LogitNetwork):
         """The logits y^c of the named classes, (1, 3, H, W) -> (T,), in the order of the names.
 
         Raises:
-            InputError: a name is not known; see `known`.
+            InputError: a name is not known; see `resolve_label`.
         """
-        known = [self.known(name) for name in names]
+        known = [self.resolve_label(name) for name in names]
         return lambda image: self.scores(self._network(image), "", known)
 
 

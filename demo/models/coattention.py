@@ -79,6 +79,7 @@ class CoAttention(nn.Module):
 class AttentiveAnswerer(Answerer):
     """The shipped encoder's cells and a `CoAttention`."""
 
+    attends = True
     _fusion: CoAttention
 
     def see(self, images: Tensor) -> Tensor:
@@ -87,11 +88,6 @@ class AttentiveAnswerer(Answerer):
 
     @torch.inference_mode()
     def attention(self, image: Tensor, question: str) -> Tensor:
-        """The weights of an image's cells, (h, w), when it is asked a question; they sum to 1.
-
-        Raises:
-            InputError: the question cannot be read; see `read_question`.
-        """
         seen = self.see(image)
         _, weights = self._fusion.attend(seen, self._fusion.read(self.read_question(question)))
         side = int(seen.shape[1] ** 0.5)

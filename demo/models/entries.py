@@ -5,17 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.models import imagenet
-from demo.models.captioning import Captioner, shipped_captioner
-from demo.models.classification import Classifier, shipped_resnet50
+from demo.models.captioning import shipped_captioner
+from demo.models.classification import shipped_resnet50
 from demo.models.coattention import shipped_attentive_answerer
 from demo.models.downloads import Repository, Source
-from demo.models.hub_captioning import HubCaptioner, blip_captioner, git_captioner, vit_gpt2_captioner
-from demo.models.hub_vqa import BlipAnswerer, Vilt, blip_answerer, vilt
-from demo.models.vqa import Answerer, shipped_answerer
-
-AnyCaptioner = Captioner | HubCaptioner
-AnyAnswerer = Answerer | Vilt | BlipAnswerer
-Model = Classifier | AnyCaptioner | AnyAnswerer
+from demo.models.hub_captioning import blip_captioner, git_captioner, vit_gpt2_captioner
+from demo.models.hub_vqa import blip_answerer, vilt
+from demo.models.network import Model
+from demo.models.vqa import shipped_answerer
 
 
 @dataclass(frozen=True)

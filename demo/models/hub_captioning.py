@@ -13,21 +13,22 @@ from demo.errors import InputError
 from demo.models.captioning import WHOLE, check_positions
 from demo.models.hub import open_all, spelled
 from demo.models.layers import numbered
-from demo.models.network import Geometry, Network
+from demo.models.network import Geometry, Model
 from demo.models.words import joined, read
+from demo.query import ScoreKind
 
 BEAM = 3
 MOST_TOKENS = 30  # of a caption that is generated
 MOST_PIECES = 200  # of a caption that is written; GPT-2 has places for 1024, BERT for 512
 
 
-class HubCaptioner(Network):
+class HubCaptioner(Model):
     """A network that gives a log-probability to each word piece of any caption.
 
     Its layers are the blocks of its vision transformer, the last one first.
     """
 
-    score_is = "log-probability"
+    score_is: ScoreKind = "log-probability"
     _network: Any
 
     def __init__(
@@ -49,7 +50,7 @@ class HubCaptioner(Network):
         return list(images.split(1))
 
     @torch.inference_mode()
-    def say(self, image: Tensor, _text: str) -> dict[str, float]:
+    def predictions(self, image: Tensor, _text: str) -> dict[str, float]:
         """The captions of a beam search for a prepared image, best first, each with its score (see `score`).
 
         Raises:
@@ -61,7 +62,7 @@ class HubCaptioner(Network):
         captions: dict[str, float] = {}
         for text in spelled(self._tokenizer, generated):
             with suppress(InputError):  # signs that are no words
-                caption = self.known(text)
+                caption = self.resolve_label(text)
                 captions[caption] = self.scores(image, caption, [WHOLE]).item()
         if not captions:
             raise InputError(f"{self.name} says nothing about this photograph: write a caption yourself.")
@@ -77,7 +78,7 @@ class HubCaptioner(Network):
         owner = torch.tensor(owners, device=image.device)
         return torch.stack([(each if target == WHOLE else each[owner == target]).sum() for target in targets])
 
-    def known(self, caption: str) -> str:
+    def resolve_label(self, caption: str) -> str:
         """The caption's words alone, in lower case.
 
         Raises:

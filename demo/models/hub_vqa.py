@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from demo.errors import InputError
 from demo.models.hub import open_all, spelled
 from demo.models.layers import numbered, token_grid
-from demo.models.network import Geometry, Network
+from demo.models.network import Geometry, Model
 from demo.models.vqa import ListAnswerer
 from demo.models.words import read, words
+from demo.query import ScoreKind
 
 BEAM = 5
 MOST_TOKENS = 10  # of an answer that is generated
 
 
-class _HubAnswerer(Network):
+class _HubAnswerer(Model):
     """What both do alike: they read the word pieces of a question."""
 
     _network: Any
@@ -29,7 +30,10 @@ class _HubAnswerer(Network):
         super().__init__(name, network, layers, geometry)
         self._tokenizer, self._places = tokenizer, places
 
-    def ignored(self, question: str) -> list[str]:
+    def check_question(self, question: str) -> None:
+        self.read_question(question)
+
+    def ignored_words(self, question: str) -> list[str]:
         """The words of a question in which the network cannot read a piece."""
         return [word for word in dict.fromkeys(words(question)) if not self._readable(word)]
 
@@ -66,7 +70,7 @@ class Vilt(_HubAnswerer, ListAnswerer):
         places = network.config.max_position_embeddings
         super().__init__(name, network, tokenizer, geometry, numbered(blocks), places)
         labels = network.config.id2label
-        self.answers = [labels[index] for index in range(len(labels))]
+        self.labels = [labels[index] for index in range(len(labels))]
 
     def reshape(self, tokens: Tensor) -> Tensor:
         """Tokens (B, N, K), those of the image last, to feature maps (B, K, h, w)."""
@@ -100,13 +104,9 @@ class BlipAnswerer(_HubAnswerer):
     """Li et al., "BLIP", 2022: a decoder writes the answer word piece by word piece, so that any text can be one.
 
     Its layers are the blocks of its vision transformer, the last one first.
-
-    Attributes:
-        answers: none, as there is no list of what it can say.
     """
 
-    score_is = "log-probability"
-    answers: tuple[str, ...] = ()
+    score_is: ScoreKind = "log-probability"
 
     def __init__(self, name: str, network: Any, tokenizer: Any, geometry: Geometry) -> None:
         layers = numbered(network.vision_model.encoder.layers)
@@ -118,7 +118,7 @@ class BlipAnswerer(_HubAnswerer):
         return list(images.split(1))
 
     @torch.inference_mode()
-    def say(self, image: Tensor, question: str) -> dict[str, float]:
+    def predictions(self, image: Tensor, question: str) -> dict[str, float]:
         """The answers of a beam search for a prepared image and their probabilities, the most probable first.
 
         Raises:
@@ -146,13 +146,13 @@ class BlipAnswerer(_HubAnswerer):
         encoded = self._network.text_encoder(input_ids=self.read_question(question), encoder_hidden_states=seen)[0]
         totals = []
         for answer in answers:
-            pieces = self._tokenizer(self.known(answer), add_special_tokens=False)["input_ids"]
+            pieces = self._tokenizer(self.resolve_label(answer), add_special_tokens=False)["input_ids"]
             given = torch.tensor([start, *pieces], device=image.device)
             output = self._network.text_decoder(input_ids=given[None, :-1], encoder_hidden_states=encoded)
             totals.append(output.logits[0].log_softmax(dim=1).gather(1, given[1:, None]).sum())
         return torch.stack(totals)
 
-    def known(self, answer: str) -> str:
+    def resolve_label(self, answer: str) -> str:
         """The answer without needless spaces, in lower case.
 
         Raises:
@@ -173,10 +173,10 @@ class BlipAnswerer(_HubAnswerer):
         the end token left out.
 
         Raises:
-            InputError: the question cannot be read, see `read_question`; or an answer cannot be said, see `known`.
+            InputError: the question or an answer cannot be read; see `read_question` and `resolve_label`.
         """
         self.read_question(question)
-        known = [self.known(answer) for answer in answers]
+        known = [self.resolve_label(answer) for answer in answers]
         return lambda image: self.scores(image, question, known)
 
 

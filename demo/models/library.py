@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Literal, overload
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import torch
@@ -12,9 +12,12 @@ from demo.errors import InputError, first_line
 from demo.models.altered import altered
 from demo.models.classification import Classifier
 from demo.models.downloads import Download, Downloads, Source
-from demo.models.entries import ENTRIES, AnyAnswerer, AnyCaptioner, Entry, Model
+from demo.models.entries import ENTRIES, Entry
 from demo.models.memory import available_megabytes, available_on
-from demo.threads import in_a_thread
+from demo.models.network import Model
+from demo.query import Weights
+
+T = TypeVar("T")
 
 MAX_MODELS = 3
 ROOM = 2.0  # times the size of its files that a model takes while it is opened: what is read, and its tensors
@@ -77,8 +80,9 @@ class Library:
         self._defaults = {task: offered[0].name for task, offered in self._entries.items()}
         self._offers_downloads = downloads
         self._downloads = Downloads()
-        self._altered: dict[tuple[str, str, str], Model] = {}  # kept copies; the one that was used last is the last
-        self._copies: WeakValueDictionary[tuple[str, str, str], Model] = WeakValueDictionary()  # kept or still in use
+        # Copies that are kept, the one that was used last behind the others; and all that are kept or still in use.
+        self._altered: dict[tuple[str, str, Weights], Model] = {}
+        self._copies: WeakValueDictionary[tuple[str, str, Weights], Model] = WeakValueDictionary()
         self._altering = threading.Lock()
         self._loaded: dict[tuple[str, str], Model] = {}  # by task and name; the one that was used last is the last
         self._fetching: dict[Source, Future[None]] = {}  # what `require` downloads
@@ -124,19 +128,7 @@ class Library:
         """The name of the model that a tab opens with: the shipped one, or the user's own once it is offered."""
         return self._defaults[task]
 
-    @overload
-    def load(self, task: Literal["classification"], name: str | None = None) -> Classifier: ...
-
-    @overload
-    def load(self, task: Literal["captioning"], name: str | None = None) -> AnyCaptioner: ...
-
-    @overload
-    def load(self, task: Literal["vqa"], name: str | None = None) -> AnyAnswerer: ...
-
-    @overload
-    def load(self, task: str, name: str | None = None, weights: str = "") -> Model: ...
-
-    def load(self, task: str, name: str | None = None, weights: str = "") -> Model:
+    def load(self, task: str, name: str | None = None, weights: Weights = None) -> Model:
         """The model of that name, or the task's shipped one, frozen and in evaluation mode.
 
         It is downloaded and opened on first use; threads that ask meanwhile wait for it. Of the models that were
@@ -145,7 +137,7 @@ class Library:
         Args:
             task: whose model it is.
             name: as in the catalogue.
-            weights: "" for the trained ones, or others, as for `altered`.
+            weights: None for the trained ones, or others, as for `altered`.
 
         Raises:
             InputError: no such task or model, its files cannot be had or read, or it has no such weights.
@@ -159,9 +151,9 @@ class Library:
                     self._require_memory(entry)
                     model = self._open(entry)
                     self._keep(key, model)
-        return self.altered(task, model, weights) if weights else model
+        return model if weights is None else self.altered(task, model, weights)
 
-    def altered(self, task: str, model: Model, weights: str) -> Model:
+    def altered(self, task: str, model: Model, weights: Weights) -> Model:
         """A copy of a model of this library with other weights, shared by all callers that hold it.
 
         The last `MAX_ALTERED` copies are kept. An older one is dropped before the next is made, so that no more exist
@@ -181,13 +173,17 @@ class Library:
             self._altered[key] = self._copies[key] = other
             return other
 
-    def opened(self, task: str, name: str | None = None) -> Model | None:
-        """The model, if it is open already.
+    def open(self, task: str, name: str | None = None) -> Future[Model]:
+        """The model of `load`, at once or as soon as a thread has opened it, which ends with that.
 
         Raises:
             InputError: no such task or model.
         """
-        return self._used((task, self.find(task, name).name))
+        if (model := self._used((task, self.find(task, name).name))) is None:
+            return _in_thread("opener", lambda: self.load(task, name))
+        opened: Future[Model] = Future()
+        opened.set_result(model)
+        return opened
 
     def fetch(self, task: str, name: str | None = None) -> None:
         """Wait until the files of a model are here, unless it is open: `load` then waits for no network.
@@ -223,7 +219,7 @@ class Library:
             if fetching is not None and fetching.done() and (error := fetching.exception()) is not None:
                 failed = f" The last try has failed: {error}"
             if fetching is None or fetching.done():
-                self._fetching[source] = in_a_thread("download", lambda: self._downloads.fetch(source, entry.name))
+                self._fetching[source] = _in_thread("download", lambda: self._downloads.fetch(source, entry.name))
         size = f"{entry.megabytes:.0f} MB"
         raise InputError(f"{entry.name} is being downloaded ({size}). Try again in a few minutes.{failed}")
 
@@ -307,3 +303,20 @@ class Library:
                     f"{entry.name} cannot be opened ({first_line(error)}). Delete {entry.source.path} and pick it "
                     "again."
                 ) from error
+
+
+def _in_thread(name: str, function: Callable[[], T]) -> Future[T]:
+    """The result of a function from a thread of that name, which ends with it. The future can't be cancelled."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except Exception as error:  # raised where the result is awaited
+            future.set_exception(error)
+        except BaseException as error:  # as no cancellation or exit of the caller's
+            future.set_exception(RuntimeError(repr(error)))
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future

@@ -1,15 +1,18 @@
 """What the models of all tasks have in common: how they take a photograph, and how they are asked about it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from demo.errors import InputError
 from demo.models.layers import feature_maps
+from demo.query import ScoreKind
 
 ChannelOrder = Literal["RGB", "BGR", "L"]
 GREY: ChannelOrder = "L"
@@ -68,20 +71,24 @@ def channels_of(network: nn.Module) -> int:
     return 3 if first is None else first.in_channels
 
 
-class Network(ABC):
-    """A network that says something about a photograph, and gives scores to explain.
+class Model(ABC):
+    """A network that predicts something of an image, and gives scores to explain.
 
     Attributes:
         name: as in the catalogue.
-        score_is: what a score is, "logit" or "log-probability".
-        layers: names to modules that Grad-CAM may look at; the first is the default.
-        geometry: how it takes a photograph.
-        batch: how many photographs it takes at a time, where that is faster than one by one.
+        score_is: what a score is.
+        labels: the classes or answers that it can predict; empty if any text can be a target.
+        layers: names to modules that Grad-CAM may use; the first is the default.
+        geometry: how it takes an image.
+        batch: how many images it takes at a time, where that is faster than one by one.
+        attends: whether `attention` returns weights.
         above: the attributes that hold modules beside the network, which use its features.
     """
 
-    score_is: str
+    score_is: ScoreKind
+    labels: Sequence[str] = ()
     batch = 1
+    attends = False
     above: tuple[str, ...] = ()
 
     def __init__(self, name: str, network: nn.Module, layers: dict[str, nn.Module], geometry: Geometry) -> None:
@@ -91,7 +98,7 @@ class Network(ABC):
         self._network = network
 
     def prepare(self, photo: Image.Image) -> Tensor:
-        """The photograph as the network takes it: float32 (1, C, side, side), normalised, on its device."""
+        """The image as the network takes it: float32 (1, C, side, side), normalised, on its device."""
         return self.geometry.normalised(photo).to(next(self._network.parameters()).device)
 
     def reshape(self, output: Tensor) -> Tensor:
@@ -100,28 +107,73 @@ class Network(ABC):
 
     @abstractmethod
     def encode(self, images: Tensor, texts: Sequence[str]) -> list[Tensor]:
-        """Of each of the images (B, C, side, side), with its text, what saying something and scoring share."""
+        """Of each of the images (B, C, side, side), with its text, what predictions and scores share."""
 
     @abstractmethod
-    def say(self, encoded: Tensor, text: str) -> dict[str, float]:
-        """What the network says of an image from `encode`, the best first, each with its probability or score."""
+    def predictions(self, encoded: Tensor, text: str) -> dict[str, float]:
+        """What the network predicts of an image from `encode`, the best first, with probabilities or scores."""
+
+    @abstractmethod
+    def scores(self, encoded: Tensor, text: str, targets: Sequence[Any]) -> Tensor:
+        """The scores (T,) of targets of an image from `encode`, in the network's spelling."""
+
+    @abstractmethod
+    def score(self, *args: Any, **kwargs: Any) -> Callable[[Tensor], Tensor]:
+        """The scores of targets as a function of a prepared image, (1, C, side, side) -> (T,), for `explain`.
+
+        Of a classifier the classes are given; of others the caption or question first, and then words or answers.
+        """
+
+    @abstractmethod
+    def resolve_label(self, label: str) -> str:
+        """A class, an answer or a caption in the network's spelling.
+
+        Raises:
+            InputError: the network cannot score it.
+        """
+
+    def check_question(self, question: str) -> None:  # noqa: B027
+        """Raise InputError if a question cannot be read."""
+
+    def ignored_words(self, _question: str) -> list[str]:
+        """The words of a question that the network does not know, and ignores."""
+        return []
+
+    def log_probabilities(self, _encoded: Tensor) -> Tensor:
+        """The log-probabilities of all labels for an image from `encode`, (1, C).
+
+        Raises:
+            InputError: it has no list of labels.
+        """
+        raise InputError("Noise is made for classes and answers, not for captions.")
+
+    def linear_weights(self, _encoded: Tensor, _features: Tensor) -> Tensor | None:
+        """The weights (C, K) that make the logits of all labels of the mean of feature maps (1, K, h, w).
+
+        None if the logits are made otherwise.
+        """
+        return None
+
+    def attention(self, _image: Tensor, _question: str) -> Tensor | None:
+        """The weights (h, w) that the network gives to the cells of a prepared image, if it attends; they sum to 1."""
+        return None
 
     @torch.inference_mode()
     def predict(self, image: Tensor, text: str = "") -> dict[str, float]:
-        """What the network says of a prepared image; see `say`.
+        """What the network predicts of a prepared image; see `predictions`.
 
         Args:
             image: as `prepare` returns it.
             text: the question, where there is one.
 
         Raises:
-            InputError: the question cannot be read, or the network says nothing.
+            InputError: the question cannot be read, or the network predicts nothing.
         """
-        return self.say(self.encode(image, [text])[0], text)
+        return self.predictions(self.encode(image, [text])[0], text)
 
 
-class LogitNetwork(Network):
-    """A network that gives a logit to each of its classes or answers.
+class LogitModel(Model):
+    """A network that gives a logit to each of its labels.
 
     Attributes:
         independent: whether each has a probability of its own, the sigmoid of its logit, as where several can be true
@@ -131,10 +183,19 @@ class LogitNetwork(Network):
     score_is = "logit"
     independent = False
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """The probabilities that logits (B, C) stand for, (B, C)."""
-        return logits.sigmoid() if self.independent else logits.softmax(dim=1)
+    def predictions(self, logits: Tensor, _text: str) -> dict[str, float]:
+        """The probability of each label for logits (1, C), the most probable first; see `independent`."""
+        probabilities = logits[0].sigmoid() if self.independent else logits[0].softmax(dim=0)
+        values, order = probabilities.sort(descending=True)
+        return {self.labels[i]: value for i, value in zip(order.tolist(), values.tolist(), strict=True)}
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Their logarithms, (B, C)."""
         return nn.functional.logsigmoid(logits) if self.independent else logits.log_softmax(dim=1)
+
+    def scores(self, logits: Tensor, _text: str, labels: Sequence[str]) -> Tensor:
+        """Of logits (1, C) those of labels in the network's spelling, (T,)."""
+        return logits[0, [self._indices[label] for label in labels]]
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {label: index for index, label in enumerate(self.labels)}

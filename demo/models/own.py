@@ -155,7 +155,7 @@ def _with_layer(model: Classifier, network: nn.Module, layer: str | None) -> Cla
     name, first = next(iter(model.layers.items()))
     image = _noise(network, model.geometry.side)
     try:
-        maps = gradcam_maps(model.score(model.classes[0]), image, first, reshape=model.reshape)
+        maps = gradcam_maps(model.score(model.labels[0]), image, first, reshape=model.reshape)
         if maps.shape[-1] < 2:
             raise ValueError("its maps have a single cell")
         if layer is not None and name not in in_place({name: first}, lambda images: model.encode(images, [""]), image):

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from demo.errors import InputError, unknown
-from demo.models.classification import ranked
-from demo.models.network import LogitNetwork
+from demo.models.network import LogitModel
 from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
 from demo.models.words import read, words
 
@@ -111,30 +110,16 @@ class Fusion(nn.Module):
         return self.answer(self.dropout(joint))
 
 
-class ListAnswerer(LogitNetwork):
-    """A network that gives a logit to each of its answers to a question about an image.
-
-    Attributes:
-        answers: the A answers, all that it can say.
-    """
-
-    answers: Sequence[str]
-
-    @cached_property
-    def _indices(self) -> dict[str, int]:
-        return {answer.casefold(): index for index, answer in enumerate(self.answers)}
+class ListAnswerer(LogitModel):
+    """A network that gives a logit to each of its answers, its labels, to a question about an image."""
 
     @cached_property
     def _spellings(self) -> dict[str, str]:
         """The answers by what people write for them: a number as a word or in digits."""
-        own = {answer.casefold(): answer for answer in self.answers}
+        own = {answer.casefold(): answer for answer in self.labels}
         pairs = [(word, str(number)) for number, word in enumerate(NUMBERS)]
         also = {new: own[known] for pair in pairs for new, known in (pair, pair[::-1]) if known in own}
         return also | own
-
-    def say(self, logits: Tensor, _question: str) -> dict[str, float]:
-        """The probability of each answer for logits (1, A), the most probable first; see `independent`."""
-        return ranked(self.probabilities(logits)[0], self.answers)
 
     @abstractmethod
     def read_question(self, question: str) -> Tensor:
@@ -144,7 +129,7 @@ class ListAnswerer(LogitNetwork):
             InputError: it has no word that the network can read, or too many.
         """
 
-    def known(self, answer: str) -> str:
+    def resolve_label(self, answer: str) -> str:
         """The answer in the network's spelling: "2" for "two", if that is how it writes it.
 
         Raises:
@@ -152,21 +137,20 @@ class ListAnswerer(LogitNetwork):
         """
         spelled = " ".join(answer.casefold().split())
         if spelled not in self._spellings:
-            raise InputError(unknown(answer, self.name, "answer", self.answers, self._spellings))
+            raise InputError(unknown(answer, self.name, "answer", self.labels, self._spellings))
         return self._spellings[spelled]
 
-    def scores(self, logits: Tensor, _question: str, answers: Sequence[str]) -> Tensor:
-        """Of logits (1, A) those of the named answers in the network's spelling, (T,)."""
-        return logits[0, [self._indices[answer.casefold()] for answer in answers]]
+    def check_question(self, question: str) -> None:
+        self.read_question(question)
 
     def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
         """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
 
         Raises:
-            InputError: the question cannot be read, see `read_question`; or an answer is not known, see `known`.
+            InputError: the question or an answer cannot be read; see `read_question` and `resolve_label`.
         """
         self.read_question(question)
-        known = [self.known(answer) for answer in answers]
+        known = [self.resolve_label(answer) for answer in answers]
         return lambda image: self.scores(self.encode(image, [question])[0], question, known)
 
 
@@ -186,7 +170,7 @@ class Answerer(ListAnswerer):
         answers: Sequence[str],
     ) -> None:
         super().__init__(name, network, stages(network), GEOMETRY)
-        self.answers = list(answers)
+        self.labels = list(answers)
         self._fusion = fusion
         self._tokens = {word: token for token, word in enumerate(vocabulary)}
 
@@ -203,8 +187,7 @@ class Answerer(ListAnswerer):
         """Prepared images (B, 3, H, W) as the fusion takes them: pooled features (B, 2048)."""
         return pooled(self._network, images)
 
-    def ignored(self, question: str) -> list[str]:
-        """The words of a question that the network does not know, and does not read."""
+    def ignored_words(self, question: str) -> list[str]:
         return [word for word in dict.fromkeys(words(question)) if word not in self._tokens]
 
     def read_question(self, question: str) -> Tensor:

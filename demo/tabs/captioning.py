@@ -12,7 +12,7 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.captioning import WHOLE
 from demo.models.words import words
-from demo.query import Query
+from demo.query import Explain, ExplainResult, Predict
 from demo.tabs import choices, components, endpoints, examples, links
 from demo.tabs.choices import Choosing
 from demo.tabs.components import key_of
@@ -51,10 +51,10 @@ class CaptioningTab:
     using: gr.State
     layer: gr.Dropdown
 
-    def query(self, given: Given, key: str) -> Making:
+    def query(self, given: Given, key: str) -> Making[ExplainResult]:
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
         position, _, caption = key.partition(" ")
-        return lambda: Query(uploaded(photo), TASK, model, caption, (position,), (layer,))
+        return lambda: Explain(uploaded(photo), TASK, model, caption, targets=(position,), layers=(layer,))
 
     async def explain_sentence(self, given: Given, caption: str, before: Shown) -> Given:
         """The sentence, or with an empty one the network's own; its words are then in the strip.
@@ -101,16 +101,16 @@ class CaptioningTab:
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
         spoken = words(visitor.text)
         places = tuple(range(WHOLE, len(spoken)))
-        query = partial(Query, task=TASK, model=model, text=visitor.text, targets=places, layers=(layer,))
+        query = partial(Explain, task=TASK, model=model, text=visitor.text, targets=places, layers=(layer,))
         try:
             result = await answer(self.engine, lambda: query(uploaded(photo), methods=("gradcam",)))
         except InputError:
             return None  # said where the panels are
         whole, *each = result.rows
-        scales = [whole.details["peak"], *[max(row.details["peak"] for row in each)] * len(each)]
+        scales = [whole.details.peak, *[max(row.details.peak for row in each)] * len(each)]
         labelled = zip(places, [ALL, *spoken], result.rows, scales, strict=True)
         maps = [(_key(place, visitor.text), word, row, scale) for place, word, row, scale in labelled]
-        strip = await asyncio.to_thread(components.small_maps, self.engine, result.query.photo, maps)
+        strip = await asyncio.to_thread(components.small_maps, self.engine, result.query.image, maps)
         return strip | {"about": about(photo, visitor.text)}
 
     async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
@@ -126,8 +126,8 @@ class CaptioningTab:
         wanted = await take_wanted(self.engine, TASK, visitor, given[self.using])
         given = wanted.at_layer(given, self.layer)
         try:
-            pending = await ask(self.engine, self.query(given, _key(WHOLE, "")))
-            found = await arrived(self.engine, pending.said, pending)
+            job = await ask(self.engine, self.query(given, _key(WHOLE, "")))
+            found = await arrived(self.engine, job.predictions, job)
         except InputError as error:
             visitor.text, visitor.shown = "", Shown(note=str(error))
             yield {self.text: "", self.beam: None, self.other: None}
@@ -138,7 +138,7 @@ class CaptioningTab:
         ]
         this = about(given[self.shared.photo])
         caption = wanted.text or visitor.texts.get(identity(looked[0]), "")
-        try_it = examples.caption_of(pending.query.photo)
+        try_it = examples.caption_of(job.query.image)
         other = {"items": [{"key": try_it, "label": f"Try: {try_it}"}], "about": this} if try_it else None
         considered = {"items": offered, "about": this}
         yield {self.text: caption or next(iter(found)), self.beam: considered, self.other: other}
@@ -154,7 +154,7 @@ class CaptioningTab:
     def opens_with(self, shown: Shown) -> tuple[str, ...]:
         """The positions of the words that an example opens with, if all are in the model's caption."""
         for query in shown.queries:
-            spoken, opening = words(query.text), examples.opens_with(query.photo, TASK)
+            spoken, opening = words(query.text), examples.opens_with(query.image, TASK)
             if set(opening) <= set(spoken):
                 return tuple(str(spoken.index(word)) for word in opening)
         return ()
@@ -172,15 +172,17 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
         api,
         "caption",
         "A sentence about a photograph.",
-        lambda image, model: Query(image, TASK, model),
-        lambda result, *_: next(iter(result.said)),
+        lambda image, model: Predict(image, TASK, model),
+        lambda result, *_: next(iter(result.predictions)),
         ["caption"],
     )
     endpoints.explanation_endpoint(
         api,
         "explain_caption",
         "a caption or one of its words",
-        lambda image, caption, word, model, layer: Query(image, TASK, model, caption, (word,), (layer,)),
+        lambda image, caption, word, model, layer: Explain(
+            image, TASK, model, caption, targets=(word,), layers=(layer,)
+        ),
     )
     return built.visit
 

@@ -55,7 +55,7 @@ def offer(
     """The event that fills the lists of layers and of targets with those of a model."""
 
     async def offers(given: Given) -> Given:
-        known = await arrived(engine, engine.about(task, given[model]))
+        known = await arrived(engine, engine.info(task, given[model]))
         visitor: Visit = given[visit]
         await pass_over_unknown_layer(engine, task, visitor, given[model])
         first = visitor.wanted.layer or known.layers[0]
@@ -117,7 +117,7 @@ class Choosing:
             await look_at(given, str(given[layer] or ""))
 
         async def clicked(given: Given, event: gr.EventData) -> Given:
-            names = (await arrived(self.engine, self.engine.about(task, given[model]))).layers
+            names = (await arrived(self.engine, self.engine.info(task, given[model]))).layers
             # The strip and the list of layers may still be those of a model before.
             name = next((name for name in (key_of(event), given[layer]) if name in names), names[0])
             await look_at(given, name)

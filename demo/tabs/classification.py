@@ -9,7 +9,7 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Query
+from demo.query import Explain, ExplainResult, Predict
 from demo.tabs import choices, endpoints, frame, links, live
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars
@@ -36,9 +36,9 @@ class ClassificationTab:
     using: gr.State
     layer: gr.Dropdown
 
-    def query(self, given: Given, name: str) -> Making:
+    def query(self, given: Given, name: str) -> Making[ExplainResult]:
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
-        return lambda: Query(uploaded(photo), TASK, model, targets=(name,), layers=(layer,))
+        return lambda: Explain(uploaded(photo), TASK, model, targets=(name,), layers=(layer,))
 
     async def look(self, given: Given, event: gr.EventData) -> AsyncIterator[Given]:
         """The classes are shown as soon as they are known, the panels of the first one after them."""
@@ -58,14 +58,14 @@ class ClassificationTab:
         wanted = await take_wanted(self.engine, TASK, visitor, given[self.using])
         given = wanted.at_layer(given, self.layer)
         try:
-            pending = await ask(self.engine, self.query(given, ""))
-            found = await arrived(self.engine, pending.said, pending)
+            job = await ask(self.engine, self.query(given, ""))
+            found = await arrived(self.engine, job.predictions, job)
         except InputError as error:
             visitor.shown = Shown(note=str(error))
             yield {self.targets.said: None}
             return
         yield {self.targets.said: bars(found, about(given[self.shared.photo]))}
-        opening = await opens_with(self.engine, pending.query.photo, TASK, given[self.using])
+        opening = await opens_with(self.engine, job.query.image, TASK, given[self.using])
         names = wanted.targets or opening
         visitor.shown = await show_all(self.engine, [self.query(given, name) for name in names or ("",)])
         if not wanted.targets:
@@ -95,13 +95,13 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
         api,
         "classify",
         "The five most probable classes of a photograph, with their probabilities.",
-        lambda image, model: Query(image, TASK, model),
+        lambda image, model: Predict(image, TASK, model),
     )
     endpoints.explanation_endpoint(
         api,
         "explain_class",
         "a class",
-        lambda image, class_name, model, layer: Query(image, TASK, model, "", (class_name,), (layer,)),
+        lambda image, class_name, model, layer: Explain(image, TASK, model, targets=(class_name,), layers=(layer,)),
     )
     return built.visit
 

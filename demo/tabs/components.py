@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demo.engine import Engine
-from demo.query import Photo, Row
+from demo.query import ImageFile, Row
 from demo.tabs.uploads import save
 from demo.tasks.sentence import percent
 from demo.viewer import data
@@ -102,7 +102,7 @@ def bars(said: dict[str, float], about: str = "") -> dict[str, Any]:
     }
 
 
-def small_maps(engine: Engine, photo: Photo, maps: Iterable[tuple[str, str, Row, float]]) -> dict[str, Any]:
+def small_maps(engine: Engine, photo: ImageFile, maps: Iterable[tuple[str, str, Row, float]]) -> dict[str, Any]:
     """Small Grad-CAM pictures to choose: of each the key, the label, the row, and the value drawn strongest."""
     items = [
         {"key": key, "label": label, "heat": data.heat(row.pictures["gradcam"]) | {"shared": scale}}
@@ -111,7 +111,7 @@ def small_maps(engine: Engine, photo: Photo, maps: Iterable[tuple[str, str, Row,
     return {"items": items, "photo": shown_photo(engine, photo)}
 
 
-def shown_photo(engine: Engine, photo: Photo) -> dict[str, Any]:
+def shown_photo(engine: Engine, photo: ImageFile) -> dict[str, Any]:
     """The photograph as the networks and the panels see it, for a browser to fetch once."""
     file = io.BytesIO()
     # Pixels that differ from the photograph's by less than what the panels may.

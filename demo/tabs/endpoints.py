@@ -14,7 +14,7 @@ import numpy as np
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.files import row_files
-from demo.query import AT_ONCE, PANELS, Photo, Query, Result
+from demo.query import FAST_METHODS, PANELS, Explain, ExplainResult, ImageFile, Query
 from demo.rendering import scales
 from demo.tabs import mcp_tools
 from demo.tabs.frame import NETWORK
@@ -154,14 +154,14 @@ def _forget_session(request: gr.Request) -> None:
 
 def label_endpoint(api: Api, name: str, about: str, ask: Ask) -> None:
     """Add an endpoint that returns the five most probable of what the model says."""
-    endpoint(api, name, about, ask, lambda result, *_: result.said, ["label"])
+    endpoint(api, name, about, ask, lambda result, *_: result.predictions, ["label"])
 
 
 def explanation_endpoint(api: Api, name: str, kind: str, ask: Ask) -> None:
     """Add an endpoint that returns the three panels and the details of one explained target of a kind ("class")."""
 
-    def reply(result: Result, *_: str) -> list[Any]:
-        return [*_files(api.engine, result, *PANELS), result.rows[0].details]
+    def reply(result: ExplainResult, *_: str) -> list[Any]:
+        return [*_files(api.engine, result, *PANELS), result.rows[0].details.to_dict()]
 
     about = f"Where in a photograph a network finds the evidence for {kind}: as three pictures, and numbers."
     endpoint(api, name, about, ask, reply, [*PANELS, "details"])
@@ -170,25 +170,25 @@ def explanation_endpoint(api: Api, name: str, kind: str, ask: Ask) -> None:
 def method_endpoint(api: Api) -> None:
     """Add `/explain_method`, for any task and method."""
 
-    def ask(image: Photo, task: str, query: str, target: str, method: str, model: str, layer: str) -> Query:
+    def ask(image: ImageFile, task: str, query: str, target: str, method: str, model: str, layer: str) -> Explain:
         """One target by one method; the query is the caption or the question."""
         if method not in METHODS:
             raise InputError(f"No method “{method[:80]}”. Methods: {', '.join(METHODS)}.")
         # Those of the panels are found together, and kept.
-        methods = AT_ONCE if method in AT_ONCE else (method,)
-        return Query(image, task, model, query, (target,), (layer,), methods)
+        methods = FAST_METHODS if method in FAST_METHODS else (method,)
+        return Explain(image, task, model, query, targets=(target,), layers=(layer,), methods=methods)
 
-    def reply(result: Result, _task: str, _query: str, _target: str, method: str, *_: str) -> list[Any]:
+    def reply(result: ExplainResult, _task: str, _query: str, _target: str, method: str, *_: str) -> list[Any]:
         (row,) = result.rows
         peak = float(np.abs(row.pictures[method]).max())
-        return [*_files(api.engine, result, method), row.details | {"method": method, "peak": peak}]
+        return [*_files(api.engine, result, method), row.details.to_dict() | {"method": method, "peak": peak}]
 
     about = "Where in a photograph a network finds the evidence for what it says: as one image of any method."
     endpoint(api, "explain_method", about, ask, reply, ["picture", "details"])
 
 
-def _files(engine: Engine, result: Result, *methods: str) -> list[str]:
+def _files(engine: Engine, result: ExplainResult, *methods: str) -> list[str]:
     """Where the pictures of a result's only row lie."""
     (row,) = result.rows
-    files = row_files(engine.open(result.query.photo), row, scales([row], methods))
+    files = row_files(engine.open(result.query.image), row, scales([row], methods))
     return [save(data, f"{method}.png") for method, data in files.items()]

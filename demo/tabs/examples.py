@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
-from demo.query import Photo, photo_of
+from demo.query import ImageFile, image_file
 
 FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 THUMBNAIL = (200, 150)  # pixels, for a strip that is drawn at most 100 wide
@@ -86,16 +86,16 @@ def thumbnail(name: str) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-NAMES = {photo_of(path_of(name).read_bytes()).digest: name for name in EXAMPLES}
+NAMES = {image_file(path_of(name).read_bytes()).sha256: name for name in EXAMPLES}
 
 
-def caption_of(photo: Photo) -> str:
+def caption_of(photo: ImageFile) -> str:
     """Return the caption to try on an image, or "" for none."""
-    name = NAMES.get(photo.digest)
+    name = NAMES.get(photo.sha256)
     return EXAMPLES[name].caption if name else ""
 
 
-def opens_with(photo: Photo, task: str) -> tuple[str, ...]:
+def opens_with(photo: ImageFile, task: str) -> tuple[str, ...]:
     """Return the targets that an image opens with in a tab; none for the model's first one."""
-    name = NAMES.get(photo.digest)
+    name = NAMES.get(photo.sha256)
     return EXAMPLES[name].opens.get(task, ()) if name else ()

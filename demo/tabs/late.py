@@ -9,12 +9,12 @@ from typing import Any
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.networks import Pending
-from demo.query import SQUARES, Query, Row
+from demo.query import PATCHES, Explain, Row
 from demo.tabs.waiting import arrived, ask, has_left, in_background, listened_event
 from demo.tasks.sentence import measured, passes, price
 from demo.viewer import data
-from explainers import METHODS, Squares
+from demo.worker import Job
+from explainers import METHODS, Patches
 
 NEWS_SECONDS = 1.0  # after which a column says how far it is
 LEFT_SECONDS = 15.0  # a page that has not asked for so long has gone
@@ -31,8 +31,8 @@ class Column:
         rows: the answers; none for a row that has no picture.
     """
 
-    queries: list[Query]
-    pending: list[Pending] = field(default_factory=list)
+    queries: list[Explain]
+    pending: list[Job] = field(default_factory=list)
     task: asyncio.Task[dict[str, Any]] | None = None
     rows: list[Row | None] = field(default_factory=list)
 
@@ -48,11 +48,11 @@ class Late:
         asked: the number of the page's last request.
     """
 
-    def __init__(self, engine: Engine, queries: Sequence[Query], methods: Sequence[str], squares: Squares) -> None:
+    def __init__(self, engine: Engine, queries: Sequence[Explain], methods: Sequence[str], patches: Patches) -> None:
         self.number = round(1000 * time.monotonic())
         self.asked = 0
         self._engine = engine
-        self._columns = {key: Column([_alone(query, key, squares) for query in queries]) for key in methods}
+        self._columns = {key: Column([_alone(query, key, patches) for query in queries]) for key in methods}
         self._passes: dict[str, int] = {}
         self._gone: asyncio.TimerHandle | None = None
 
@@ -64,13 +64,13 @@ class Late:
             self._columns[key] = before._columns.pop(key)
         return whole
 
-    def _asks(self, key: str) -> list[Query]:
+    def _asks(self, key: str) -> list[Explain]:
         return self._columns[key].queries if key in self._columns else []
 
     def prices(self, rows: Sequence[Row]) -> dict[str, str]:
         """What each column costs, in words; nothing if it begins by itself."""
-        squares = {key: column.queries[0].squares for key, column in self._columns.items()} if rows else {}
-        self._passes = {key: sum(passes(METHODS[key], squares[key], row) for row in rows) for key in squares}
+        patches = {key: column.queries[0].patches for key, column in self._columns.items()} if rows else {}
+        self._passes = {key: sum(passes(METHODS[key], patches[key], row) for row in rows) for key in patches}
         return {key: price(count, rows) for key, count in self._passes.items()}
 
     def begun(self) -> list[str]:
@@ -86,7 +86,7 @@ class Late:
             return
         self.asked = asked
         for key, column in self._columns.items():
-            if METHODS[key].price and key not in keys:
+            if METHODS[key].cost and key not in keys:
                 self._stop(key)
             elif column.task is None:
                 column.task = in_background(self._fill(key, column))
@@ -135,7 +135,7 @@ class Late:
         notes = [f"{note} {_scale(picture)}" for note, picture in zip(notes, pictures, strict=True)]
         return {"pictures": pictures, "notes": notes}
 
-    async def _row(self, column: Column, query: Query) -> tuple[Row | None, str]:
+    async def _row(self, column: Column, query: Explain) -> tuple[Row | None, str]:
         """What the engine answers; or none, and why."""
         try:
             pending = await ask(self._engine, lambda: query)
@@ -176,13 +176,13 @@ def _scale(picture: dict[str, Any] | None) -> str:
     return f"On one scale for all rows, the strongest here is {picture['limit'] / picture['shared']:.0%} of it."
 
 
-def _alone(query: Query, key: str, squares: Squares) -> Query:
-    """The query by one method, with the squares only if that looks at them: no other is asked anew for them."""
+def _alone(query: Explain, key: str, patches: Patches) -> Explain:
+    """The query by one method, with the patches only if that looks at them: no other is asked anew for them."""
     # Grad-CAM's map costs nothing beside, and is what CAM is compared with.
-    return replace(query, methods=(key, "gradcam"), squares=squares if METHODS[key].covers else SQUARES)
+    return replace(query, methods=(key, "gradcam"), patches=patches if METHODS[key].covers else PATCHES)
 
 
 def _progress(column: Column, passes: int) -> str:
     """How far a column is of so many passes for all its rows, in words, once it has begun."""
-    done, of = (sum(counts) for counts in zip((0, 0), *(pending.done for pending in column.pending), strict=True))
+    done, of = (sum(counts) for counts in zip((0, 0), *(pending.progress for pending in column.pending), strict=True))
     return f"{done:,} of {max(of, passes):,} forward passes" if of else ""

@@ -11,7 +11,7 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.captioning import WHOLE
-from demo.query import PANELS, Photo, Query, Result
+from demo.query import PANELS, Explain, ExplainResult, ImageFile, Predict
 from demo.tabs import trust
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, told
 from demo.tabs.frame import ASKING, Shared
@@ -45,9 +45,9 @@ class Lesson:
         turn: of the handlers that write this.
     """
 
-    seen: tuple[Photo, Query | None] | None = None
-    query: Query | None = None
-    offered: list[Query] = field(default_factory=list)
+    seen: tuple[ImageFile, Explain | None] | None = None
+    query: Explain | None = None
+    offered: list[Explain] = field(default_factory=list)
     experiments: trust.Experiments = field(default_factory=trust.Experiments)
     looks: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -81,8 +81,8 @@ class LessonTab:
                     yield {self.layers: gr.skip()}
                     return
                 lesson.seen = photo, explained
-                said = (await answer(self.engine, lambda: Query(photo, "classification"))).said
-                first = explained or Query(photo, "classification", targets=(next(iter(said)),))
+                said = (await answer(self.engine, lambda: Predict(photo, "classification"))).predictions
+                first = explained or Explain(photo, "classification", targets=(next(iter(said)),))
                 drawn = await self._taught(lesson, first)
                 yield drawn
                 # Sent again with what follows: Gradio's page may take the last alone of what comes at once.
@@ -109,12 +109,12 @@ class LessonTab:
             query, layer = lesson.query, key_of(event)
             if query is None:
                 return {self.layers: gr.skip()}
-            about = await arrived(self.engine, self.engine.about(query.task, query.model))
+            about = await arrived(self.engine, self.engine.info(query.task, query.model))
             if layer not in about.layers:  # the buttons are still those of a model before
                 return {self.layers: gr.skip()}
             return await self._taught(lesson, replace(query, layers=(layer,)))
 
-    async def _taught(self, lesson: Lesson, query: Query) -> Given:
+    async def _taught(self, lesson: Lesson, query: Explain) -> Given:
         """The lesson about a query; what is wrong with that stands in its place."""
         asked = replace(query, methods=PANELS, steps=True)
         try:
@@ -122,7 +122,7 @@ class LessonTab:
         except InputError as error:
             return self._nothing(str(error))
         lesson.query = result.query
-        known = await arrived(self.engine, self.engine.about(query.task, result.query.model))
+        known = await arrived(self.engine, self.engine.info(query.task, result.query.model))
         items = [{"key": name, "label": name} for name in known.layers]
         drawn = await asyncio.to_thread(_drawn, self.engine, result)
         return {
@@ -133,20 +133,20 @@ class LessonTab:
     def _nothing(self, note: str) -> Given:
         return {self.steps: {"note": note}, **self.trust.nothing()}
 
-    async def _offer(self, lesson: Lesson, photo: Photo, upload: Any) -> Given:
+    async def _offer(self, lesson: Lesson, photo: ImageFile, upload: Any) -> Given:
         """The classes, the caption and the answer that can be taught with, and what is first."""
 
         async def said(task: str, text: str = "") -> dict[str, float]:
-            return (await answer(self.engine, lambda: Query(photo, task, text=text))).said
+            return (await answer(self.engine, lambda: Predict(photo, task, text=text))).predictions
 
         classes, captions, anything = await asyncio.gather(
             said("classification"), said("captioning"), said("vqa", ANY)
         )
         question = suggestions(classes, captions, anything)[0]
         answers = await said("vqa", question)
-        offered = [Query(photo, "classification", targets=(name,)) for name in [*classes][:MOST_CLASSES]]
-        offered.append(Query(photo, "captioning", text=next(iter(captions)), targets=(WHOLE,)))
-        offered.append(Query(photo, "vqa", text=question, targets=(next(iter(answers)),)))
+        offered = [Explain(photo, "classification", targets=(name,)) for name in [*classes][:MOST_CLASSES]]
+        offered.append(Explain(photo, "captioning", text=next(iter(captions)), targets=(WHOLE,)))
+        offered.append(Explain(photo, "vqa", text=question, targets=(next(iter(answers)),)))
         offered = [replace(query, model=self.engine.library.find(query.task).name) for query in offered]
         if lesson.query is not None and not any(_same(lesson.query, query) for query in offered):
             offered.insert(0, lesson.query)
@@ -159,18 +159,18 @@ class LessonTab:
         return {"items": items, "current": str(*current), "about": identity(upload)}
 
 
-def _explained(visits: Sequence[Visit], task: Any, photo: Photo) -> Query | None:
+def _explained(visits: Sequence[Visit], task: Any, photo: ImageFile) -> Explain | None:
     """The first row of a task's tab, if somebody chose it and it is of this photograph."""
     first = (visit.shown.queries[0] for visit in visits if visit.shown.queries and visit.shown is not visit.opened)
-    return next((query for query in first if query.task == task and query.photo == photo), None)
+    return next((query for query in first if query.task == task and query.image == photo), None)
 
 
-def _same(one: Query, other: Query) -> bool:
+def _same(one: Explain, other: Explain) -> bool:
     """Whether two queries explain the same, at whatever layer."""
     return (one.task, one.model, one.text, one.targets) == (other.task, other.model, other.text, other.targets)
 
 
-def _named(query: Query) -> str:
+def _named(query: Explain) -> str:
     """What stands on the button of a query."""
     task, target = TASKS[query.task], query.targets[0]
     name = task.name(query, target)
@@ -179,25 +179,25 @@ def _named(query: Query) -> str:
     return f"“{query.text}”: {name}" if query.text else name
 
 
-def _drawn(engine: Engine, result: Result) -> dict[str, Any]:
+def _drawn(engine: Engine, result: ExplainResult) -> dict[str, Any]:
     """What the browser draws the six steps from."""
     (row,) = result.rows
     steps, details = row.steps, row.details
     assert steps is not None  # they were asked
     return {
-        "target": details["target"],
+        "target": details.target,
         "sentence": f"How the heatmap for {named(row)} is made. <small>{numbers(row)}</small>",
-        "layer": details["layer"],
-        "score": details["score"],
-        "score_is": details["score_is"],
-        "probability": percent(details["probability"]),
-        "photo": shown_photo(engine, result.query.photo),
+        "layer": details.layer,
+        "score": details.score,
+        "score_is": details.score_is,
+        "probability": percent(details.probability),
+        "photo": shown_photo(engine, result.query.image),
         "pictures": data.pictures([row], PANELS)[0],
-        "maps": details["feature_maps"],
-        "shape": list(steps.features.shape[1:]),
-        "order": steps.order.tolist(),
-        "counts": steps.counts.tolist(),
-        **{name: data.numbers(getattr(steps, name).numpy()) for name in NUMBERS},
+        "maps": details.feature_maps,
+        "shape": list(steps["features"].shape[1:]),
+        "order": steps["order"].tolist(),
+        "counts": steps["counts"].tolist(),
+        **{name: data.numbers(steps[name]) for name in NUMBERS},
     }
 
 

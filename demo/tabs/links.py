@@ -8,14 +8,14 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Query
+from demo.query import Explain
 from demo.tabs import examples
 from demo.tabs.frame import QUIET
 from demo.tabs.visits import MOST_ROWS, Given, Visit, Wanted
 from demo.tasks import TASKS
 
 
-def link(engine: Engine, queries: Sequence[Query]) -> dict[str, Any]:
+def link(engine: Engine, queries: Sequence[Explain]) -> dict[str, Any]:
     """The parameters of the page's address that show this again; of one's own photograph not all."""
     first = queries[0]
     parameters: dict[str, Any] = {
@@ -23,7 +23,7 @@ def link(engine: Engine, queries: Sequence[Query]) -> dict[str, Any]:
         "model": first.model if first.model != engine.library.default(first.task) else "",
         "layer": first.layers[0],
     }
-    if photo := examples.NAMES.get(first.photo.digest):
+    if photo := examples.NAMES.get(first.image.sha256):
         targets = [str(query.targets[0]) for query in queries if query.text == first.text]
         parameters = {"photo": photo} | parameters | {"text": first.text, "target": targets}
     return {name: value for name, value in parameters.items() if value}

@@ -2,13 +2,14 @@
 
 import base64
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Query, photo_of
+from demo.query import Explain, image_file
 from demo.tabs.components import bars, told
 from demo.tabs.frame import ASKING, QUIET
 from demo.tabs.visits import Given
@@ -30,12 +31,13 @@ def connect(engine: Engine, camera: gr.HTML, model: gr.State) -> None:
         # A number alone goes back: Gradio would hand out any file that a value names.
         number = frame["number"] if isinstance(frame.get("number"), int) else 0
         try:
-            photo = photo_of(_decoded(text))
-            query = Query(photo, "classification", given[model], targets=(target,), methods=("gradcam",))
-            result = await answer(engine, lambda: query, keep=False)
+            photo = image_file(_decoded(text))
+            ask = Explain(photo, "classification", given[model], targets=(target,), methods=("gradcam",))
+            query = replace(ask, precision="bfloat16")
+            result = await answer(engine, lambda: query, cache=False)
         except InputError as error:
             return {"number": number, "note": str(error)}
-        return bars(result.said) | {"number": number, "heat": data.heat(result.rows[0].pictures["gradcam"])}
+        return bars(result.predictions) | {"number": number, "heat": data.heat(result.rows[0].pictures["gradcam"])}
 
     camera.frame(look, {model}, camera, trigger_mode="multiple", queue=False, **ASKING | QUIET)
 

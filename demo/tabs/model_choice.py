@@ -24,7 +24,7 @@ def models(
     library = engine.library
     first = [nothing] if nothing else []
     start = using.value
-    choices = Choices(library, task, engine.about)
+    choices = Choices(library, task, engine.info)
 
     def offered() -> list[tuple[str, str]]:
         return [*first, *_offered(library, task)]

@@ -8,12 +8,12 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demo.engine import About, Engine
+from demo.engine import Engine
 from demo.errors import InputError
 from demo.images import png
 from demo.likeness import ALIKE, Likeness, likenesses, rank_correlation, verdict
 from demo.models.network import squash
-from demo.query import PANELS, Photo, Query, Result, Row
+from demo.query import PANELS, Adversarial, Explain, ExplainResult, ImageFile, ModelInfo, Randomised, Row
 from demo.tabs.components import bars, drawn_by, file_of, told
 from demo.tabs.frame import ASKING, QUIET
 from demo.tabs.uploads import save
@@ -42,7 +42,7 @@ class Experiments:
     """
 
     number: int = 0
-    query: Query | None = None
+    query: Explain | None = None
     blocks: tuple[str, ...] = ()
     found: dict[int, dict[str, Likeness]] = field(default_factory=dict)
 
@@ -59,14 +59,14 @@ class Trust:
     def widgets(self) -> list[gr.HTML]:
         return [self.randomising, self.noising]
 
-    def begin(self, experiments: Experiments, result: Result, known: About, photo: dict[str, Any]) -> Given:
+    def begin(self, experiments: Experiments, result: ExplainResult, known: ModelInfo, photo: dict[str, Any]) -> Given:
         """Offer the experiments about an explanation; `photo` is what the browser draws its pictures over."""
         experiments.number += 1
         experiments.query, experiments.blocks, experiments.found = result.query, known.blocks, {}
         (row,) = result.rows
-        common = {"number": experiments.number, "target": row.details["target"]}
+        common = {"number": experiments.number, "target": row.details.target}
         explanations = len(known.blocks) + 1
-        seconds = explanations * row.details["seconds"] * COPY
+        seconds = explanations * row.details.seconds * COPY
         return {
             self.randomising: common
             | {
@@ -102,12 +102,12 @@ class Trust:
             return gr.skip()
         if count not in range(len(experiments.blocks) + 1):
             return gr.skip()
-        random = replace(query, methods=PANELS, steps=False, weights=f"randomised {count}")
+        random = replace(query, methods=PANELS, steps=False, weights=Randomised(count))
         about = {"number": number, "count": count}
         try:
             trained = (await answer(self.engine, lambda: query)).rows[0]
             # Not kept: nobody else asks for it, and it would push out what others do.
-            row = (await answer(self.engine, lambda: random, keep=False)).rows[0] if count else trained
+            row = (await answer(self.engine, lambda: random, cache=False)).rows[0] if count else trained
         except InputError as error:
             return about | {"note": str(error)}
         found, pictures = await asyncio.to_thread(_compared, row, trained)
@@ -117,7 +117,7 @@ class Trust:
         steps = [experiments.found.get(place) for place in range(len(experiments.blocks) + 1)]
         known = [step for step in steps if step is not None]
         return about | {
-            "probability": percent(row.details["probability"]),
+            "probability": percent(row.details.probability),
             "pictures": pictures,
             "likenesses": {key: list(likeness) for key, likeness in found.items()},
             "verdict": verdict(known) if len(known) == len(steps) else "",
@@ -132,19 +132,18 @@ class Trust:
         about = {"number": number, "said": True}
         if not wanted:
             return about | {"note": "Say first what the network should be made to say."}
-        noise = Query(query.photo, query.task, query.model, query.text, noise=wanted)
+        noise = Adversarial(query.image, query.task, query.model, query.text, target=wanted)
         seen = replace(query, methods=("gradcam",), steps=False)
         try:
             made = await answer(self.engine, lambda: noise)
-            photo = made.noised
-            assert photo is not None  # it was asked
+            photo = made.image
             results = await asyncio.gather(
                 answer(self.engine, lambda: seen),
-                answer(self.engine, lambda: replace(seen, photo=photo), keep=False),
+                answer(self.engine, lambda: replace(seen, image=photo), cache=False),
             )
         except InputError as error:
             return about | {"note": str(error)}
-        shown = await asyncio.to_thread(_beside, self.engine, query.photo, photo, list(results), made.query.noise)
+        shown = await asyncio.to_thread(_beside, self.engine, query.image, photo, list(results), made.query.target)
         return about | shown if experiments.number == number else gr.skip()
 
 
@@ -167,9 +166,9 @@ def _short(block: str) -> str:
 
 def _to_be_said(row: Row, names: tuple[str, ...]) -> dict[str, Any]:
     """What the network can be made to say instead; or why it cannot."""
-    if row.details["score_is"] != "logit":
+    if row.details.score_is != "logit":
         return {"note": "Noise is made for a class or an answer: choose one above, not the caption."}
-    target = row.details["target"]
+    target = row.details.target
     proposals = (OPPOSITES.get(target), *AMISS, *names[::-1])
     amiss = next((name for name in proposals if name in names and name != target), "")
     return {"names": "\n".join(sorted(names, key=str.casefold)), "amiss": amiss, "note": ""}
@@ -180,7 +179,9 @@ def _compared(row: Row, trained: Row) -> tuple[dict[str, Likeness], dict[str, An
     return likenesses(*panels), data.pictures(panels[:1], PANELS)[0]
 
 
-def _beside(engine: Engine, photo: Photo, noised: Photo, results: list[Result], wanted: str) -> dict[str, Any]:
+def _beside(
+    engine: Engine, photo: ImageFile, noised: ImageFile, results: list[ExplainResult], wanted: str
+) -> dict[str, Any]:
     """The two photographs as the network takes them, what it says of each, and the noise between them."""
     image, after = engine.open(photo), engine.open(noised)
     before = squash(image, after.width)
@@ -194,19 +195,19 @@ def _beside(engine: Engine, photo: Photo, noised: Photo, results: list[Result], 
         "shape": image.width / image.height,
         "noise": urls[2],
         "heats": [data.heat(cells) for cells in maps],
-        "bars": [bars(result.said)["items"] for result in results],
+        "bars": [bars(result.predictions)["items"] for result in results],
         "magnified": MAGNIFIED,
         "sentence": _said_of_noise(results, int(np.abs(noise).max()), rank_correlation(*maps), wanted),
         "note": "",
     }
 
 
-def _said_of_noise(results: list[Result], levels: int, ranks: float | None, wanted: str) -> str:
+def _said_of_noise(results: list[ExplainResult], levels: int, ranks: float | None, wanted: str) -> str:
     """What the noise changed, and what it did not."""
     rows = [result.rows[0] for result in results]
-    now, sure = next(iter(results[1].said.items()))
-    target = rows[0].details["target"]
-    before, after = (percent(row.details["probability"]) for row in rows)
+    now, sure = next(iter(results[1].predictions.items()))
+    target = rows[0].details.target
+    before, after = (percent(row.details.probability) for row in rows)
     text = f"No value of the photograph changed by more than {levels} of 255 levels. "
     text += f"The network now says {now} ({sure:.1%})"
     text += ". " if now == wanted else f", and not {wanted}: so little noise was not enough. "

@@ -17,10 +17,10 @@ from cachetools import LRUCache
 from gradio import processing_utils, utils
 from gradio.routes import App
 
-from demo import give_back_memory
 from demo.errors import TOO_MUCH, InputError
 from demo.images import is_large, open_photo, png, read_upload
-from demo.query import Photo, photo_of
+from demo.process import give_back_memory
+from demo.query import ImageFile, image_file
 from demo.tabs.sessions import Sessions
 
 Upload = dict[str, Any] | None
@@ -37,12 +37,12 @@ TIDY_SECONDS = 10.0
 # By path, which has the hash of the content in it: all tabs of a user share one. One that is requested while it is
 # opened is waited for, in some of the threads that open images: see demo.tabs.waiting.
 MAX_WAITING = 16
-_photos: LRUCache[str, Future[Photo]] = LRUCache(32)
+_photos: LRUCache[str, Future[ImageFile]] = LRUCache(32)
 _photos_lock = threading.Lock()
 _waiting = threading.Semaphore(MAX_WAITING)
 
 
-def uploaded(upload: Upload) -> Photo:
+def uploaded(upload: Upload) -> ImageFile:
     """The photograph that an image input gives under `NETWORK`: the file, or if that is large what it is opened as.
 
     Raises:
@@ -52,7 +52,7 @@ def uploaded(upload: Upload) -> Photo:
     return _photo(path_of(upload))
 
 
-def _photo(path: str) -> Photo:
+def _photo(path: str) -> ImageFile:
     with _photos_lock:
         if is_first := path not in _photos:
             _photos[path] = Future()
@@ -75,9 +75,9 @@ def _photo(path: str) -> Photo:
     return photo.result()
 
 
-def _opened(path: str) -> Photo:
+def _opened(path: str) -> ImageFile:
     data = read_upload(path)
-    return photo_of(png(open_photo(path)) if len(data) > LARGE or is_large(data) else data)
+    return image_file(png(open_photo(path)) if len(data) > LARGE or is_large(data) else data)
 
 
 def path_of(upload: Upload) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demo.engine import About, Engine
+from demo.engine import Engine
 from demo.errors import InputError
 from demo.files import archive, file_name, row_files
-from demo.query import AT_ONCE, PANELS, Query, Result, Row
+from demo.query import FAST_METHODS, PANELS, Explain, ModelInfo, Region, RegionResult, Row
 from demo.rendering import COLOURS, OPACITY, scales
 from demo.tabs import examples
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
@@ -26,7 +26,7 @@ from demo.tabs.waiting import answer, arrived
 from demo.tasks import TASKS
 from demo.tasks.sentence import is_dim, numbers, scale, sentence
 from demo.viewer import data
-from explainers import METHODS, Box, Squares
+from explainers import METHODS, Box, Patches
 
 Event = Callable[..., gr.events.Dependency]
 Handler = Callable[..., Awaitable[Given | None]]
@@ -146,13 +146,13 @@ class Viewer:
             shown = visitor.shown
             queries, rows, note = await _rows(self.engine, shown, given[self.rival])
             methods = PANELS + visitor.methods
-            late = [key for key in methods if key not in AT_ONCE]
+            late = [key for key in methods if key not in FAST_METHODS]
             visitor.late = renewed(visitor.late, Late(self.engine, queries, late, self._squares(given)))
             drawn = await asyncio.to_thread(_drawn, self.engine, queries, rows, note, methods)
             drawn["own"] = _on_own_scales(visitor, rows)
             drawn["late"] = {"number": visitor.late.number, "prices": visitor.late.prices(rows)}
             drawn["wanted"] = visitor.late.begun()
-            drawn["attends"] = bool(queries) and (await self._about(queries[0])).attends
+            drawn["attends"] = bool(queries) and (await self._info(queries[0])).attends
             visitor.strip = shown if given[self.all_layers] and shown.queries else None
             # The page asks for the strip of all layers when it has drawn this.
             drawn |= {"task": self.task, "all_layers": bool(visitor.strip), "time": round(1000 * time.monotonic())}
@@ -164,15 +164,15 @@ class Viewer:
                 changed[self.region] = None
         return changed
 
-    async def _about(self, query: Query) -> About:
-        return await arrived(self.engine, self.engine.about(query.task, query.model))
+    async def _info(self, query: Explain) -> ModelInfo:
+        return await arrived(self.engine, self.engine.info(query.task, query.model))
 
-    def _squares(self, given: Given) -> Squares:
-        patch, stride, fill = (given[setting] for setting in self.squares)
+    def _squares(self, given: Given) -> Patches:
+        size, stride, fill = (given[setting] for setting in self.squares)
         try:
-            return Squares(float(patch), float(stride), str(fill))
+            return Patches(float(size), float(stride), str(fill))
         except (TypeError, ValueError, OverflowError):  # a stranger may send anything
-            return Squares()
+            return Patches()
 
     async def _late(self, given: Given, event: gr.EventData) -> Any:
         """What is there of the columns that are filled late, as soon as there is something new."""
@@ -195,15 +195,15 @@ class Viewer:
             return gr.skip()
         query = shown.queries[0]
         try:
-            names = (await self._about(query)).layers
+            names = (await self._info(query)).layers
             asked = replace(query, layers=tuple(reversed(names)), methods=("gradcam",))
             result = await answer(self.engine, lambda: asked)
         except InputError:
             return None  # said where the panels are
         # Somebody's own layer may stand out of its place.
         rows = sorted(result.rows, key=lambda row: -len(row.pictures["gradcam"]))
-        maps = [(row.details["layer"], row.details["layer"], row, row.details["peak"]) for row in rows]
-        found = await asyncio.to_thread(small_maps, self.engine, query.photo, maps)
+        maps = [(row.details.layer, row.details.layer, row, row.details.peak) for row in rows]
+        found = await asyncio.to_thread(small_maps, self.engine, query.image, maps)
         return found | {"current": query.layers[0]} if visitor.strip is shown else gr.skip()
 
     async def _mark(self, given: Given, event: gr.EventData) -> Any:
@@ -214,11 +214,12 @@ class Viewer:
         if not visitor.shown.queries or box is None:
             visitor.marked = None
             return None
-        query = replace(visitor.shown.queries[0], targets=(), methods=(), region=box)
+        first = visitor.shown.queries[0]
+        query = Region(first.image, first.task, first.model, first.text, box=box, layer=first.layers[0])
         try:
             found = await answer(self.engine, lambda: query)
-            most = max(found.said.values(), default=0)
-            items = [_supported(query, target, found, most) for target in found.said]
+            most = max(found.evidence.values(), default=0)
+            items = [_supported(query, target, found, most) for target in found.evidence]
             note = "" if items else f"No {KINDS[self.task]} has positive evidence here."
         except InputError as error:
             items, note = [], str(error)
@@ -234,7 +235,7 @@ class Viewer:
         _, rows, _ = await _rows(self.engine, shown, given[self.rival])
         if not rows:
             return None
-        photo = self.engine.open(shown.queries[0].photo)
+        photo = self.engine.open(shown.queries[0].image)
         late: Late | None = visitor.late
         rows = late.filled(rows) if late is not None else rows
         methods = tuple(key for key in PANELS + visitor.methods if all(key in row.pictures for row in rows))
@@ -264,19 +265,19 @@ def _groups() -> dict[str, list[dict[str, str]]]:
     groups: dict[str, list[dict[str, str]]] = {"In the paper": [], "Newer": [], "Slow": []}
     for key in MORE:
         method = METHODS[key]
-        group = "Slow" if method.price else "Newer" if method.newer else "In the paper"
+        group = "Slow" if method.cost else "Newer" if method.newer else "In the paper"
         groups[group].append({"key": key, "title": method.title, "sentence": f"{method.sentence.rstrip('.')}."})
     return groups
 
 
 def _squares_to_choose() -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown]:
     """The settings of the occlusion map."""
-    default = Squares()
+    default = Patches()
     with gr.Row():
-        patch = gr.Dropdown(SHARES[:3], value=default.patch, label="Occlusion: side of the squares", min_width=140)
+        size = gr.Dropdown(SHARES[:3], value=default.size, label="Occlusion: side of the squares", min_width=140)
         stride = gr.Dropdown(SHARES[1:], value=default.stride, label="from one to the next", min_width=140)
         fill = gr.Dropdown(FILL_NAMES, value=default.fill, label="filled with", min_width=140)
-    return patch, stride, fill
+    return size, stride, fill
 
 
 def _box(given: Any) -> Box | None:
@@ -287,27 +288,28 @@ def _box(given: Any) -> Box | None:
     return None
 
 
-def _same_sight(marked: Query, shown: Shown) -> bool:
-    """Whether what is shown is of the photograph, model, layer and text that a region was marked for."""
-    return any(replace(query, targets=(), methods=(), region=marked.region) == marked for query in shown.queries)
+def _same_sight(marked: Region, shown: Shown) -> bool:
+    """Whether what is shown is of the image, model, layer and text that a region was marked for."""
+    sights = [(query.image, query.model, query.text, query.layers[0]) for query in shown.queries]
+    return (marked.image, marked.model, marked.text, marked.layer) in sights
 
 
-def _supported(query: Query, target: str, found: Result, most: float) -> dict[str, Any]:
+def _supported(query: Region, target: str, found: RegionResult, most: float) -> dict[str, Any]:
     """A target of a region, to choose: how much evidence lies there, and which share of all evidence for it."""
     task = TASKS[query.task]
-    key = task.key(replace(query, targets=(target,)))
+    explain = Explain(query.image, query.task, query.model, query.text, targets=(target,))
     return {
-        "key": key,
-        "label": task.name(query, target),
+        "key": task.key(explain),
+        "label": task.name(explain, target),
         "detail": f"{found.shares[target]:.0%} of its evidence",
-        "share": found.said[target] / most,
+        "share": found.evidence[target] / most,
     }
 
 
-async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], list[Row], str]:
+async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Explain], list[Row], str]:
     """What is shown, computed anew if it is not kept any more, below it the same by a second model; and the note."""
 
-    async def row_of(query: Query) -> Row:
+    async def row_of(query: Explain) -> Row:
         return (await answer(engine, lambda: query)).rows[0]
 
     queries, note = list(shown.queries), shown.note
@@ -333,7 +335,7 @@ async def _rows(engine: Engine, shown: Shown, rival: str) -> tuple[list[Query], 
 
 
 def _drawn(
-    engine: Engine, queries: list[Query], rows: list[Row], note: str, methods: tuple[str, ...]
+    engine: Engine, queries: list[Explain], rows: list[Row], note: str, methods: tuple[str, ...]
 ) -> dict[str, Any]:
     """What the browser draws of rows that answer these queries, those of the first model first."""
     invites = note == NO_PHOTO and not rows
@@ -342,22 +344,22 @@ def _drawn(
         return value | {"invites": invites}
     first = queries[0]
     own = [query for query in queries if query.model == first.model]
-    all_pictures = data.pictures(rows, [key for key in methods if key in AT_ONCE])
+    all_pictures = data.pictures(rows, [key for key in methods if key in FAST_METHODS])
     named = zip(queries, rows, _titles(rows), all_pictures, strict=True)
     for query, row, title, pictures in named:
         away = "part" if query not in own else "drop" if len(own) > 1 else None
-        said = {
+        said: dict[str, Any] = {
             "title": title,
             "sentence": sentence(row, rows),
             "numbers": numbers(row),
             "scale": scale(row, rows),
             "away": away,
+            "box": row.details.box,
+            # What a region on it belongs to.
+            "sight": "\n".join((query.image.sha256, query.model, *query.layers, query.text)),
         }
-        said["box"] = row.details["box"]
-        # What a region on it belongs to.
-        said["sight"] = "\n".join((query.photo.digest, query.model, *query.layers, query.text))
         value["rows"].append(said | {"key": TASKS[query.task].key(query), "pictures": pictures})
-    return value | {"photo": shown_photo(engine, first.photo), "link": link(engine, own)}
+    return value | {"photo": shown_photo(engine, first.image), "link": link(engine, own)}
 
 
 def _on_own_scales(visitor: Visit, rows: Sequence[Row]) -> bool:
@@ -365,13 +367,13 @@ def _on_own_scales(visitor: Visit, rows: Sequence[Row]) -> bool:
 
     Users may change it.
     """
-    one_model = len({row.details["model"] for row in rows}) == 1
+    one_model = len({row.details.model for row in rows}) == 1
     return visitor.shown is visitor.opened and one_model and is_dim(rows)
 
 
 def _titles(rows: Sequence[Row]) -> list[str]:
-    rivals = len({row.details["model"] for row in rows}) > 1
-    return [row.details["target"] + (f" by {row.details['model']}" if rivals else "") for row in rows]
+    rivals = len({row.details.model for row in rows}) > 1
+    return [row.details.target + (f" by {row.details.model}" if rivals else "") for row in rows]
 
 
 def _zipped(photo: Image.Image, rows: list[Row], methods: tuple[str, ...], settings: dict[str, Any]) -> str:
@@ -383,8 +385,8 @@ def _zipped(photo: Image.Image, rows: list[Row], methods: tuple[str, ...], setti
     files: dict[str, bytes] = {}
     for number, (row, title) in enumerate(zip(rows, titles, strict=True), start=1):
         stem = title if titles.count(title) == 1 else f"{title}_{number}"
-        model = row.details["model"]
-        alike = [row] if settings.get("own") else [other for other in rows if other.details["model"] == model]
+        model = row.details.model
+        alike = [row] if settings.get("own") else [other for other in rows if other.details.model == model]
         found = row_files(photo, row, scales(alike, methods), colours, opacity, bool(settings.get("uniform", True)))
         files |= {f"{stem}_{method}.png": picture for method, picture in found.items()}
     return save(archive(rows, files), file_name(f"{'_and_'.join(titles)}.zip"))

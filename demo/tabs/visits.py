@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.query import Photo, Query
+from demo.query import Explain, ExplainResult, ImageFile, Region
 from demo.tabs import examples
 from demo.tabs.components import told
 from demo.tabs.late import Late
@@ -49,7 +49,7 @@ NOTHING_WANTED = Wanted()
 class Shown:
     """What the panels show: a row for each query, which has one target and is known; and why there is no further."""
 
-    queries: tuple[Query, ...] = ()
+    queries: tuple[Explain, ...] = ()
     note: str = ""
 
 
@@ -88,7 +88,7 @@ class Visit:
     shown: Shown = NOTHING
     opened: Shown = NOTHING
     wanted: Wanted = NOTHING_WANTED
-    marked: Query | None = None
+    marked: Region | None = None
     methods: tuple[str, ...] = ()
     strip: Shown | None = None
     late: Late | None = None
@@ -158,7 +158,7 @@ async def pass_over_unknown_layer(engine: Engine, task: str, visitor: Visit, mod
     if not visitor.wanted.layer:
         return
     with suppress(InputError):  # of a model that cannot be opened, which is said where the panels are
-        known = await arrived(engine, engine.about(task, model))
+        known = await arrived(engine, engine.info(task, model))
         if visitor.wanted.layer not in ("", None, *known.layers):
             gr.Warning(f"{known.name} does not have the layer that the link refers to: this is {known.layers[0]}.")
             visitor.wanted = visitor.wanted._replace(layer="")
@@ -171,7 +171,7 @@ async def take_wanted(engine: Engine, task: str, visitor: Visit, model: str) -> 
     return wanted
 
 
-async def show(engine: Engine, made: Making, before: Shown = NOTHING) -> Shown:
+async def show(engine: Engine, made: Making[ExplainResult], before: Shown = NOTHING) -> Shown:
     """A query to show, completed; or what is shown before, and why the query cannot be answered."""
     try:
         return Shown(((await answer(engine, made)).query,))
@@ -179,7 +179,7 @@ async def show(engine: Engine, made: Making, before: Shown = NOTHING) -> Shown:
         return Shown(before.queries, str(error))
 
 
-async def show_in_layer(engine: Engine, made: Making, before: Shown) -> Shown:
+async def show_in_layer(engine: Engine, made: Making[ExplainResult], before: Shown) -> Shown:
     """A query to show, as of `show`, at the layer that its model is shown at: all rows of a model have one layer.
 
     The browser may still send the layer before, while what is shown at another one is on its way.
@@ -190,7 +190,7 @@ async def show_in_layer(engine: Engine, made: Making, before: Shown) -> Shown:
     return found if found.queries[:1] == tuple(moved) else await show(engine, lambda: moved[0], before)
 
 
-async def show_beside(engine: Engine, shown: Shown, made: Making) -> Shown:
+async def show_beside(engine: Engine, shown: Shown, made: Making[ExplainResult]) -> Shown:
     """What is shown with one query more, unless it is among them; or why there is none."""
     if len(shown.queries) >= MOST_ROWS:
         return Shown(shown.queries, f"At most {MOST_ROWS} rows are compared: take one away first.")
@@ -198,7 +198,7 @@ async def show_beside(engine: Engine, shown: Shown, made: Making) -> Shown:
     return Shown(tuple(dict.fromkeys(shown.queries + more.queries)), more.note)
 
 
-async def show_all(engine: Engine, made: Sequence[Making]) -> Shown:
+async def show_all(engine: Engine, made: Sequence[Making[ExplainResult]]) -> Shown:
     """Queries to show beside each other, completed; or why one cannot be answered."""
     shown = await show(engine, made[0])
     for query in made[1:]:
@@ -206,13 +206,13 @@ async def show_all(engine: Engine, made: Sequence[Making]) -> Shown:
     return shown
 
 
-async def opens_with(engine: Engine, photo: Photo, task: str, model: str) -> tuple[str, ...]:
+async def opens_with(engine: Engine, photo: ImageFile, task: str, model: str) -> tuple[str, ...]:
     """The targets that an example opens with, if the model can be asked for them; none for its first one."""
     targets = examples.opens_with(photo, task)
     if not targets:
         return ()
     try:
-        known = (await arrived(engine, engine.about(task, model))).targets
+        known = (await arrived(engine, engine.info(task, model))).targets
     except InputError:  # said where the panels are
         return ()
     return targets if not known or set(targets) <= set(known) else ()

@@ -12,7 +12,7 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.vqa import premises, things, whether_there
-from demo.query import Query
+from demo.query import Explain, ExplainResult, Predict, predict
 from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars, key_of
@@ -48,12 +48,12 @@ class AnsweringTab:
     using: gr.State
     layer: gr.Dropdown
 
-    def query(self, given: Given, name: str) -> Making:
+    def query(self, given: Given, name: str) -> Making[ExplainResult]:
         return self.question(given, given[self.visit].text, name)
 
-    def question(self, given: Given, question: str, name: str) -> Making:
+    def question(self, given: Given, question: str, name: str) -> Making[ExplainResult]:
         photo, model, layer = given[self.shared.photo], given[self.using], str(given[self.layer] or "")
-        return lambda: Query(uploaded(photo), TASK, model, question, (name,), (layer,))
+        return lambda: Explain(uploaded(photo), TASK, model, question, targets=(name,), layers=(layer,))
 
     async def explain_own(
         self, given: Given, question: str, *, chosen: bool = True, answers: tuple[str, ...] = ()
@@ -67,12 +67,12 @@ class AnsweringTab:
         # The question goes into the box too: one that was on its way there may have come before it.
         asked: Given = {self.text: question}
         try:
-            pending = await ask(self.engine, self.question(given, question, ""))
-            found = await arrived(self.engine, pending.said, pending)
+            job = await ask(self.engine, self.question(given, question, ""))
+            found = await arrived(self.engine, job.predictions, job)
             visitor.text = question
             if chosen:
                 visitor.texts[identity(given[self.shared.photo])] = question
-            lists = (await arrived(self.engine, self.engine.about(TASK, given[self.using]))).targets
+            lists = (await arrived(self.engine, self.engine.info(TASK, given[self.using]))).targets
         except InputError as error:
             visitor.shown = Shown(visitor.shown.queries if chosen else (), str(error))
             gone = {self.targets.said: None, self.note: gr.HTML(visible=False), self.doubts: gr.HTML(visible=False)}
@@ -84,7 +84,7 @@ class AnsweringTab:
             asked[self.targets.names] = components.named(names, choices.UNLISTED)
         yield asked | {self.targets.said: bars(likely(found), about(given[self.shared.photo], question))}
         try:
-            result = await arrived(self.engine, pending.result, pending)
+            result = await arrived(self.engine, job.result, job)
         except InputError as error:
             visitor.shown = Shown(note=str(error))
             yield {self.note: gr.HTML(visible=False)}
@@ -92,7 +92,7 @@ class AnsweringTab:
         visitor.shown = Shown((result.query,))
         if answers:
             visitor.shown = await show_all(self.engine, [self.query(given, name) for name in answers])
-        ignored = ", ".join(f"“{html.escape(word[:80])}”" for word in result.rows[0].details["ignored"])
+        ignored = ", ".join(f"“{html.escape(word[:80])}”" for word in result.rows[0].details.ignored or ())
         told = f"<p>Ignored, because the network does not know it: {ignored}.</p>"
         yield {self.note: gr.HTML(told, visible=bool(ignored))}
 
@@ -101,15 +101,15 @@ class AnsweringTab:
         visitor: Visit = given[self.visit]
         if not visitor.shown.queries:
             return gr.HTML(visible=False)
-        asked = _unexplained(visitor.shown.queries[0])
+        asked = predict(visitor.shown.queries[0])
         found = []
         try:
             for premise in premises(asked.text):
-                said = (await answer(self.engine, partial(replace, asked, text=premise))).said
+                said = (await answer(self.engine, partial(replace, asked, text=premise))).predictions
                 found.append(denial(premise, said))
         except InputError:
             return gr.skip()  # said where the panels are
-        if asked not in map(_unexplained, visitor.shown.queries):  # something else came meanwhile
+        if asked not in map(predict, visitor.shown.queries):  # something else came meanwhile
             return gr.skip()
         told = f"This may be about something that the network does not see: {' and '.join(filter(None, found))}."
         return gr.HTML(f"<p>{html.escape(told)}</p>", visible=any(found))
@@ -203,12 +203,8 @@ class AnsweringTab:
 
     async def said(self, given: Given, task: str, text: str = "") -> dict[str, float]:
         """What the included model of a task predicts for the image."""
-        return (await answer(self.engine, lambda: Query(uploaded(given[self.shared.photo]), task, text=text))).said
-
-
-def _unexplained(query: Query) -> Query:
-    """The question of a query alone."""
-    return replace(query, targets=(), methods=(), layers=("",))
+        query = partial(Predict, task=task, text=text)
+        return (await answer(self.engine, lambda: query(uploaded(given[self.shared.photo])))).predictions
 
 
 def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
@@ -219,13 +215,15 @@ def tab(page: gr.Blocks, engine: Engine, shared: Shared, api: Api) -> gr.State:
         api,
         "answer",
         "The five most probable answers to a question about a photograph, with their probabilities.",
-        lambda image, question, model: Query(image, TASK, model, question),
+        lambda image, question, model: Predict(image, TASK, model, question),
     )
     endpoints.explanation_endpoint(
         api,
         "explain_answer",
         "an answer to a question",
-        lambda image, question, answer, model, layer: Query(image, TASK, model, question, (answer,), (layer,)),
+        lambda image, question, answer, model, layer: Explain(
+            image, TASK, model, question, targets=(answer,), layers=(layer,)
+        ),
     )
     return built.visit
 

@@ -12,10 +12,10 @@ from weakref import WeakValueDictionary
 import gradio as gr
 from gradio.context import LocalContext
 
-from demo.engine import MOST_OF_ONE, MOST_WAITING, Engine
+from demo.engine import MAX_OF_ONE, MAX_WAITING, Engine
 from demo.errors import TOO_MUCH, InputError
-from demo.networks import Pending
 from demo.query import Query, Result
+from demo.worker import Job
 
 T = TypeVar("T")
 
@@ -29,7 +29,8 @@ _OPENERS = ThreadPoolExecutor(64, "opener")
 _asking: Counter[str] = Counter()
 _opening: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-Making = Callable[[], Query]  # may take a while, and raise InputError
+R = TypeVar("R", bound=Result)
+Making = Callable[[], Query[R]]  # may take a while, and raise InputError
 
 
 def visitor() -> str:
@@ -75,7 +76,7 @@ async def opening(function: Callable[[], T]) -> T:
             raise asyncio.CancelledError
         return function()
 
-    if _asking[who] >= MOST_OF_ONE or _asking.total() >= MOST_WAITING:
+    if _asking[who] >= MAX_OF_ONE or _asking.total() >= MAX_WAITING:
         raise InputError(TOO_MUCH)
     _asking[who] += 1
     try:
@@ -88,7 +89,7 @@ async def opening(function: Callable[[], T]) -> T:
             del _asking[who]
 
 
-async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
+async def ask(engine: Engine, made: Making[R], *, cache: bool = True) -> Job[R]:
     """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read.
 
     Raises:
@@ -97,7 +98,7 @@ async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
     if has_left(listened_event()):
         raise asyncio.CancelledError
     who = visitor()
-    asked = asyncio.create_task(opening(lambda: engine.ask(made(), keep=keep, visitor=who)))
+    asked = asyncio.create_task(opening(lambda: engine.ask(made(), cache=cache, client=who)))
     try:
         return await asyncio.shield(asked)
     except asyncio.CancelledError:  # its thread goes on
@@ -105,12 +106,12 @@ async def ask(engine: Engine, made: Making, *, keep: bool = True) -> Pending:
         raise
 
 
-def _leave(engine: Engine, who: str, asked: asyncio.Task[Pending]) -> None:
+def _leave(engine: Engine, who: str, asked: asyncio.Task[Job]) -> None:
     if not asked.cancelled() and asked.exception() is None:
         engine.leave(asked.result(), who)
 
 
-async def arrived(engine: Engine, future: Future[T], asked: Pending | None = None) -> T:
+async def arrived(engine: Engine, future: Future[T], asked: Job | None = None) -> T:
     """The value of one of the engine's futures; meanwhile the page shows how many others are answered before.
 
     Args:
@@ -127,7 +128,7 @@ async def arrived(engine: Engine, future: Future[T], asked: Pending | None = Non
         while not (await asyncio.wait({value}, timeout=NEWS_SECONDS))[0]:
             if has_left(event):
                 raise asyncio.CancelledError
-            place = engine.place(who)
+            place = engine.position(who)
             if place != shown:
                 gr.Progress()((place, None) if place else None, unit="before you")
             shown = place
@@ -138,7 +139,7 @@ async def arrived(engine: Engine, future: Future[T], asked: Pending | None = Non
     return value.result()
 
 
-async def answer(engine: Engine, made: Making, *, keep: bool = True) -> Result:
+async def answer(engine: Engine, made: Making[R], *, cache: bool = True) -> R:
     """`Engine.answer` beside the event loop."""
-    pending = await ask(engine, made, keep=keep)
+    pending = await ask(engine, made, cache=cache)
     return await arrived(engine, pending.result, pending)

@@ -1,46 +1,35 @@
-"""Classification: which classes a network sees, and the evidence for any of those that it knows."""
+"""Classification: the classes that a model predicts, and the evidence for any that it knows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
-from demo.models.classification import Classifier
-from demo.query import Query
-
-
-def check(model: Classifier, query: Query) -> Query:
-    """The query with its classes in the model's spelling, each once; one may be empty.
-
-    Raises:
-        InputError: a class is not known.
-    """
-    return replace(query, text="", targets=spelled(model.known, query.targets))
+from demo.models import Model
+from demo.query import Details, Explain, Target
 
 
-def spelled(known: Callable[[str], str], names: Iterable[Any]) -> tuple[str, ...]:
-    """Names as a model's `known` spells them, each once; one may be empty."""
-    return tuple(dict.fromkeys(name and known(str(name)) for name in names))
+class Classification:
+    """A `Task` whose targets are the model's labels."""
 
+    def check_text(self, _model: Model, _text: str) -> str:
+        return ""
 
-def complete(query: Query, said: dict[str, float]) -> Query:
-    """The query with what is most probable for an empty name; each once."""
-    return replace(query, targets=tuple(dict.fromkeys(name or next(iter(said)) for name in query.targets)))
+    def check_targets(self, model: Model, _text: str, targets: Iterable[Target]) -> tuple[Target, ...]:
+        return tuple(dict.fromkeys(target and model.resolve_label(str(target)) for target in targets))
 
+    def complete(self, query: Explain, predictions: dict[str, float]) -> Explain:
+        best = next(iter(predictions), "")
+        return replace(query, targets=tuple(dict.fromkeys(target or best for target in query.targets)))
 
-def describe(_model: Classifier, _query: Query, target: str, said: dict[str, float]) -> tuple[str, dict[str, Any]]:
-    return target, {"prediction": list(next(iter(said.items())))}
+    def candidates(self, text: str, predictions: dict[str, float], count: int) -> tuple[str, Sequence[Target]]:
+        return text, tuple(predictions)[:count]
 
+    def describe(
+        self, details: Details, _model: Model, _query: Explain, _target: Target, predictions: dict[str, float]
+    ) -> Details:
+        return replace(details, prediction=next(iter(predictions.items()), None))
 
-def key(query: Query) -> str:
-    """What tells the only target of a query from others about the same photograph: the class."""
-    return str(query.targets[0])
+    def name(self, _query: Explain, target: Target) -> str:
+        return str(target)
 
-
-def candidates(query: Query, said: dict[str, float], most: int) -> tuple[Query, tuple[str, ...]]:
-    """What a region may speak for: the query, and the first of what is said."""
-    return query, tuple(said)[:most]
-
-
-def name(_query: Query, target: Any) -> str:
-    """What people call a target."""
-    return str(target)
+    def key(self, query: Explain) -> str:
+        return str(query.targets[0])

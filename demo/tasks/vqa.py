@@ -1,14 +1,13 @@
-"""Question answering: what a network answers to a question, and the evidence for any of its answers."""
+"""Question answering: the answers that a model gives to a question, and the evidence for any of them."""
 
 from dataclasses import replace
-from typing import Any
 
 from torchvision.models import ResNet50_Weights
 
-from demo.models import AnyAnswerer
+from demo.models import Model
 from demo.models.vqa import suggest
-from demo.query import Query
-from demo.tasks import classification
+from demo.query import Details, Explain, Target
+from demo.tasks.classification import Classification
 
 # From which probability on a "no" to a premise is a doubt. On the test split the default model doubts 2.6% of the
 # things that are there, and 43% of those that are not.
@@ -22,26 +21,18 @@ MIN_PROBABILITY = 0.01  # of an answer that is listed
 SURE_ENOUGH = 0.4  # the probability of an answer from which on an open question is suggested before a yes/no question
 
 
-def check(model: AnyAnswerer, query: Query) -> Query:
-    """The query with its answers in the model's spelling, each once; one may be empty.
+class QuestionAnswering(Classification):
+    """A `Task` whose targets are answers to a question. An answer has a probability, as a class has."""
 
-    Raises:
-        InputError: the question cannot be read, or an answer cannot be given.
-    """
-    model.read_question(query.text)
-    return replace(query, targets=classification.spelled(model.known, query.targets))
+    def check_text(self, model: Model, text: str) -> str:
+        model.check_question(text)
+        return text
 
-
-# An answer has a name and a probability, as a class has.
-complete = classification.complete
-key = classification.key
-candidates = classification.candidates
-name = classification.name
-
-
-def describe(model: AnyAnswerer, query: Query, target: str, said: dict[str, float]) -> tuple[str, dict[str, Any]]:
-    own = {"prediction": [*next(iter(said.items()))]} if said else {}
-    return target, {"question": query.text, "ignored": model.ignored(query.text), **own}
+    def describe(
+        self, details: Details, model: Model, query: Explain, target: Target, predictions: dict[str, float]
+    ) -> Details:
+        details = super().describe(details, model, query, target, predictions)
+        return replace(details, question=query.text, ignored=tuple(model.ignored_words(query.text)))
 
 
 def denial(premise: str, said: dict[str, float]) -> str:

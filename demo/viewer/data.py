@@ -51,9 +51,9 @@ def pictures(rows: Sequence[Row], keys: Sequence[str]) -> list[dict[str, dict[st
     map is sent as it is. A gradient is sent in 255 steps up to its `reach`, at the network's own size; and one that is
     the product of two others that are sent, not at all: it is multiplied where it is drawn.
     """
-    models = [row.details["model"] for row in rows]
-    shared = {model: scales([row for row in rows if row.details["model"] == model], keys) for model in set(models)}
-    return [{key: _picture(row, key, shared[row.details["model"]][key], keys) for key in keys} for row in rows]
+    models = [row.details.model for row in rows]
+    shared = {model: scales([row for row in rows if row.details.model == model], keys) for model in set(models)}
+    return [{key: _picture(row, key, shared[row.details.model][key], keys) for key in keys} for row in rows]
 
 
 def _picture(row: Row, key: str, shared: float, keys: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The networks of a Ray cluster, as an engine asks them."""
+"""The worker that has a Ray cluster compute."""
 
 import importlib.util
 import itertools
@@ -11,17 +11,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from demo.answers import is_dear
-from demo.cluster.messages import packed, received
+from demo.cluster.messages import pack, unpack
 from demo.errors import InputError
+from demo.explain import is_slow
 from demo.models.entries import ENTRIES, Entry
-from demo.networks import STOPPING, About, Pending, UnwantedError
+from demo.query import ModelInfo, from_json, to_json
+from demo.worker import STOPPING, CancelledError, Job
 
 ROOT = Path(__file__).parents[2]
 GONE = "The computers that run the networks cannot be reached: try again in a minute."
@@ -43,48 +44,49 @@ _DOWNLOADED = {(task, entry.name) for task, entries in ENTRIES.items() for entry
 
 
 @dataclass(eq=False)
-class Asked:
-    """What waits for an answer of the cluster: a query, or what there is to choose of a model.
+class Request:
+    """A request to the cluster: to answer the question of a job, or for the info of a model.
 
     Attributes:
-        before: how many others are answered before a query.
+        position: how many others are answered before a question.
     """
 
-    pending: Pending | None
-    about: Future[About]
-    before: int = 0
+    job: Job | None = None
+    info: Future[ModelInfo] = field(default_factory=Future)
+    position: int = 0
 
-    def hear(self, kind: str, value: Any) -> None:
+    def receive(self, kind: str, values: list[Any], data: bytes) -> None:
         """Take a piece of news, as of `Replica.answer`, or "failed" and an error."""
         try:
-            self._take(kind, value)
+            self._take(kind, values[0] if values else None, data)
         except Exception as error:  # news that does not fit fails this alone
             self.fail(error)
 
-    def _take(self, kind: str, value: Any) -> None:
+    def _take(self, kind: str, value: Any, data: bytes) -> None:
         if kind == "refused":
             self.fail(InputError(value))
         elif kind == "failed":
             self.fail(RuntimeError(value))
-        elif self.pending is None:
+        elif self.job is None:
             with suppress(InvalidStateError):
-                self.about.set_result(value)
+                self.info.set_result(from_json(data))
         elif kind == "waits":
-            self.before = value
-        elif kind == "begun":
-            self.before, self.pending.begun = 0, self.pending.asked + value
-        elif kind == "done":
-            self.pending.done = value
-        elif kind == "said":
-            self.pending.say(value)
+            self.position = value
+        elif kind == "started":
+            self.position, self.job.started = 0, self.job.asked + value
+        elif kind == "progress":
+            self.job.progress = tuple(value)
+        elif kind == "predictions":
+            self.job.predict(value)
         else:
-            self.pending.succeed(replace(value, query=replace(value.query, photo=self.pending.query.photo)))
+            result = from_json(data)
+            self.job.succeed(replace(result, query=replace(result.query, image=self.job.query.image)))
 
     def fail(self, error: Exception) -> None:
-        if self.pending is not None:
-            self.pending.fail(error)
+        if self.job is not None:
+            self.job.fail(error)
         with suppress(InvalidStateError):
-            self.about.set_exception(error)
+            self.info.set_exception(error)
 
 
 class Driver:
@@ -95,7 +97,7 @@ class Driver:
     """
 
     def __init__(self, device: str, address: str) -> None:
-        # Whoever asks never waits until the process reads, which may be writing itself.
+        # A queue, as the process may be writing itself, and not read.
         self._messages: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._pipe, theirs = Pipe()
         command = [sys.executable, "-m", "demo.cluster.driver", str(theirs.fileno()), device, address]
@@ -108,30 +110,30 @@ class Driver:
         )
         theirs.close()
         try:
-            _, kind, value = self.received(CONNECT_SECONDS)
-        except Exception:  # it has ended, or is not to be understood
-            kind, value = "refused", "there was no answer"
+            _, kind, values, _ = self.receive(CONNECT_SECONDS)
+        except Exception:  # it has ended, or its message makes no sense
+            kind, values = "refused", ["there was no answer"]
         if kind == "refused":
             self.stop()
             raise InputError(
-                f"No Ray cluster runs the networks ({value}): `ray start --head` starts one, and `ray start "
+                f"No Ray cluster runs the networks ({values[0]}): `ray start --head` starts one, and `ray start "
                 "--address` lets this computer join one."
             )
         threading.Thread(target=self._write, name="to the cluster", daemon=True).start()
 
     def send(self, message: bytes) -> None:
-        """Have a message, as of `packed`, written at once or later."""
+        """Write a message, as of `pack`, at once or later."""
         self._messages.put(message)
 
-    def received(self, seconds: float) -> Any:
-        """The next message.
+    def receive(self, seconds: float) -> tuple[int, str, list[Any], bytes]:
+        """Wait for the next message; see `unpack`.
 
         Raises:
             EOFError, OSError: the process has ended, or has said nothing for so long.
         """
         if not self._pipe.poll(seconds):
             raise EOFError
-        return received(self._pipe)
+        return unpack(self._pipe.recv_bytes())
 
     def stop(self) -> None:
         """Stop the process, and write nothing more."""
@@ -145,17 +147,17 @@ class Driver:
                 self._pipe.send_bytes(message)
 
 
-class Cluster:
-    """Hands queries on to a Ray cluster, through a process of its own; while the cluster is gone it tries to reach it.
+class ClusterWorker:
+    """A `Worker` that hands questions to a Ray cluster through another process, and reconnects to one that is gone.
 
-    A query that several visitors wait for waits in the line of the first of them.
+    A question of several clients waits in the queue of the first of them.
 
     Args:
         address: of the cluster, or "" for one on this computer that ends with the demo.
-        device: what the replicas run on, where they are not there yet.
+        device: that the replicas run on, where they are not running yet.
 
     Raises:
-        InputError: there is no Ray here, or no cluster.
+        InputError: Ray is not installed, or there is no cluster.
     """
 
     def __init__(self, address: str = "", device: str = "auto") -> None:
@@ -163,8 +165,8 @@ class Cluster:
             raise InputError("Ray is not here: `pip install -r requirements-cluster.txt` installs it.")
         self._connect = partial(Driver, device, address)
         self._numbers = itertools.count(1)
-        self._asked: dict[int, Asked] = {}
-        self._lock = threading.Lock()  # of what is asked and the driver; nobody who holds it waits for anything
+        self._requests: dict[int, Request] = {}
+        self._lock = threading.Lock()  # of the requests and the driver; its holder waits for nothing
         self._closing = threading.Event()
         self._driver: Driver | None = self._connect()  # none while the cluster is gone
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
@@ -174,40 +176,45 @@ class Cluster:
         if self._driver is None:
             raise InputError(GONE)
 
-    def about(self, task: str, name: str) -> Future[About]:
-        asked = Asked(None, Future())
-        self._send(asked, "about", task, name, _kept_as(task, name))
-        return asked.about
+    def info(self, task: str, name: str) -> Future[ModelInfo]:
+        request = Request()
+        self._send(request, "info", task, name, _multiplexed_id(task, name))
+        return request.info
 
-    def answer(self, pending: Pending) -> None:
-        query, visitor = pending.query, next(iter(pending.visitors), None)
-        if visitor is None:
-            pending.fail(UnwantedError())
-        else:
-            keep = pending.keep is not None
-            self._send(Asked(pending, Future()), "answer", query, _kept_as(query.task, query.model), visitor, keep)
+    def submit(self, job: Job) -> None:
+        query, client = job.query, next(iter(job.clients), None)
+        if client is None:
+            job.fail(CancelledError())
+            return
+        try:
+            text = to_json(query)
+        except Exception as error:  # a question that cannot be sent fails alone
+            job.fail(error)
+            return
+        model = _multiplexed_id(query.task, query.model)
+        values = text, query.image.sha256, model, client, job.cache is not None
+        self._send(Request(job), "answer", *values, data=query.image.data)
 
-    def join(self, pending: Pending, visitor: str) -> None:
+    def join(self, job: Job, client: str) -> None:
         pass
 
-    def leave(self, pending: Pending, visitor: str) -> None:
-        if pending.visitors:
+    def leave(self, job: Job, client: str) -> None:
+        if job.clients:
             return
         with self._lock:
-            number = next((number for number, asked in self._asked.items() if asked.pending is pending), None)
+            number = next((number for number, request in self._requests.items() if request.job is job), None)
             if number is None:
                 return
-            del self._asked[number]
+            del self._requests[number]
             if self._driver is not None:
-                self._driver.send(packed(number, "leave"))
-        pending.fail(UnwantedError())
+                self._driver.send(pack(number, "leave"))
+        job.fail(CancelledError())
 
-    def place(self, visitor: str) -> int:
+    def position(self, client: str) -> int:
         with self._lock:
-            waiting = [asked for asked in self._asked.values() if asked.pending and asked.pending.begun is None]
-        return min(
-            (asked.before for asked in waiting if asked.pending and visitor in asked.pending.visitors), default=0
-        )
+            requests = list(self._requests.values())
+        waiting = [one for one in requests if one.job and one.job.started is None and client in one.job.clients]
+        return min((request.position for request in waiting), default=0)
 
     def is_well(self) -> bool:
         return self._driver is not None and self._thread.is_alive()
@@ -215,27 +222,22 @@ class Cluster:
     def close(self) -> None:
         self._closing.set()
         with self._lock:
-            pending = [asked.pending for asked in self._asked.values() if asked.pending is not None]
-        for one in pending:
-            if is_dear(one.query):
-                one.fail(InputError(STOPPING))
+            jobs = [request.job for request in self._requests.values() if request.job is not None]
+        for job in jobs:
+            if is_slow(job.query):
+                job.fail(InputError(STOPPING))
 
-    def _send(self, asked: Asked, *what: Any) -> None:
+    def _send(self, request: Request, kind: str, *values: Any, data: bytes = b"") -> None:
         number = next(self._numbers)
-        try:
-            message = packed(number, *what)
-        except Exception as error:  # whatever cannot be sent fails alone
-            asked.fail(error)
-            return
         with self._lock:
             if (driver := self._driver) is not None:
-                self._asked[number] = asked
-                driver.send(message)
+                self._requests[number] = request
+                driver.send(pack(number, kind, *values, data=data))
         if driver is None:
-            asked.fail(InputError(GONE))
+            request.fail(InputError(GONE))
 
     def _run(self) -> None:
-        """Hand on what the cluster tells; when it is gone, say so to whoever waits, and connect again until closed."""
+        """Hand on the news; when the cluster is gone, fail what waits, and connect again until closed."""
         while True:
             try:
                 if self._driver is None:
@@ -246,8 +248,8 @@ class Cluster:
                         driver.stop()
                         return
                     self._driver = driver
-                self._hear(*self._driver.received(SILENCE_SECONDS))
-            except Exception as error:  # it has ended, is not to be understood, or cannot be started now
+                self._receive(*self._driver.receive(SILENCE_SECONDS))
+            except Exception as error:  # it has ended, makes no sense, or cannot be started now
                 known = isinstance(error, EOFError | OSError | InputError)
                 logging.getLogger(__name__).warning("The cluster is not reached: %r", error, exc_info=not known)
                 self._lose()
@@ -255,22 +257,22 @@ class Cluster:
     def _lose(self) -> None:
         with self._lock:
             driver, self._driver = self._driver, None
-            lost = list(self._asked.values())
-            self._asked.clear()
-        for asked in lost:
-            asked.fail(InputError(GONE))
+            lost = list(self._requests.values())
+            self._requests.clear()
+        for request in lost:
+            request.fail(InputError(GONE))
         if driver is not None:
             driver.stop()
 
-    def _hear(self, number: int, kind: str, value: Any) -> None:
+    def _receive(self, number: int, kind: str, values: list[Any], data: bytes) -> None:
         with self._lock:
-            asked = self._asked.get(number)
-            if asked is not None and kind in LAST:
-                del self._asked[number]
-        if asked is not None:
-            asked.hear(kind, value)
+            request = self._requests.get(number)
+            if request is not None and kind in LAST:
+                del self._requests[number]
+        if request is not None:
+            request.receive(kind, values, data)
 
 
-def _kept_as(task: str, name: str) -> str:
-    """What Serve knows a downloaded model by; "" for a shipped one, which every replica has."""
+def _multiplexed_id(task: str, name: str) -> str:
+    """The name of a downloaded model in Serve; "" for a shipped one, which every replica has."""
     return f"{task}/{name}" if (task, name) in _DOWNLOADED else ""

@@ -1,0 +1,474 @@
+"""From questions on an open model to their results."""
+
+import math
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from demo.errors import InputError
+from demo.images import png
+from demo.models import Model
+from demo.models.network import GREY
+from demo.query import (
+    Adversarial,
+    AdversarialResult,
+    Details,
+    Explain,
+    ExplainResult,
+    Precision,
+    Predict,
+    PredictResult,
+    Query,
+    Region,
+    RegionResult,
+    Result,
+    Row,
+    image_file,
+)
+from demo.tasks import TASKS
+from explainers import (
+    FILLS,
+    METHODS,
+    RULES,
+    Box,
+    Explanation,
+    LayerMaps,
+    MethodInputs,
+    Patches,
+    Rule,
+    Slow,
+    box_from_map,
+    forward_pass,
+    linear_maps,
+    region_evidence,
+    steps,
+    targeted_noise,
+)
+
+MAX_NOISE = 8  # levels of 256 by which noise changes a value
+NOISE_PASSES = 20
+ENOUGH_NOISE = 0.99  # the probability of the target
+MAX_PREDICTIONS = 10
+MAX_CANDIDATES = 20  # targets whose evidence in a region is computed, each by a gradient
+
+# Called with the index of a question and its predictions, before anything is explained.
+OnPredictions = Callable[[int, dict[str, float]], None]
+
+
+def batch_key(query: Query) -> Hashable:
+    """Return what questions that can be computed together have in common; None for one that is computed alone."""
+    common = query.task, query.model, query.weights
+    if isinstance(query, Predict):
+        return common
+    if isinstance(query, Explain) and len(query.targets) == 1 and rules_of(query) and not _has_own_passes(query):
+        return *common, query.layers, query.methods, query.steps, query.precision
+    return None
+
+
+def is_slow(query: Query) -> bool:
+    """Whether a question takes so many passes that others are answered between them."""
+    slow_method = isinstance(query, Explain) and any(METHODS[key].cost for key in query.methods)
+    return slow_method or isinstance(query, Adversarial)
+
+
+def check(model: Model, query: Query) -> Query:
+    """Return the question with its model and layers named, and the rest in the model's spelling.
+
+    Raises:
+        InputError: the model has no such layer, or cannot answer it.
+    """
+    task = TASKS[query.task]
+    query = replace(query, model=model.name, text=task.check_text(model, query.text))
+    match query:
+        case Explain():
+            _check_patches(query.patches)
+            layers = tuple(_check_layer(model, layer) for layer in query.layers)
+            return replace(query, layers=layers, targets=task.check_targets(model, query.text, query.targets))
+        case Region():
+            _check_box(query.box)
+            return replace(query, layer=_check_layer(model, query.layer))
+        case Adversarial():
+            if model.score_is != "logit":
+                raise InputError("Noise is made for classes and answers, not for captions.")
+            return replace(query, target=model.resolve_label(query.target))
+    return query
+
+
+def _check_layer(model: Model, layer: str) -> str:
+    layer = layer or next(iter(model.layers))
+    if layer not in model.layers:
+        raise InputError(f"{model.name} has no layer “{layer[:80]}”. Pick one of {', '.join(model.layers)}.")
+    return layer
+
+
+def _check_patches(patches: Patches) -> None:
+    if not (1 / 32 <= patches.size <= 1 and 1 / 64 <= patches.stride <= 1 and patches.fill in FILLS):
+        raise InputError(
+            "Patches have a side of 1/32 to 1 and a stride of 1/64 to 1 of the image's, and are filled with "
+            f"{', '.join(FILLS)}."
+        )
+
+
+def _check_box(box: Box) -> None:
+    left, top, right, bottom = box
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise InputError("A region is left, top, right and bottom in shares of the image's sides, from 0 to 1.")
+
+
+def rules_of(query: Explain) -> list[Rule]:
+    """Return the ReLU rules under which passes go on to the pixels."""
+    return [rule for rule in RULES if any(METHODS[key].passes == rule for key in query.methods)]
+
+
+def _has_own_passes(query: Explain) -> bool:
+    return any(METHODS[key].passes == "own" for key in query.methods)
+
+
+def answer(
+    model: Model, queries: Sequence[Query], images: Sequence[Image.Image], on_predictions: OnPredictions
+) -> list[Result]:
+    """Answer questions of one `batch_key`, or a single one that is not slow, from one forward pass.
+
+    Args:
+        queries: as `check` returns them.
+        images: theirs, opened.
+
+    Raises:
+        InputError: the model predicts nothing, or less than is asked about; or it has no such method.
+    """
+    match queries:
+        case [Region() as query]:
+            return [_find_evidence(model, query, images[0])]
+        case [Explain(), *_]:
+            return _explain(model, cast("Sequence[Explain]", queries), images, on_predictions)
+    return _predict(model, cast("Sequence[Predict]", queries), images, on_predictions)
+
+
+def answer_slowly(model: Model, query: Query, image: Image.Image, on_predictions: OnPredictions) -> Slow[Result]:
+    """Answer a slow question; as `answer`, but with a pause after each of many forward passes."""
+    if isinstance(query, Adversarial):
+        return (yield from _add_noise(model, query, image))
+    return (yield from _explain_slowly(model, cast("Explain", query), image, on_predictions))
+
+
+# ---- Predictions ----------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def _predict(
+    model: Model, queries: Sequence[Predict], images: Sequence[Image.Image], on_predictions: OnPredictions
+) -> list[Result]:
+    batch = torch.cat([model.prepare(image) for image in images])
+    results: list[Result] = []
+    for encoded, query in zip(model.encode(batch, [query.text for query in queries]), queries, strict=True):
+        predictions = _best(model.predictions(encoded, query.text))
+        on_predictions(len(results), predictions)
+        results.append(PredictResult(query, predictions))
+    return results
+
+
+def _best(predictions: dict[str, float]) -> dict[str, float]:
+    return dict(islice(predictions.items(), MAX_PREDICTIONS))
+
+
+# ---- Explanations ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class SharedPasses:
+    """One forward pass for questions of one kind, and the backward passes that their methods share.
+
+    Attributes:
+        queries: with empty fields filled in.
+        predictions: of each question: all of them, or none where they are not needed.
+        images: (B, C, H, W).
+        encoded: of each image; see `Model.encode`.
+        maps: at each layer of the questions.
+        sources: the inputs of methods at each layer, by `Method.passes`.
+    """
+
+    queries: list[Explain]
+    predictions: list[dict[str, float]]
+    images: Tensor
+    encoded: list[Tensor]
+    maps: list[LayerMaps]
+    sources: Sequence[Mapping[str, LayerMaps]]
+
+
+class Stopwatch:
+    """Adds up the seconds of the blocks that it is entered for, until a device has finished their work."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.seconds = 0.0
+        self._device = device
+
+    def __enter__(self) -> None:
+        self._started = self._now()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += self._now() - self._started
+
+    def _now(self) -> float:
+        if self._device.type != "cpu":  # a GPU computes after the call returns
+            torch.accelerator.synchronize(self._device)
+        return time.perf_counter()
+
+
+def _explain(
+    model: Model, queries: Sequence[Explain], images: Sequence[Image.Image], on_predictions: OnPredictions
+) -> list[Result]:
+    batch = torch.cat([model.prepare(image) for image in images])
+    watch, own_watch = Stopwatch(batch.device), Stopwatch(batch.device)
+    with watch:
+        shared = _shared_passes(model, queries, batch, on_predictions)
+    with own_watch:
+        arrays = [
+            {key: _array(model, shared, layer, key) for key in queries[0].methods} for layer in range(len(shared.maps))
+        ]
+    return _results(model, shared, arrays, images, _seconds(queries[0], watch, own_watch))
+
+
+def _explain_slowly(model: Model, query: Explain, image: Image.Image, on_predictions: OnPredictions) -> Slow[Result]:
+    batch = model.prepare(image)
+    watch, own_watch = Stopwatch(batch.device), Stopwatch(batch.device)
+    with watch:
+        shared = _shared_passes(model, [query], batch, on_predictions)
+    arrays = {}
+    for key in query.methods:
+        if METHODS[key].cost:
+            arrays[key] = yield from _slow_array(model, shared, key, own_watch)
+        else:
+            with own_watch:
+                arrays[key] = _array(model, shared, 0, key)
+    (result,) = _results(model, shared, [arrays], [image], _seconds(query, watch, own_watch))
+    return result
+
+
+def _shared_passes(
+    model: Model, queries: Sequence[Explain], images: Tensor, on_predictions: OnPredictions
+) -> SharedPasses:
+    rules, names = rules_of(queries[0]), queries[0].layers
+    completed, predictions = list(queries), []
+    modules = [model.layers[name] for name in names]
+    with forward_pass(images, modules) as passed, _computing_in(queries[0].precision, images.device):
+        encoded = model.encode(passed.images, [query.text for query in queries])
+        for index, (one, query) in enumerate(zip(encoded, queries, strict=True)):
+            predictions.append(_predictions_for(model, one.detach(), query))
+            if predictions[-1]:
+                completed[index] = TASKS[query.task].complete(query, predictions[-1])
+            on_predictions(index, _best(predictions[-1]))
+        pairs = zip(encoded, completed, strict=True)
+        scores = torch.cat([model.scores(one, query.text, query.targets) for one, query in pairs])
+    sources: Sequence[Mapping[str, LayerMaps]]
+    if rules:
+        explanations = passed.explanations(scores, rules=rules, reshape=model.reshape)
+        sources = [{"layer": explanations[rules[0]]} | {str(rule): found for rule, found in explanations.items()}]
+    else:
+        sources = [{"layer": maps} for maps in passed.layer_maps(scores, reshape=model.reshape)]
+    detached = [one.detach() for one in encoded]
+    return SharedPasses(completed, predictions, images, detached, [source["layer"] for source in sources], sources)
+
+
+@torch.no_grad()
+def _predictions_for(model: Model, encoded: Tensor, query: Explain) -> dict[str, float]:
+    """The model's predictions, if a field of the question is empty or a probability needs them."""
+    needed = "" in (query.text, *query.targets) or model.score_is == "logit"
+    return model.predictions(encoded, query.text) if needed else {}
+
+
+def _array(model: Model, shared: SharedPasses, layer: int, key: str) -> np.ndarray:
+    """What a method computes at a layer; a row for each target."""
+    method = METHODS[key]
+    own = method.passes == "own"
+    try:
+        values = method.function(_inputs(model, shared) if own else shared.sources[layer][method.passes])
+    except ValueError as error:
+        raise _no_such_method(key, error) from error
+    return _as_numpy(model, key, values)
+
+
+def _slow_array(model: Model, shared: SharedPasses, key: str, watch: Stopwatch) -> Slow[np.ndarray]:
+    try:
+        passes = METHODS[key].function(_inputs(model, shared, precision="bfloat16"))
+        while True:
+            with watch:
+                progress = next(passes)
+            yield progress
+    except StopIteration as stop:
+        return _as_numpy(model, key, stop.value)
+    except ValueError as error:
+        raise _no_such_method(key, error) from error
+
+
+def _no_such_method(key: str, error: ValueError) -> InputError:
+    return InputError(f"There is no {METHODS[key].title} here: {error}.")
+
+
+def _as_numpy(model: Model, key: str, values: Tensor) -> np.ndarray:
+    return (model.geometry.as_rgb(values) if METHODS[key].kind == "gradient" else values).cpu().numpy()
+
+
+def _inputs(model: Model, shared: SharedPasses, *, precision: Precision = "float32") -> MethodInputs:
+    """The inputs of a method with passes of its own, for the only question at its first layer."""
+    query, maps, image = shared.queries[0], shared.maps[0], shared.images
+
+    def score(images: Tensor) -> Tensor:
+        with _computing_in(precision, images.device):
+            encoded = model.encode(images, [query.text] * len(images))
+            return torch.stack([model.scores(one, query.text, query.targets) for one in encoded]).float()
+
+    def linear_weights() -> Tensor | None:
+        weights = model.linear_weights(shared.encoded[0], maps.features)
+        return None if weights is None else weights[[model.labels.index(str(target)) for target in query.targets]]
+
+    mean, std = (torch.tensor(values)[:, None, None].to(image) for values in (model.geometry.mean, model.geometry.std))
+    fill = FILLS[query.patches.fill]
+    return MethodInputs(
+        score=score,
+        image=image,
+        layer=model.layers[query.layers[0]],
+        reshape=model.reshape,
+        layer_maps=maps,
+        linear_weights=linear_weights,
+        attention=lambda: model.attention(image, query.text),
+        patches=query.patches,
+        fill=torch.zeros_like(mean) if fill is None else (fill - mean) / std,
+        batch=max(model.batch, 1),
+    )
+
+
+@contextmanager
+def _computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Compute in a precision inside the block, where the device has instructions for it."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16" and _has_bfloat16(device)):
+        yield
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether a processor multiplies bfloat16 numbers by itself, which takes about half the time of float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _seconds(query: Explain, watch: Stopwatch, own_watch: Stopwatch) -> tuple[float, float | None]:
+    """`Details.seconds` and `Details.gradcam_seconds`."""
+    if _has_own_passes(query) and not rules_of(query):
+        return round(own_watch.seconds, 3), round(watch.seconds, 3)
+    return round(watch.seconds + own_watch.seconds, 3), None
+
+
+def _results(
+    model: Model,
+    shared: SharedPasses,
+    arrays: Sequence[dict[str, np.ndarray]],
+    images: Sequence[Image.Image],
+    seconds: tuple[float, float | None],
+) -> list[Result]:
+    results: list[Result] = []
+    index = 0  # of the score
+    for query, predictions, image in zip(shared.queries, shared.predictions, images, strict=True):
+        rows = []
+        for target in query.targets:
+            for layer, maps, of_layer in zip(query.layers, shared.maps, arrays, strict=True):
+                score = maps.scores[index].item()
+                name = TASKS[query.task].name(query, target)
+                likely = math.exp(score) if model.score_is == "log-probability" else predictions[name]
+                details = Details(
+                    task=query.task,
+                    model=query.model,
+                    layer=layer,
+                    target=name,
+                    score=score,
+                    probability=likely,
+                    peak=maps.maps[index].max().item(),
+                    relus=maps.relus if isinstance(maps, Explanation) else None,
+                    seconds=seconds[0],
+                    image_size=image.size,
+                    score_is=model.score_is,
+                    box=box_from_map(maps.maps[index], (shared.images.shape[2], shared.images.shape[3])),
+                    feature_maps=maps.weights.shape[1],
+                    input_side=shared.images.shape[3],
+                    gradcam_seconds=seconds[1],
+                    precision=_precision(query, shared.images.device),
+                )
+                details = TASKS[query.task].describe(details, model, query, target, predictions)
+                # Copies, because what is cached should not keep the arrays of a whole batch.
+                pictures = {key: array[index].copy() for key, array in of_layer.items()}
+                rows.append(Row(pictures, details, _steps(maps, index) if query.steps else None))
+            index += 1
+        results.append(ExplainResult(query, _best(predictions), tuple(rows)))
+    return results
+
+
+def _precision(query: Explain, device: torch.device) -> Precision | None:
+    reduced = query.precision == "bfloat16" or is_slow(query)
+    return "bfloat16" if reduced and _has_bfloat16(device) else None
+
+
+def _steps(maps: LayerMaps, index: int) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in vars(steps(maps, index)).items()}
+
+
+# ---- Regions and noise ----------------------------------------------------------------------------------------------
+
+
+def _find_evidence(model: Model, query: Region, image: Image.Image) -> RegionResult:
+    """Find the targets that a region supports: of all labels where that needs no gradient, else of the likely ones."""
+    text, weights = query.text, None
+    with forward_pass(model.prepare(image), [model.layers[query.layer]]) as passed:
+        (encoded,) = model.encode(passed.images, [text])
+        (features,) = passed.feature_maps(reshape=model.reshape)
+        with torch.no_grad():
+            weights = model.linear_weights(encoded.detach(), features)
+        if weights is None:
+            with torch.no_grad():
+                predictions = model.predictions(encoded.detach(), text)
+            text, targets = TASKS[query.task].candidates(text, predictions, MAX_CANDIDATES)
+            scores = model.scores(encoded, text, targets)
+    if weights is None:
+        maps = passed.layer_maps(scores, reshape=model.reshape)[0].maps
+    else:
+        targets, maps = model.labels, linear_maps(features, weights)
+    evidence, order = region_evidence(maps, query.box).sort(descending=True)
+    totals = maps.sum(dim=(1, 2))[order]
+    best = list(islice(zip(order.tolist(), evidence.tolist(), totals.tolist(), strict=True), MAX_PREDICTIONS))
+    supported = {str(targets[index]): (value, value / total) for index, value, total in best if value > 0}
+    return RegionResult(
+        replace(query, text=text),
+        evidence={target: value for target, (value, _) in supported.items()},
+        shares={target: share for target, (_, share) in supported.items()},
+    )
+
+
+def _add_noise(model: Model, query: Adversarial, image: Image.Image) -> Slow[AdversarialResult]:
+    geometry, std = model.geometry, torch.tensor(model.geometry.std)[:, None, None]
+    pixels = geometry.pixels(image)
+    levels = torch.from_numpy(pixels.copy()).permute(2, 0, 1).long()
+    prepared = model.prepare(geometry.image(pixels))
+    step = (1 / (255 * std)).to(prepared)
+
+    def log_probability(noise: Tensor) -> Tensor:
+        (encoded,) = model.encode(prepared + noise * step, [query.text])
+        return model.scores(model.log_probabilities(encoded), query.text, [query.target])
+
+    varied = levels[None, :1] if geometry.order == GREY else levels[None]  # the channels of a grey image share noise
+    low, high = ((bound - varied).clamp(-MAX_NOISE, MAX_NOISE).to(prepared) for bound in (0, 255))
+    noise = yield from targeted_noise(
+        log_probability,
+        torch.zeros_like(low),
+        prepared.new_ones(()),
+        bounds=(low, high),
+        passes=NOISE_PASSES,
+        enough=math.log(ENOUGH_NOISE),
+    )
+    noisy = geometry.image((levels + noise[0].cpu()).byte().permute(1, 2, 0).numpy())
+    predictions = model.predict(model.prepare(noisy), query.text)
+    return AdversarialResult(query, image_file(png(noisy)), _best(predictions))
