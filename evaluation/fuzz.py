@@ -17,7 +17,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,10 +28,9 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 
 from demo.page import FAILED
-from evaluation.processes import served
+from evaluation.load import ROOT, served
 from explainers import METHODS
 
-ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "assets" / "examples" / "cat.jpg"
 OUTCOMES = ("answered", "refused with a sentence", "4xx", "server faults")
 ANSWERED, REFUSED, UNREAD, FAULT = OUTCOMES
@@ -227,7 +225,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=2000, help="of each endpoint, both ways (default: 2000)")
     cases = parser.parse_args().cases
     os.environ["HF_TOKEN"] = SECRET
-    with served(ROOT) as server:
+    with served() as server:
         for line in table(hammered(server.address, cases, cases // 10)):
             print(line, flush=True)
 

@@ -24,7 +24,7 @@ from demo.errors import InputError
 from demo.models import Library
 from demo.networks import Pending
 from demo.query import Query, photo_of
-from evaluation.processes import free_port
+from evaluation.load import free_port
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="there is no Ray")
 pytestmark = pytest.mark.demo

@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
+from evaluation.benchmark import camera
 from evaluation.figures.rows import ASSETS
-from evaluation.film import camera, film
 
 SIZE = (960, 600)  # pixels of the recording; the page has 1280 x 800
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("address", help="where the demo runs")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**camera(film(Path(folder))))
+        browser = playwright.chromium.launch(**camera(Path(folder)))
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(args.address)
         settled(page, 2, "African elephant")
