@@ -1,33 +1,29 @@
-"""Make the example pictures, `assets/examples/`: scenes composed of cut-out photographs, and a few whole photographs.
+"""Compose the scenes among the example images: `*.mask.png`, the images beside them, and `scenes.json`.
 
-    python -m evaluation.figures.examples STAMPS_DIR GCOMPRIS_DIR
+    python -m evaluation.figures.examples STAMPS_DIR
 
-A scene has two or three objects whose places are known, so beside each one lies a mask (0 = background, 1..n = the
-objects in the order of `scenes.json`) and a test can ask whether each Grad-CAM falls on its own object. The same
+This is their source, which the licence of the stamps asks for; the other examples are whole photographs. A scene has
+two or three objects whose positions are known. Its mask says which pixel belongs to which object (0 = background, 1..n
+= the objects in the order of `scenes.json`), so a test can ask whether each Grad-CAM falls on its own object. The same
 materials and library versions give the same files.
 
 The cut-outs are stamps of the Debian package `tuxpaint-stamps-default` (2022.06.04-1): unpack it with
-`dpkg-deb --extract`; STAMPS_DIR is its `usr/share/tuxpaint/stamps`. Textures and whole photographs are the sample
-images inside the Python packages scikit-image and scikit-learn; more whole photographs are in the Debian package
-`gcompris-qt-data` (3.1-2), where GCOMPRIS_DIR is its `usr/share/gcompris-qt/rcc`. Origins and licences:
-assets/README.md.
+`dpkg-deb --extract`; STAMPS_DIR is its `usr/share/tuxpaint/stamps`. Textures are those of scikit-image. Origins and
+licences: assets/README.md.
 """
 
 import argparse
 import json
-import re
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import skimage
-import sklearn
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from evaluation.figures.rows import ASSETS
+from evaluation.figures.panels import ASSETS
 
 Colour = tuple[int, int, int]  # R, G, B, 0 to 255
 
@@ -121,35 +117,6 @@ SCENES = {
             ("hen", BIRDS + "hen.png", 200, (0.83, 0.88), False),
         ],
     ),
-}
-
-# Whole photographs.
-PHOTOS = {
-    "camera": TEXTURES / "camera.png",
-    "cat": TEXTURES / "chelsea.png",
-    "coffee": TEXTURES / "coffee.png",
-    "astronaut": TEXTURES / "astronaut.png",
-    "rocket": TEXTURES / "rocket.jpg",
-    "palace": Path(sklearn.__file__).parent / "datasets/images/china.jpg",
-    "flower": Path(sklearn.__file__).parent / "datasets/images/flower.jpg",
-}
-
-# Whole photographs inside resource files of GCompris, by their places there.
-RESOURCES = {
-    "spoonbills": ("erase.rcc", 3),
-    "heron": ("erase.rcc", 19),
-    "giraffe": ("erase.rcc", 31),
-    "cow": ("explore_farm_animals.rcc", 1),
-    "macaw": ("explore_world_animals.rcc", 5),
-    "koala": ("explore_world_animals.rcc", 6),
-    "panda": ("explore_world_animals.rcc", 13),
-    "musicians": ("explore_world_music.rcc", 4),
-    "mysore_palace": ("explore_monuments.rcc", 17),
-    "colosseum": ("explore_monuments.rcc", 39),
-    "horses": ("explore_farm_animals.rcc", 3),
-    "kitten": ("explore_farm_animals.rcc", 4),
-    "dog": ("explore_farm_animals.rcc", 7),
-    "bison": ("explore_world_animals.rcc", 10),
 }
 
 
@@ -358,35 +325,17 @@ def compose(
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)), Image.fromarray(mask)
 
 
-def resource(path: Path, place: int) -> Image.Image:
-    """The WebP picture at a place among those in a Qt resource file, which holds them as they are."""
-    data = path.read_bytes()
-    start = [found.start() for found in re.finditer(rb"RIFF....WEBP", data, re.DOTALL)][place]
-    return Image.open(BytesIO(data[start:])).convert("RGB")
-
-
-def save(picture: Image.Image, name: str) -> None:
-    picture.thumbnail((800, 800), Image.Resampling.LANCZOS)
-    picture.save(OUT / f"{name}.jpg", quality=90, optimize=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stamps", type=Path, metavar="STAMPS_DIR", help="the folder of Tux Paint's stamps")
-    parser.add_argument("gcompris", type=Path, metavar="GCOMPRIS_DIR", help="the folder of GCompris's .rcc files")
-    args = parser.parse_args()
-    OUT.mkdir(exist_ok=True)
+    stamps = parser.parse_args().stamps
     listing = {}
     for name, (size, background, objects) in SCENES.items():
-        picture, mask = compose(args.stamps, name, size, background, objects)
-        save(picture, name)
+        picture, mask = compose(stamps, name, size, background, objects)
+        picture.save(OUT / f"{name}.jpg", quality=90, optimize=True)
         mask.save(OUT / f"{name}.mask.png", optimize=True)
         listing[f"{name}.jpg"] = {"mask": f"{name}.mask.png", "objects": [kind for kind, *_ in objects]}
     (OUT / "scenes.json").write_text(json.dumps(listing, indent=2) + "\n")
-    for name, path in PHOTOS.items():
-        save(Image.open(path).convert("RGB"), name)
-    for name, (file, place) in RESOURCES.items():
-        save(resource(args.gcompris / file, place), name)
 
 
 if __name__ == "__main__":
