@@ -12,8 +12,8 @@ image, runs in another process. The speed of a machine drifts: the ratios are wh
 
 - http: one request at a time by `gradio_client`, from the upload until three pictures are fetched, in turn with bare
   explanations; then many clients at once by plain HTTP. Each request sends an image that the server has not seen.
-- page: what a user waits for in Chromium, and what it costs to send; where the first row of panels is; what axe-core
-  finds; and frames a second of the camera.
+- page: what a user waits for in Chromium, and what it costs to send; where the first row of panels is; and frames a
+  second of the camera.
 - long: what the server holds after each 500 requests to all six endpoints by 8 clients.
 - students: what many students get who use pages for a while, compared with the responses to the same queries one
   after another of a fresh server.
@@ -50,29 +50,12 @@ from typing import Any
 import numpy as np
 import psutil
 import yaml
-from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client, handle_file
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from evaluation.load import (
-    ENDPOINTS,
-    EXAMPLES,
-    PATIENCE,
-    ROOT,
-    SIZES,
-    TASKS,
-    Query,
-    Server,
-    ask_http,
-    difference,
-    make_query,
-    opened,
-    photograph,
-    resident_mebibytes,
-    run_students,
-    served,
-)
+from evaluation import load
+from evaluation.load import EXAMPLES, ROOT, SIZES, TASKS, Query, Server, make_query, photograph, resident_mebibytes
 
 CLIENTS = (1, 8, 32, 128)
 BARE_RUNS = 6  # a multiple of the tasks; before and after each line of many clients
@@ -116,10 +99,10 @@ def print_machine() -> None:
 
 def explain_bare(task: str, file: Path, texts: Any) -> float:
     """Return the seconds of an explanation at the default layer; for a process of its own."""
-    from demo.models import load
+    from demo import models
     from explainers import explain
 
-    model = load(task)
+    model = models.load(task)
     with Image.open(file) as photo:
         image = model.prepare(photo.convert("RGB"))
     started = time.perf_counter()
@@ -127,19 +110,14 @@ def explain_bare(task: str, file: Path, texts: Any) -> float:
     return time.perf_counter() - started
 
 
-def apart(processes: ProcessPoolExecutor, function: Callable[..., Any], *arguments: object) -> Any:
-    """Return the result of a function in a process of its own, once its threads and the server's are asleep."""
-    time.sleep(SETTLE)
-    return processes.submit(function, *arguments).result()
-
-
 def one_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
 def bare_seconds(bare: ProcessPoolExecutor, query: Query) -> float:
-    """Return the seconds of the bare explanation that a query asks for."""
-    return float(apart(bare, explain_bare, TASKS[query.endpoint], query.photo, query.texts))
+    """Return the seconds of the bare explanation that a query asks for, once the server's threads are asleep."""
+    time.sleep(SETTLE)
+    return bare.submit(explain_bare, TASKS[query.endpoint], query.photo, query.texts).result()
 
 
 def seconds_of(ask: Callable[[Query], Any], query: Query) -> float:
@@ -155,8 +133,8 @@ def seconds_of(ask: Callable[[Query], Any], query: Query) -> float:
 
 def ask_all(server: Server, clients: int, queries: list[Query]) -> list[float]:
     """Return the seconds of each request; each client takes the next one when it has its response."""
-    with opened(server) as (http, functions), ThreadPoolExecutor(clients) as pool:
-        return list(pool.map(partial(seconds_of, partial(ask_http, http, functions)), queries))
+    with load.opened(server) as (http, functions), ThreadPoolExecutor(clients) as pool:
+        return list(pool.map(partial(seconds_of, partial(load.ask_http, http, functions)), queries))
 
 
 def answered(seconds: Iterable[float]) -> list[float]:
@@ -178,7 +156,7 @@ def measure_http(folder: Path, rounds: int, requests: int) -> None:
         return make_query(folder, endpoint, next(numbers), size)
 
     print_machine()
-    with one_process() as bare, served() as server:
+    with one_process() as bare, load.served() as server:
         measure_single(server, bare, make, rounds)
         measure_many(server, bare, make, requests)
 
@@ -190,7 +168,7 @@ def measure_single(server: Server, bare: ProcessPoolExecutor, make: Make, rounds
 
         def ask(query: Query) -> None:
             job = client.submit(handle_file(query.photo), *query.inputs, api_name=f"/{query.endpoint}")
-            job.result(timeout=PATIENCE)
+            job.result(timeout=load.PATIENCE)
 
         bares: dict[tuple, list[float]] = defaultdict(list)
         responses: dict[tuple, list[float]] = defaultdict(list)
@@ -238,9 +216,9 @@ def measure_long(folder: Path, requests: int) -> None:
 
     def any_query(number: int) -> Query:
         number = number if chance.random() < 0.5 else chance.randrange(20)  # a new one, or one of 20 that come again
-        return make_query(folder, chance.choice(ENDPOINTS), number, SIZES[number % 2])
+        return make_query(folder, chance.choice(load.ENDPOINTS), number, SIZES[number % 2])
 
-    with served() as server:
+    with load.served() as server:
         process, of_the_page = psutil.Process(server.pid), files_of(server).keys()
         print_heading(
             "requests", "errors", "resident, MiB", "open files", "threads", "uploads and results, MiB", "oldest, min"
@@ -276,30 +254,24 @@ def files_of(server: Server) -> dict[Path, os.stat_result]:
 
 def measure_students(folder: Path, clients: Iterable[int], seconds: float) -> None:
     """Print what students got, and how far that is from the responses to the same queries alone."""
-    with served() as server:
-        loads = {count: run_students(server, count, seconds, folder) for count in clients}
-    with served() as server, opened(server) as (http, functions):
-        queries = dict.fromkeys(query for load in loads.values() for query, *_ in load.responses)
-        alone = {query: ask_http(http, functions, query) for query in queries}
+    with load.served() as server:
+        loads = {count: load.run_students(server, count, seconds, folder) for count in clients}
+    with load.served() as server, load.opened(server) as (http, functions):
+        queries = dict.fromkeys(query for _, responses, _ in loads.values() for query, *_ in responses)
+        alone = {query: load.ask_http(http, functions, query) for query in queries}
     print_heading(
         "clients", "requests", "a second", "p50, s", "p95, s", "errors", "busy", "left on purpose",
         "responses compared", "different", "largest difference",
     )  # fmt: skip
-    for count, load in loads.items():
-        taken = [seconds for *_, seconds in load.responses]
-        differences = [difference(outputs, alone[query]) for query, outputs, _ in load.responses]
-        levels, share = (max(values, default=0) for values in zip((0, 0), *differences, strict=True))
-        print_row(
-            count,
-            len(taken),
-            f"{len(taken) / load.seconds:.2f}",
-            f"{percentile(taken, 0.5):.2f}",
-            f"{percentile(taken, 0.95):.2f}",
-            *map(load.others.count, ("error", "busy", "left on purpose")),
-            len(differences),
-            sum(not one.is_small for one in differences),
-            f"{levels:.0f} levels, {share:.1e}",
-        )
+    for count, (total, responses, others) in loads.items():
+        taken = [seconds for *_, seconds in responses]
+        differences = [load.difference(outputs, alone[query]) for query, outputs, _ in responses]
+        levels, share = (max(values) for values in zip((0, 0), *differences, strict=True))
+        rates = f"{len(taken) / total:.2f}", f"{percentile(taken, 0.5):.2f}", f"{percentile(taken, 0.95):.2f}"
+        failures = map(others.count, ("error", "busy", "left on purpose"))
+        different = sum(not one.is_small for one in differences)
+        compared = len(differences), different, f"{levels:.0f} levels, {share:.1e}"
+        print_row(count, len(taken), *rates, *failures, *compared)
 
 
 # Milliseconds from what begins it until `count` rows are drawn for something new.
@@ -324,9 +296,9 @@ FOLLOWED = """([selector, value, event]) => {
 
 
 def measure_page(folder: Path, rounds: int) -> None:
-    """Print what a user waits for, where the panels are, what axe-core finds, and the frames a second."""
+    """Print what a user waits for, where the panels are, and the frames a second."""
     print_machine()
-    with served() as server, one_process() as bare, sync_playwright() as playwright:
+    with load.served() as server, one_process() as bare, sync_playwright() as playwright:
         browser = playwright.chromium.launch(**camera(folder))
         measure_waiting(browser, server.address, bare, folder, rounds)
         measure_layout(browser, server.address)
@@ -349,19 +321,13 @@ def camera(folder: Path) -> dict[str, Any]:
     return {"executable_path": shutil.which("chromium"), "args": arguments}
 
 
-def open_page(browser: Browser, address: str, width: int, height: int, theme: str = "light") -> Page:
+def open_page(browser: Browser, address: str, width: int = 1280, height: int = 800) -> Page:
     """Open the page and wait for its finished example."""
     page = browser.new_page(viewport={"width": width, "height": height})
-    page.goto(f"{address}?__theme={theme}")
+    page.goto(address)
     page.locator(".panel-row").nth(1).wait_for()
     page.wait_for_timeout(1000)
     return page
-
-
-def open_tab(page: Page, tab: str) -> None:
-    page.get_by_role("tab", name=tab).click()
-    page.locator(".panel-row:visible").first.wait_for()
-    page.wait_for_timeout(3000)
 
 
 def received_kilobytes(page: Page, act: Callable[[], float]) -> float:
@@ -388,7 +354,7 @@ def drop(page: Page, file: Path) -> float:
 
 def measure_waiting(browser: Browser, address: str, bare: ProcessPoolExecutor, folder: Path, rounds: int) -> None:
     """Print medians from an input until the panels are drawn, and the bytes received."""
-    page = open_page(browser, address, 1280, 800)
+    page = open_page(browser, address)
     images = iter([photograph(folder, number, SIZES[1]) for number in range(rounds + 1)])
     opacities = (0.3 + 0.01 * number for number in itertools.count())
     maps, places = itertools.cycle(("jet", "viridis")), itertools.cycle((1, 2, 3))
@@ -416,33 +382,25 @@ def measure_waiting(browser: Browser, address: str, bare: ProcessPoolExecutor, f
 
 
 def measure_layout(browser: Browser, address: str) -> None:
-    """Print where the first row of panels begins and ends, and what axe-core finds outside of Gradio's footer."""
-    screens = [f"first row at {width} x {height}" for width, height in SCREENS]
-    print_heading("tab", *screens, "axe-core, light and dark")
-    rows: dict[str, list[object]] = {tab: [] for tab in TABS}
+    """Print where the first row of panels begins and ends, in pixels from the top."""
+    print_heading("first row of", *TABS)
     for width, height in SCREENS:
         page = open_page(browser, address, width, height)
+        rows = []
         for tab in TABS:
-            open_tab(page, tab)
+            page.get_by_role("tab", name=tab).click()
+            page.locator(".panel-row:visible").first.wait_for()
+            page.wait_for_timeout(3000)
             box = page.locator(".panel .frame:visible").first.bounding_box()
             assert box
-            rows[tab].append(f"{box['y']:.0f} to {box['y'] + box['height']:.0f}")
+            rows.append(f"{box['y']:.0f} to {box['y'] + box['height']:.0f}")
+        print_row(f"{width} × {height}", *rows)
         page.close()
-    violations = dict.fromkeys(TABS, 0)
-    for theme in ("light", "dark"):
-        page = open_page(browser, address, 1280, 800, theme)
-        for tab in TABS:
-            open_tab(page, tab)
-            response = Axe().run(page, {"exclude": ["footer"]}).response
-            violations[tab] += sum(len(one["nodes"]) for one in response["violations"])
-        page.close()
-    for tab in TABS:
-        print_row(tab, *rows[tab], violations[tab])
 
 
 def measure_live(browser: Browser, address: str) -> None:
     """Print how many frames of the camera a second get their heatmap, and how long that takes."""
-    page = open_page(browser, address, 1280, 800)
+    page = open_page(browser, address)
     page.evaluate("window.waited = []; addEventListener('live', ({ detail }) => waited.push(detail))")
     page.get_by_role("button", name="Live").click()
     page.locator(".live .pick").first.wait_for()
@@ -459,10 +417,11 @@ def measure_cluster(folder: Path, requests: int) -> None:
     rates: dict[str, Rates] = {}
     for threads in (1, 2):
         with one_process() as process:
-            rates[f"here, {threads} thread(s)"] = apart(process, engine_rates, folder, requests, threads)
+            rates[f"here, {threads} thread(s)"] = process.submit(engine_rates, folder, requests, threads).result()
     for replicas in (1, 2):
         with machines(replicas) as address, one_process() as process:
-            rates[f"cluster, {replicas} replica(s)"] = apart(process, engine_rates, folder, requests, 1, address)
+            measured = process.submit(engine_rates, folder, requests, 1, address).result()
+            rates[f"cluster, {replicas} replica(s)"] = measured
             memory = replica_mebibytes()
     seconds, rate, *_ = rates["here, 1 thread(s)"]
     print_heading("models", "one query, s", "× one thread here", "queries a second", "× one thread here")
@@ -538,8 +497,15 @@ def replica_mebibytes() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    http, page, long, students, cluster = map(commands.add_parser, ("http", "page", "long", "students", "cluster"))
+    commands = parser.add_subparsers(required=True)
+
+    def add(measure: Callable[..., None]) -> argparse.ArgumentParser:
+        command = commands.add_parser(measure.__name__.removeprefix("measure_"))
+        command.set_defaults(measure=measure)
+        return command
+
+    http, page, long = add(measure_http), add(measure_page), add(measure_long)
+    students, cluster = add(measure_students), add(measure_cluster)
     for command in (http, page):
         command.add_argument("--rounds", type=int, default=9, help="default: 9")
     http.add_argument("--requests", type=int, default=96, help="for each line of many clients (default: 96)")
@@ -548,20 +514,10 @@ def main() -> None:
     students.add_argument("--seconds", type=float, default=60, help="for each number of clients (default: 60)")
     cluster.add_argument("--requests", type=int, default=64, help="of each throughput (default: 64)")
     options = vars(parser.parse_args())
-    name = options.pop("command")
-    if name == "long" and options["requests"] < 2 * STEP:
-        parser.error(f"long takes {2 * STEP} requests at least.")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the other processes are stopped too
-    measure: dict[str, Callable[..., None]] = {
-        "http": measure_http,
-        "page": measure_page,
-        "long": measure_long,
-        "students": measure_students,
-        "cluster": measure_cluster,
-    }
     with tempfile.TemporaryDirectory() as folder:
-        measure[name](Path(folder), **options)
+        options.pop("measure")(Path(folder), **options)
 
 
 if __name__ == "__main__":

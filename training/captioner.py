@@ -37,7 +37,7 @@ from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_se
 from demo.models.words import words
 from training.cider import cider_d, inverse_frequencies, weigh
 from training.features import View, cached, read_records
-from training.loop import train_stage
+from training.loop import train_stage, weights_of
 
 FEWEST_WORDS = 3
 VIEWS: tuple[View, ...] = ("pooled", "mirrored")
@@ -282,10 +282,23 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
         epoch_of=lambda update: cross_entropy_epoch(decoder, training, tokens, settings, update),
     )
 
+    self_critical_runs(run, decoder, training, tokens, settings, stage)
+    source = f"the train splits of Flickr8k and COCO: {len(tokens)} pictures, {count} captions"
+    ship(run, decoder, vocabulary, validation, settings, source)
+
+
+def self_critical_runs(
+    run: Path,
+    decoder: Decoder,
+    training: Split,
+    tokens: list[list[list[int]]],
+    settings: Settings,
+    stage: Callable[..., None],
+) -> None:
+    """Run the self-critical stage several times from the same weights; leave the decoder with their mean."""
     reward = rewarder(tokens, settings.bleu)
     decoder.feature_dropout.p = decoder.dropout.p = settings.critical_dropout
-    start = {key: value.clone() for key, value in decoder.state_dict().items()}
-    ends = []
+    start, ends = weights_of(decoder), []
     for k in range(settings.critical_runs):
         decoder.load_state_dict(start)
         stage(
@@ -298,11 +311,8 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
             average=settings.critical_average,
             epoch_of=lambda update: self_critical_epoch(decoder, training, reward, settings, update),
         )
-        ends.append({key: value.clone() for key, value in decoder.state_dict().items()})
+        ends.append(weights_of(decoder))
     decoder.load_state_dict({key: torch.stack([end[key] for end in ends]).mean(dim=0) for key in start})
-
-    source = f"the train splits of Flickr8k and COCO: {len(tokens)} pictures, {count} captions"
-    ship(run, decoder, vocabulary, validation, settings, source)
 
 
 def ship(
