@@ -17,7 +17,7 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -206,7 +206,7 @@ def balanced(pictures: list[Picture]) -> Iterator[tuple[Picture, Question]]:
             yield picture, question
 
 
-def phrase(question: Question, phrasings: tuple[str, ...], inflected: Forms, word: str = "") -> str:
+def phrase(question: Question, phrasings: Sequence[str], inflected: Forms, word: str = "") -> str:
     """A question in words, by one of its phrasings at random; `word` is what a yes/no question asks for."""
     slots = list(question.slots)
     if question.template == "count":

@@ -4,18 +4,26 @@
 makes statements of them, which are asked as yes/no questions here and, where they do not hold, of other pictures.
 """
 
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from spacy.tokens import Doc, Token
 
 from training import wordnet
 
-COLOURS = {
-    *("black", "white", "red", "brown", "blue", "green", "yellow", "pink", "orange", "purple", "gray", "grey", "tan"),
-    *("beige", "gold", "silver"),
-}
+_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+_WORDS = {name: set(words) for name, words in _LISTS["words"].items()}
+COLOURS, GENDERED, SPORTS, VAGUE = (_WORDS[name] for name in ("colours", "gendered", "sports", "vague"))
+PLACES, SEATS, CLOTHES, HEADGEAR = (_WORDS[name] for name in ("places", "seats", "clothes", "headgear"))
+NO_ANIMALS, IDLE, AT, WITH = (_WORDS[name] for name in ("no_animals", "idle", "at", "with"))
+HOLDING, BESIDES, NOTICED = _WORDS["holding"], _WORDS["besides"], _WORDS["noticed"] | HEADGEAR
+SPORT_BY_VERB = {sport: set(said) for sport, said in _LISTS["sport_by_word"].items()}
+PHRASINGS: dict[str, list[str]] = _LISTS["phrasings"]
+YES_NO: dict[str, list[str]] = _LISTS["yes_no"]
+
 NUMBERS = dict.fromkeys(("one", "a", "an", "1"), 1) | {
     spelled: n
     for n, name in enumerate(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), start=2)
@@ -23,148 +31,10 @@ NUMBERS = dict.fromkeys(("one", "a", "an", "1"), 1) | {
 }
 SPELLINGS = {"grey": "gray", "tv": "television", "doggy": "dog", "doggie": "dog", "bicycle": "bike", "kid": "child"}
 LEMMAS = {"rid": "ride", "sle": "sled", "wad": "wade", "woode": "wood"}  # where spaCy is wrong
-
-GENDERED = {"man", "guy", "gentleman", "boy", "male", "woman", "lady", "girl", "female"}
-SPORTS = {
-    *("tennis", "soccer", "baseball", "football", "basketball", "hockey", "volleyball", "rugby", "lacrosse", "golf"),
-    *("frisbee", "softball", "cricket", "polo"),
-}
-SPORT_BY_VERB = {
-    "skateboarding": {"skateboard", "skateboarder", "skateboarding"},
-    "surfing": {"surf", "surfer", "surfboard", "surfing"},
-    "skiing": {"ski", "skier", "skiing"},
-    "snowboarding": {"snowboard", "snowboarder", "snowboarding"},
-}
-
-# Nouns that name nothing that can be seen, or only a part or a manner of what can.
-VAGUE = {
-    *("picture", "photo", "photograph", "image", "camera", "view", "scene", "shot", "front", "back", "side", "top"),
-    *("background", "foreground", "middle", "edge", "end", "corner", "part", "distance", "way", "something", "it"),
-    *("other", "another", "one", "thing", "object", "item", "lot", "group", "bunch", "couple", "pair", "row", "line"),
-    *("set", "number", "piece", "pile", "kind", "type", "sort", "air", "midair", "day", "night", "time", "trick"),
-    *("turn", "ride", "run", "jump", "walk", "action", "motion", "color", "colour", "area", "place", "pose", "stance"),
-    *("body", "direction", "left", "right", "head", "face", "hand", "arm", "leg", "foot", "mouth", "eye", "lap"),
-    *("ear", "tongue", "shoulder", "knee", "finger", "nose", "paw", "tail", "leap", "look", "smile", "name", "chest"),
-    *("someone", "somebody", "everyone", "bottom", "inside", "outside", "stunt", "move", "step", "half", "rest"),
-    *("game", "match", "competition", "race", "event", "sport", "practice", "style", "fun", "speed", "height", "team"),
-    *("fall", "throw", "catch", "drink", "swim", "play", "close", "attempt", "space", "level", "position", "crowd"),
-    *("activity", "year", "sunset", "sunrise", "daytime", "clothes", "clothing", "attire", "gear", "outfit", "animal"),
-    *(
-        "person",
-        "people",
-        "child",
-        "adult",
-        "player",
-        "food",
-        "vehicle",
-        "toy",
-        "equipment",
-        "member",
-        "stand",
-        "splash",
-    ),
-}
-PLACES = {
-    *("snow", "grass", "water", "sand", "street", "road", "sidewalk", "path", "pool", "yard", "lawn", "court", "dirt"),
-    *("stage", "ramp", "forest", "woods", "garden", "stadium", "ice", "mud", "bench", "couch", "sofa", "bed", "boat"),
-    *("store", "bus", "train", "swing", "trampoline", "slide", "dock", "bridge", "porch", "deck", "building", "floor"),
-}
-SEATS = {"bench", "couch", "sofa", "bed", "swing", "trampoline", "slide", "ramp", "boat"}
 PLACE_KINDS = ("location", "geological formation", "body of water", "building", "room", "playing field")
-CLOTHES = {
-    *("shirt", "hat", "jacket", "helmet", "sunglasses", "coat", "dress", "uniform", "glasses", "shorts", "suit"),
-    *("collar", "cap", "pants", "jersey", "backpack", "costume", "mask", "sweater", "jeans", "vest", "goggles", "top"),
-    *("scarf", "shoes", "skirt", "muzzle", "wetsuit", "sweatshirt", "swimsuit", "tie", "harness", "apron", "trunks"),
-    *("headband", "boots", "necklace", "gloves", "bikini", "hoodie", "cape", "headphones", "tank top", "t-shirt"),
-    *("bathing suit", "tutu", "robe", "wig", "sandals", "bandanna", "bandana", "swim trunks", "swimming trunks"),
-    *("life jacket", "life vest", "t shirt", "overalls", "hood", "socks", "shoe", "boot", "glove", "sandal"),
-}
-HEADGEAR = {"hat", "helmet", "cap", "bandana", "bandanna", "headband", "wig", "hood", "crown", "cowboy hat"}
-NO_ANIMALS = {"bat", "cricket", "male", "female", "animal", "young", "bee", "creature", "pet"}  # in these captions
-# Verbs that say little of what somebody does.
-IDLE = {
-    *("be", "do", "have", "make", "take", "get", "go", "try", "use", "wear", "dress", "look", "show", "set", "put"),
-    *("come", "cover", "surround", "fill", "attempt", "prepare", "start", "begin", "perform", "seem", "appear", "say"),
-    *("give", "keep", "see", "let", "help", "enjoy", "face", "compete", "leave", "cross", "pass", "participate"),
-    *("move", "star", "stuff", "color", "light", "head", "like", "contain", "feature", "consist", "include", "hold"),
-    *("carry", "cause", "gather", "make", "watch", "approach", "display", "turn", "practice", "happen", "continue"),
-}
-AT = {"in", "on", "at", "through", "near", "along", "across", "down", "up", "by"}
-WITH = {"on", "over", "with", "at", "in", "through", "into"}
-HOLDING = {"holding", "carrying", "watching"}
-# What somebody may do besides, unsaid: nobody is denied to do it.
-BESIDES = {"standing", "sitting", "posing", "smiling", "waiting", "leaning", "resting", "looking", "watching"}
-
-# What is worn to be noticed: clothes that a caption would leave out are denied of nobody.
-NOTICED = HEADGEAR | {
-    "dress",
-    "wetsuit",
-    "uniform",
-    "costume",
-    "mask",
-    "suit",
-    "swimsuit",
-    "bathing suit",
-    "sunglasses",
-}
 
 AGREED = 2  # captions that must say what is asked of the picture as a whole
 SURE = 0.6  # share of the captions that must agree on a number or a colour
-
-# Several ways to ask; {be} is "is" or "are".
-PHRASINGS: dict[str, tuple[str, ...]] = {
-    "doing": ("what {be} the {0} doing", "what activity {be} the {0} doing"),
-    "sport": (
-        "what sport is being played",
-        "which sport is this",
-        "what game are they playing",
-        "what is being played",
-    ),
-    "contents": (
-        "what is in the picture",
-        "what do you see",
-        "what is shown",
-        "what is this",
-        "what is in this photo",
-    ),
-    "verb": ("what {be} the {0} {1}", "what object {be} the {0} {1}"),
-    "verb prep": ("what {be} the {0} {1}", "what thing {be} the {0} {1}"),
-    "who prep": ("who is {0} the {1}", "who can be seen {0} the {1}"),
-    "who": ("who is {0} the {1}", "which person is {0} the {1}"),
-    "prep": ("what is {0} the {1}", "what can be seen {0} the {1}"),
-    "animal": (
-        "what animal is this",
-        "what animal is in the picture",
-        "what kind of animal is shown",
-        "what type of animal is that",
-    ),
-    "vehicle": ("what vehicle is this", "what kind of vehicle is shown", "what type of vehicle is in the picture"),
-    "count": ("how many {0} are there", "how many {0} are in the picture", "how many {0} do you see", "how many {0}"),
-    "colour": ("what color {be} the {0}", "what colour {be} the {0}", "what is the color of the {0}"),
-    "where": ("where {be} the {0}", "where {be} the {0} located", "what place {be} the {0} at"),
-    "scene": ("where is this", "where was this picture taken", "what place is this", "what is the setting"),
-    "wearing": ("what {be} the {0} wearing", "what clothes {be} the {0} wearing"),
-    "on head": ("what is on the {0}'s head", "what is the {0} wearing on the head"),
-    "man or woman": ("is this a man or a woman", "is the person a man or a woman", "is that a woman or a man"),
-    "boy or girl": ("is this a boy or a girl", "is the child a boy or a girl", "is that a girl or a boy"),
-}
-YES_NO: dict[str, tuple[str, ...]] = {
-    "exists": (
-        "is there {a} {answer} in the picture",
-        "is there {a} {answer}",
-        "do you see {a} {answer}",
-        "can you see {a} {answer}",
-        "is {a} {answer} shown",
-    ),
-    "doing": ("{be} the {0} {answer}",),
-    "colour": ("{be} the {0} {answer}", "is the color of the {0} {answer}"),
-    "wearing": ("{be} the {0} wearing {a} {answer}",),
-    "sport": ("are they playing {answer}", "is this {answer}", "is the sport {answer}"),
-    "man or woman": ("is this a {answer}", "is the person a {answer}", "is that a {answer}"),
-    "boy or girl": ("is this a {answer}", "is the child a {answer}"),
-    "animal": ("is this {a} {answer}", "is the animal {a} {answer}"),
-    "vehicle": ("is this {a} {answer}", "is the vehicle {a} {answer}"),
-}
 
 
 class Question(NamedTuple):
