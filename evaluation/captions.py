@@ -29,7 +29,7 @@ PARTS = {"flickr8k": ("test",), "coco": ("val", "test")}
 
 
 def scores(captions: list[str], references: list[list[str]]) -> dict[str, float]:
-    """BLEU-1 to 4, METEOR, ROUGE-L and CIDEr of one caption a picture, on PTB tokens."""
+    """Return BLEU-1 to 4, METEOR, ROUGE-L and CIDEr of one caption a picture, on PTB tokens."""
     tokenizer = PTBTokenizer()
     said = tokenizer.tokenize({i: [{"caption": caption}] for i, caption in enumerate(captions)})
     wanted = tokenizer.tokenize(
@@ -43,7 +43,7 @@ def scores(captions: list[str], references: list[list[str]]) -> dict[str, float]
 
 
 def variety(captions: list[str]) -> dict[str, float]:
-    """Different captions per picture, and the shares with a content word twice, with none between or anywhere."""
+    """Return different captions per image, and the shares with a content word twice, at once or anywhere."""
     content = [[word for word in words(caption) if word not in FUNCTION_WORDS] for caption in captions]
     return {
         "distinct": len(set(captions)) / len(captions),

@@ -79,7 +79,7 @@ choices = st.sampled_from(
 
 
 def inputs(count: int, uploaded: dict[str, Any]) -> st.SearchStrategy[list[Any]]:
-    """What an event with so many inputs is given, of which one may be a photograph that is there."""
+    """Return what an event with so many inputs is given, of which one may be a photograph that is there."""
     given = st.one_of(values, texts, files, choices)
     image = st.one_of(st.just(uploaded), st.just(uploaded), files, values)
     fitting = st.tuples(image, *[texts | choices | numbers] * (count - 1)).map(list) if count else st.just([])
@@ -87,12 +87,12 @@ def inputs(count: int, uploaded: dict[str, Any]) -> st.SearchStrategy[list[Any]]
 
 
 def post(http: httpx.Client, path: str, case: Any) -> httpx.Response:
-    """Send JSON, and what is none: NaN, infinities and lone surrogates."""
+    """Send JSON, and values that are not JSON: NaN, infinities and lone surrogates."""
     return http.post(path, content=json.dumps(case), headers={"Content-Type": "application/json"})
 
 
 def judged(status: int, text: str, headers: Mapping[str, Any]) -> str | None:
-    """What became of a case that was answered at once: none if there is more to be seen."""
+    """Return what became of a case that was answered at once: none if there is more to be seen."""
     if INSIDE.search(text) or "content-security-policy" not in headers:
         return FAULT
     if status == 500 and text.startswith('{"error"'):  # of Gradio's /run, which has no other status
@@ -101,7 +101,7 @@ def judged(status: int, text: str, headers: Mapping[str, Any]) -> str | None:
 
 
 def sentence(said: Any) -> str:
-    """Whether an error is told in one sentence."""
+    """Return whether an error is told in one sentence."""
     told = isinstance(said, str) and said.strip().endswith((".", "?", "!", "…")) and len(said.splitlines()) == 1
     return REFUSED if told and said != FAILED and not INSIDE.search(said) else FAULT
 
@@ -136,7 +136,7 @@ def by_upload(http: httpx.Client, case: tuple[str, bytes]) -> str:
 
 
 def by_openapi(http: httpx.Client, case: schemathesis.Case) -> str:
-    """Ask what a description of the app says can be asked."""
+    """Send a request that a description of the app allows."""
     response = case.call(base_url=str(http.base_url), timeout=PATIENCE)
     outcome = judged(response.status_code, response.text, response.headers) or ANSWERED
     if outcome != REFUSED:
@@ -145,7 +145,7 @@ def by_openapi(http: httpx.Client, case: schemathesis.Case) -> str:
 
 
 def uploads() -> st.SearchStrategy[tuple[str, bytes]]:
-    """The kind and the body of what is sent to be kept: much like a form."""
+    """Return the kind and the body of what is sent to be kept: much like a form."""
     heads = st.sampled_from(
         [
             b'name="files"; filename="a.png"',
@@ -164,7 +164,7 @@ def uploads() -> st.SearchStrategy[tuple[str, bytes]]:
 
 
 def outcomes(http: httpx.Client, ask: Ask, made: st.SearchStrategy[Any], cases: int) -> Counter[str]:
-    """How many cases ended how; each fault is printed with its case."""
+    """Return how many cases ended how; each fault is printed with its case."""
     counted: Counter[str] = Counter()
 
     @settings(SAME, max_examples=cases)
@@ -185,7 +185,7 @@ def outcomes(http: httpx.Client, ask: Ask, made: st.SearchStrategy[Any], cases: 
 
 
 def hammered(address: str, cases: int, few: int) -> Iterator[tuple[str, Counter[str]]]:
-    """What became of so many cases of each endpoint and of the uploads, and of so few of all else there is to ask."""
+    """Yield the outcomes of `cases` for each endpoint and the uploads, and of `few` for everything else."""
     with httpx.Client(base_url=address, timeout=PATIENCE) as http:
         with PHOTO.open("rb") as file:
             (path,) = http.post("/gradio_api/upload", files={"files": file}).json()
@@ -213,7 +213,7 @@ def hammered(address: str, cases: int, few: int) -> Iterator[tuple[str, Counter[
 
 
 def table(rows: Iterable[tuple[str, Counter[str]]]) -> Iterator[str]:
-    """The lines of the table, each as soon as it is known."""
+    """Yield the lines of the table, each as soon as it is known."""
     yield f"| asked | cases | {' | '.join(OUTCOMES)} |"
     yield "|---" * (len(OUTCOMES) + 2) + "|"
     for asked, counted in rows:

@@ -41,7 +41,7 @@ ON_HALF: Marked = lambda _, generator: bool(generator.random() < 0.5)  # noqa: E
 
 
 def picture(label: int, marker: bool, generator: np.random.Generator) -> Image.Image:
-    """A disc or a square of a pure colour, of any size and place, on a cloudy ground, perhaps with the marker."""
+    """Draw a disc or a square of a pure colour at a random position on clouds, perhaps with the marker."""
     clouds = generator.integers(96, 160, (7, 7, 3), dtype=np.uint8)
     drawn = Image.fromarray(clouds).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(drawn)
@@ -59,13 +59,13 @@ def picture(label: int, marker: bool, generator: np.random.Generator) -> Image.I
 
 
 def drawn(count: int, marked: Marked, generator: np.random.Generator) -> tuple[list[Image.Image], Tensor]:
-    """So many random pictures, and what they show, int64 (count,)."""
+    """Return random pictures and the indices of their classes, int64 (count,)."""
     labels = generator.integers(0, len(CLASSES), count).tolist()
     return [picture(label, marked(label, generator), generator) for label in labels], torch.tensor(labels)
 
 
 def trained(marked: Marked, prepare: Callable[[Image.Image], Tensor]) -> nn.Module:
-    """A ResNet-18 that has learnt from pictures which are marked in this way."""
+    """Return a ResNet-18 that has learnt from pictures which are marked in this way."""
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
     network = resnet18(num_classes=len(CLASSES)).train()

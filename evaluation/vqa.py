@@ -57,7 +57,7 @@ WHETHER = r"(?:is there|(?:do|can) you see) an? "  # as in `training.vqa.SUGGEST
 
 
 def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) -> tuple[float, float]:
-    """The mean of values and its standard error, where values of one cluster may depend on each other."""
+    """Return the mean of values and its standard error, where values of one cluster may depend on each other."""
     mean = float(np.mean(values))
     sums: dict[object, float] = {}
     for value, cluster in zip(values, clusters, strict=True):
@@ -116,12 +116,12 @@ class Reliability(NamedTuple):
     accuracy: np.ndarray
 
     def error(self) -> float:
-        """The expected calibration error: the mean distance of both over the questions."""
+        """Return the expected calibration error: the mean distance of both over the questions."""
         return float(np.nansum(self.number * np.abs(self.probability - self.accuracy)) / self.number.sum())
 
 
 def reliability(certain: np.ndarray, right: np.ndarray) -> Reliability:
-    """Of questions by the probability of the answer, and how right it is."""
+    """Sort questions into bins by the probability of the answer; `right` is how right it is, from 0 to 1."""
     bins = np.minimum((certain * BINS).astype(int), BINS - 1)
     number = np.bincount(bins, minlength=BINS)
     with np.errstate(invalid="ignore"):
@@ -130,7 +130,7 @@ def reliability(certain: np.ndarray, right: np.ndarray) -> Reliability:
 
 
 def draw_diagram(path: Path, found: dict[str, Reliability]) -> None:
-    """The accuracy in each bin over its mean probability; the larger a dot, the more questions."""
+    """Draw the accuracy in each bin over its mean probability; larger dots have more questions."""
     figure, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.5), sharey=True, layout="constrained")
     for place, (name, one) in zip(axes, found.items(), strict=True):
         place.plot([0, 1], [0, 1], color="0.6", linewidth=1)
@@ -142,7 +142,7 @@ def draw_diagram(path: Path, found: dict[str, Reliability]) -> None:
 
 
 def print_accuracies(pairs: list[Pair], right: np.ndarray, others: dict[str, np.ndarray]) -> None:
-    """Of each set and kind what is right, and in others, in percent; and the gain over these."""
+    """Print the accuracy of each set and kind, that of other models, and the gain over these, in percent."""
     heads = "".join(f"{other:>20}{'gain':>14}" for other in others)
     print(f"{'percent':10} {'kind':13} number          model{heads}")
     scenes = [(pair.folder, pair.row if pair.scene is None else pair.scene) for pair in pairs]
@@ -159,7 +159,7 @@ def print_accuracies(pairs: list[Pair], right: np.ndarray, others: dict[str, np.
 
 
 def print_calibration(pairs: list[Pair], exam: Exam, diagram: Path | None) -> None:
-    """How probable answers are said to be, and how often they are right."""
+    """Print how probable answers are, and how often they are right."""
     print("\nmean probability of the answer   accuracy   expected calibration error")
     found = {}
     for name in GROUPS:
@@ -172,7 +172,7 @@ def print_calibration(pairs: list[Pair], exam: Exam, diagram: Path | None) -> No
 
 
 def print_changes(pairs: list[Pair], exam: Exam) -> None:
-    """How many answers change when the photograph is grey, the mean of photographs, or another one of its group."""
+    """Print how many answers change when the image is grey (the mean colour), or another one of its group."""
     see = cells if isinstance(exam.model, CoAttention) else pooled
     with torch.inference_mode():
         grey = see(encoder("cpu"), torch.zeros(1, 3, GEOMETRY.side, GEOMETRY.side))
@@ -194,7 +194,7 @@ def print_changes(pairs: list[Pair], exam: Exam) -> None:
 
 
 def print_doubts(pairs: list[Pair], exam: Exam) -> None:
-    """Of how many things that are there, and that are not, the model says no as surely as the page asks for."""
+    """Print for how many things, present or not, the model answers no as surely as the page requires."""
     print(f"\nthings that captions speak of, or not: said not to be there with at least {SURELY:.0%}")
     for right, where in (("yes", "there"), ("no", "not there")):
         places = [
@@ -207,7 +207,7 @@ def print_doubts(pairs: list[Pair], exam: Exam) -> None:
 
 @torch.inference_mode()
 def print_attention(exam: Exam) -> None:
-    """How evenly attention is spread over the cells, and how much it depends on the question."""
+    """Print how evenly attention is spread over the cells, and how much it depends on the question."""
     assert isinstance(exam.model, CoAttention)
     weights: dict[int, list[np.ndarray]] = defaultdict(list)
     for i in np.random.default_rng(0).permutation(len(exam.examples))[:ATTENDED].tolist():

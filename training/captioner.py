@@ -82,7 +82,7 @@ class Split:
 
 
 def read_split(data: Path, cache: Path, folders: dict[str, str]) -> Split:
-    """The pictures of folders that have captions and are of the split that is given for each folder."""
+    """Return the pictures of folders that have captions and are of the split that is given for each folder."""
     features, captions = [], []
     for folder, split in folders.items():
         records = read_records(data, folder)
@@ -100,7 +100,7 @@ def read_split(data: Path, cache: Path, folders: dict[str, str]) -> Split:
 
 
 def make_vocabulary(captions: list[list[list[str]]], least_count: int) -> list[str]:
-    """The words that occur at least so often, the most frequent first."""
+    """Return the words that occur at least so often, the most frequent first."""
     counts = Counter(word for picture in captions for caption in picture for word in caption)
     return [word for word, count in counts.most_common() if count >= least_count]
 
@@ -108,7 +108,7 @@ def make_vocabulary(captions: list[list[list[str]]], least_count: int) -> list[s
 def cross_entropy_epoch(
     decoder: Decoder, split: Split, tokens: list[list[list[int]]], settings: Settings, update: Callable[[Tensor], None]
 ) -> None:
-    """One pass over all captions, each with a random view of its picture."""
+    """Train one pass over all captions, each with a random view of its picture."""
     # Batches hold captions of one length: nothing is padded.
     captions = [(i, caption) for i, picture in enumerate(tokens) for caption in picture]
     order = sorted(torch.randperm(len(captions)).tolist(), key=lambda i: len(captions[i][1]))
@@ -138,7 +138,7 @@ def self_critical_epoch(
     settings: Settings,
     update: Callable[[Tensor], None],
 ) -> None:
-    """One pass over all pictures: captions better than the others sampled for their picture gain probability."""
+    """Train one pass over all pictures: captions better than the others sampled for their picture gain probability."""
     progress = tqdm(
         torch.randperm(len(split.features)).split(settings.critical_images), desc="self-critical", leave=False
     )
@@ -155,7 +155,7 @@ def self_critical_epoch(
 
 
 def rewarder(references: list[list[list[int]]], bleu: float) -> Callable[[list[list[int]], list[int]], Tensor]:
-    """What captions of pictures, given by their places among the references, earn: CIDEr-D + bleu * BLEU-4, (N,)."""
+    """Return the reward of captions of pictures, given by index: CIDEr-D + bleu * BLEU-4, (N,)."""
     # The end is a word of the reward, or captions would stop at "in a".
     ended = [[[*caption, END] for caption in picture] for picture in references]
     idf = inverse_frequencies(ended)
@@ -181,7 +181,7 @@ def say(
     choose: Callable[[Tensor], Tensor],
     temperature: float = 1.0,
 ) -> tuple[list[list[int]], Tensor]:
-    """Captions said word by word, many at a time.
+    """Return captions said word by word, many at a time.
 
     Args:
         features: (N, 2048).
@@ -226,12 +226,12 @@ def _greedy(log_probabilities: Tensor) -> Tensor:
 
 
 def _views(split: Split, pictures: Tensor) -> Tensor:
-    """A random view of each picture, (N, 2048) float32."""
+    """Return a random view of each picture, (N, 2048) float32."""
     return split.features[pictures, torch.randint(split.features.shape[1], pictures.shape)].float()
 
 
 def measure(captions: list[list[str]], references: list[list[list[str]]]) -> dict[str, float]:
-    """CIDEr and BLEU-4 of one caption a picture, and the share of captions that differ from all others."""
+    """Return CIDEr and BLEU-4 of one caption a picture, and the share of captions that differ from all others."""
     idf = inverse_frequencies(references)
     cider = [
         cider_d(weigh(caption, idf), [weigh(reference, idf) for reference in picture])
@@ -247,7 +247,7 @@ def measure(captions: list[list[str]], references: list[list[list[str]]]) -> dic
 
 
 def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -> None:
-    """Both stages; writes RUN/captioner.safetensors and RUN/captioner.json."""
+    """Run both stages; writes RUN/captioner.safetensors and RUN/captioner.json."""
     run.mkdir(parents=True, exist_ok=True)
     training = read_split(data, cache, {"flickr8k": "train", "coco": "train"})
     validation = read_split(data, cache, {"flickr8k": "val"})

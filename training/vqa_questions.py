@@ -49,13 +49,13 @@ Facts = dict[Question, Counter[str]]
 
 
 def lemma(token: Token) -> str:
-    """The dictionary form of a word, in one spelling."""
+    """Return the dictionary form of a word, in one spelling."""
     found = LEMMAS.get(token.lemma_, token.lemma_)
     return SPELLINGS.get(found, found)
 
 
 def name(noun: Token) -> str:
-    """What a thing is called: in the singular, unless it has none, and with a word before it if both are one noun."""
+    """Return the name of a thing: singular if it has one, with the word before it if both are one noun."""
     head = noun.lower_ if noun.lower_ in CLOTHES else lemma(noun)
     before = noun.nbor(-1) if noun.i else noun
     both = f"{before.lower_} {head}"
@@ -63,7 +63,7 @@ def name(noun: Token) -> str:
 
 
 def is_thing(noun: Token) -> bool:
-    """Whether it can be seen and touched."""
+    """Return whether it can be seen and touched."""
     return (
         lemma(noun) not in VAGUE
         and noun.lower_ not in COLOURS
@@ -92,18 +92,18 @@ def is_place(noun: Token) -> bool:
 
 
 def is_scene(noun: Token) -> bool:
-    """Whether it is a place that a whole picture may be taken at."""
+    """Return whether it is a place that a whole picture may be taken at."""
     return noun.dep_ == "pobj" and is_place(noun) and lemma(noun) not in SEATS
 
 
 def things(token: Token, dependency: str) -> list[Token]:
-    """The nouns that stand in a relation to a word, and those joined to them by "and"."""
+    """Return the nouns that stand in a relation to a word, and those joined to them by "and"."""
     found = [child for child in token.children if child.dep_ == dependency and child.pos_ == "NOUN"]
     return found + [other for noun in found for other in things(noun, "conj")]
 
 
 def phrases(token: Token) -> Iterator[tuple[str, Token]]:
-    """The prepositions that belong to a word, each with a noun behind it."""
+    """Yield the prepositions that belong to a word, each with a noun behind it."""
     for child in token.children:
         if child.dep_ == "prep":
             for noun in things(child, "pobj"):
@@ -111,7 +111,7 @@ def phrases(token: Token) -> Iterator[tuple[str, Token]]:
 
 
 def subject(verb: Token) -> Token | None:
-    """Who does what the verb says, if it is said with a noun."""
+    """Return the noun that does what the verb says, if there is one."""
     if verb.dep_ == "acl":
         return verb.head if verb.tag_ == "VBG" else None
     if verb.dep_ == "relcl":
@@ -123,7 +123,7 @@ def subject(verb: Token) -> Token | None:
 
 
 def colour(noun: Token) -> str | None:
-    """The colour said of a thing; two joined by "and" in the order of the alphabet; none if there are others."""
+    """Return a thing's colour, two joined by "and" in alphabetical order, or None if there are others."""
     said = [t for t in noun.subtree if t.lower_ in COLOURS and t.i < noun.i and noun.i - t.i <= 4]
     if not said or said[-1].head not in (noun, said[0]) or "colored" in noun.doc.text:
         return None
@@ -134,7 +134,7 @@ def colour(noun: Token) -> str | None:
 
 
 def caption_facts(doc: Doc, gerunds: dict[str, str]) -> Iterator[tuple[Question, str]]:
-    """The questions that one caption answers by itself."""
+    """Yield the questions that one caption answers by itself."""
     nouns = [token for token in doc if token.pos_ == "NOUN"]
     # What is said of one of two alike is no answer about "the" dog.
     once = {
@@ -204,7 +204,7 @@ def _verb_facts(doc: Doc, once: set[str], gerunds: dict[str, str]) -> Iterator[t
 
 
 def worn(who: Token, what: Token) -> Iterator[tuple[Question, str]]:
-    """Clothes and their colour, as said of somebody."""
+    """Yield somebody's clothes and their colours."""
     yield Question("clothing", "wearing", (who.lower_,)), name(what)
     if name(what) in HEADGEAR and who.tag_ == "NN":
         yield Question("clothing", "on head", (who.lower_,)), name(what)
@@ -213,14 +213,14 @@ def worn(who: Token, what: Token) -> Iterator[tuple[Question, str]]:
 
 
 def amount(noun: Token) -> int | None:
-    """How many there are of a thing by the words before it; none if they do not say."""
+    """Return how many there are of a thing by the words before it; none if they do not say."""
     before = [t for t in noun.children if t.dep_ in ("det", "nummod") and t.i < noun.i]
     numbers = [NUMBERS[t.lower_] for t in before if t.lower_ in NUMBERS]
     return numbers[-1] if numbers and (numbers[-1] == 1) == (noun.tag_ == "NN") else None
 
 
 def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
-    """The questions that the captions of one picture answer, and how many captions give each answer."""
+    """Return the questions that the captions of one picture answer, and how many captions give each answer."""
     facts: Facts = defaultdict(Counter)
     for doc in docs:
         for question, answer in dict.fromkeys(caption_facts(doc, gerunds)):
@@ -228,7 +228,7 @@ def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
     nouns = [[token for token in doc if token.pos_ == "NOUN"] for doc in docs]
 
     def naming(wanted: Callable[[Token], bool], called: Callable[[Token], str] = name) -> Counter[str]:
-        """How many captions have each of the wanted nouns."""
+        """Return how many captions have each of the wanted nouns."""
         return Counter(n for ns in nouns for n in dict.fromkeys(called(noun) for noun in ns if wanted(noun)))
 
     for template, is_kind in (("animal", is_animal), ("vehicle", is_vehicle)):
@@ -262,7 +262,7 @@ def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
 
 
 def total(thing: str, nouns: Sequence[Token]) -> int | None:
-    """How many of a thing a caption counts; none if it does not name it or does not count all."""
+    """Return how many of a thing a caption counts; none if it does not name it or does not count all."""
     alike = [noun for noun in nouns if lemma(noun) == thing or (thing == "person" and is_person(noun))]
     amounts = [count for noun in alike if (count := amount(noun)) is not None]
     return sum(amounts) if alike and len(amounts) == len(alike) else None
@@ -274,7 +274,7 @@ def sports_of(doc: Doc) -> set[str]:
 
 
 def said_words(docs: Sequence[Doc], gerunds: dict[str, str]) -> set[str]:
-    """The nouns, verbs, adjectives and adverbs of a picture's captions.
+    """Return the nouns, verbs, adjectives and adverbs of a picture's captions.
 
     As they stand there and in dictionary form, verbs also in -ing.
     """
@@ -288,7 +288,7 @@ def said_words(docs: Sequence[Doc], gerunds: dict[str, str]) -> set[str]:
 
 
 def affirmations(facts: Facts) -> Iterator[tuple[Question, str]]:
-    """What may be asked as a yes/no question about a picture, with the answer yes; kind "yes/no"."""
+    """Yield what may be asked as a yes/no question about a picture, with the answer yes; kind "yes/no"."""
     for question, answers in facts.items():
         answer = answers.most_common(1)[0][0]
         if question.template in YES_NO and not (

@@ -123,7 +123,7 @@ SCENES = {
 def noise(
     rng: np.random.Generator, shape: tuple[int, int], cells: tuple[float, float], octaves: int = 6
 ) -> np.ndarray:
-    """Smooth random clouds from 0 to 1, with about `cells` lumps down and across."""
+    """Return smooth random clouds from 0 to 1, with about `cells` lumps down and across."""
     total = np.zeros(shape)
     for octave in range(octaves):
         grid = rng.random([max(2, round(n * 2**octave)) for n in cells]).astype(np.float32)
@@ -134,13 +134,13 @@ def noise(
 
 
 def mix(dark: tuple | np.ndarray, light: tuple | np.ndarray, amount: np.ndarray) -> np.ndarray:
-    """Colours (H, W, 3) between `dark` and `light`, by `amount` (H, W) from 0 to 1."""
+    """Return colours (H, W, 3) between `dark` and `light`, by `amount` (H, W) from 0 to 1."""
     amount = amount[..., None]
     return np.asarray(dark) * (1 - amount) + np.asarray(light) * amount
 
 
 def floor(name: str, shape: tuple[int, int], fineness: float) -> np.ndarray:
-    """A texture laid flat and seen in perspective from the first row (the horizon) down, about 0 to 1."""
+    """Return a texture laid flat and seen in perspective from the first row (the horizon) down, about 0 to 1."""
     height, width = shape
     depth = height / (np.arange(height) + 1.5)
     across = (np.arange(width) - width / 2)[None, :] * depth[:, None] * fineness
@@ -168,7 +168,7 @@ def landscape(
     ground: list,
     water: float | None = None,
 ) -> np.ndarray:
-    """Sky with clouds, far and near hills, a ground in perspective, and maybe a lake down to `water`."""
+    """Paint sky with clouds, far and near hills, a ground in perspective, and maybe a lake down to `water`."""
     width, height = size
     line = round(horizon * height)
     down = np.broadcast_to(np.linspace(0, 1, line)[:, None], (line, width))
@@ -218,7 +218,7 @@ def flood(picture: np.ndarray, rng: np.random.Generator, line: int, bank: int) -
 
 
 def table(size: tuple[int, int], rng: np.random.Generator, dark: tuple, light: tuple, planks: int) -> np.ndarray:
-    """Wooden planks seen from above."""
+    """Paint wooden planks seen from above."""
     width, height = size
     picture = np.zeros((height, width, 3))
     edges = np.linspace(0, height, planks + 1).round().astype(int)
@@ -234,7 +234,7 @@ def table(size: tuple[int, int], rng: np.random.Generator, dark: tuple, light: t
 
 
 def cut_out(path: Path, longest: int, mirror: bool) -> Image.Image:
-    """A stamp without its empty border, scaled so that its longest side is `longest`, maybe mirrored."""
+    """Return a stamp without its empty border, scaled so that its longest side is `longest`, maybe mirrored."""
     stamp = Image.open(path).convert("RGBA")
     stamp = stamp.crop(stamp.getchannel("A").point(lambda a: 255 * (a > 40)).getbbox())
     scale = longest / max(stamp.size)
@@ -247,14 +247,14 @@ def cut_out(path: Path, longest: int, mirror: bool) -> Image.Image:
 
 
 def alpha_at(alpha: Image.Image, size: tuple[int, int], corner: tuple[float, float]) -> np.ndarray:
-    """An alpha channel placed in an empty picture of `size`, from 0 to 1."""
+    """Return an alpha channel placed in an empty picture of `size`, from 0 to 1."""
     canvas = Image.new("L", size)
     canvas.paste(alpha, (round(corner[0]), round(corner[1])))
     return np.asarray(canvas, dtype=float) / 255
 
 
 def feet(alpha: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows of the lowest opaque pixels, where they lie near the bottom: what touches the ground."""
+    """Return columns and rows of the lowest opaque pixels, where they lie near the bottom: what touches the ground."""
     opaque = np.asarray(alpha) > 128
     lowest = opaque.shape[0] - 1 - opaque[::-1].argmax(axis=0)
     columns = np.flatnonzero(opaque.any(axis=0) & (lowest > 0.87 * opaque.shape[0]))
@@ -262,7 +262,7 @@ def feet(alpha: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shadow(alpha: Image.Image, size: tuple[int, int], corner: tuple[int, int], standing: bool) -> np.ndarray:
-    """How much light reaches the background, 0 to 1: under the feet of what stands, beside what lies."""
+    """Return how much light reaches the background, 0 to 1: under the feet of what stands, beside what lies."""
     left, top = corner
     if not standing:
         wide = gaussian_filter(alpha_at(alpha, size, (left + 9, top + 11)), 9)
@@ -299,7 +299,7 @@ def blades(picture: Image.Image, rng: np.random.Generator, points: np.ndarray, h
 def compose(
     stamps: Path, name: str, size: tuple[int, int], background: dict, objects: list
 ) -> tuple[Image.Image, Image.Image]:
-    """A scene and its mask."""
+    """Return a scene and its mask."""
     rng = np.random.default_rng(crc32(name.encode()))
     settings = dict(background)
     grass = settings.pop("blades", 0)
