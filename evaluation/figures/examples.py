@@ -14,6 +14,7 @@ licences: assets/README.md.
 
 import argparse
 import json
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
@@ -29,95 +30,7 @@ Colour = tuple[int, int, int]  # R, G, B, 0 to 255
 
 OUT = ASSETS / "examples"
 TEXTURES = Path(skimage.__file__).parent / "data"
-MAMMALS, BIRDS, FOOD, VEHICLES = "animals/mammals/", "animals/birds/", "food/", "vehicles/"
-
-# Backgrounds: the function that paints it and its arguments.
-MEADOW = {
-    "horizon": 0.40,
-    "sky": ((84, 138, 203), (206, 224, 238)),
-    "hills": ((118, 142, 160), (72, 96, 62)),
-    "ground": [(0, "grass.png", 1.9, (40, 66, 20), (150, 170, 80))],
-    "blades": 1.0,
-}
-AUTUMN = {
-    "horizon": 0.36,
-    "sky": ((150, 172, 196), (232, 228, 214)),
-    "hills": ((126, 132, 138), (84, 80, 48)),
-    "ground": [(0, "grass.png", 1.9, (66, 62, 26), (186, 172, 100))],
-    "blades": 0.9,
-}
-SHORE = {
-    "horizon": 0.34,
-    "sky": ((122, 164, 208), (240, 226, 210)),
-    "hills": ((128, 146, 160), (84, 104, 84)),
-    "water": 0.62,
-    "ground": [(0, "gravel.png", 2.2, (104, 94, 74), (190, 176, 146))],
-}
-STREET = {
-    "horizon": 0.66,
-    "sky": ((64, 122, 196), (208, 226, 240)),
-    "hills": ((112, 136, 152), (62, 86, 54)),
-    "ground": [
-        (0, "grass.png", 1.9, (44, 66, 24), (140, 160, 82)),
-        (0.3, "gravel.png", 4, (70, 70, 73), (128, 127, 126)),
-    ],
-}
-TABLE = {"dark": (176, 142, 104), "light": (226, 200, 164), "planks": 4}
-
-# Scenes: size, background, and per object its ImageNet class, stamp, longest side in pixels, the middle of its foot
-# (on a table: its centre) as fractions of the picture, and whether to mirror it.
-SCENES = {
-    "zebra_elephant": (
-        (640, 480),
-        MEADOW,
-        [
-            ("zebra", MAMMALS + "equines/zebra.png", 285, (0.25, 0.90), True),
-            ("African elephant", MAMMALS + "elephant.png", 295, (0.76, 0.80), False),
-        ],
-    ),
-    "ram_peacock": (
-        (720, 480),
-        AUTUMN,
-        [
-            ("ram", MAMMALS + "bovines/ram.png", 290, (0.24, 0.80), True),
-            ("peacock", BIRDS + "peacock.png", 380, (0.70, 0.93), False),
-        ],
-    ),
-    "sea_lion_flamingo": (
-        (640, 427),
-        SHORE,
-        [
-            ("sea lion", MAMMALS + "aquatic/sea_lion.png", 240, (0.27, 0.86), False),
-            ("flamingo", BIRDS + "pink_flamingo.png", 320, (0.74, 0.95), True),
-        ],
-    ),
-    "airliner_fire_engine": (
-        (480, 640),
-        STREET,
-        [
-            ("airliner", VEHICLES + "flight/planes/747.png", 420, (0.50, 0.30), False),
-            ("fire engine", VEHICLES + "emergency/firetruck.png", 380, (0.50, 0.93), False),
-        ],
-    ),
-    "fruit": (
-        (640, 480),
-        TABLE,
-        [
-            ("custard apple", FOOD + "fruit/cherimoya.png", 240, (0.19, 0.30), False),
-            ("lemon", FOOD + "fruit/lemon.png", 220, (0.50, 0.72), False),
-            ("bell pepper", FOOD + "vegetables/yellowpepper.png", 180, (0.81, 0.30), False),
-        ],
-    ),
-    "garden": (
-        (720, 480),
-        MEADOW,
-        [
-            ("soccer ball", "sports/soccer.png", 110, (0.15, 0.88), False),
-            ("tricycle", VEHICLES + "cycle/pink_tricycle.png", 260, (0.50, 0.78), False),
-            ("hen", BIRDS + "hen.png", 200, (0.83, 0.88), False),
-        ],
-    ),
-}
+SCENES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
 def noise(
@@ -297,11 +210,11 @@ def blades(picture: Image.Image, rng: np.random.Generator, points: np.ndarray, h
 
 
 def compose(
-    stamps: Path, name: str, size: tuple[int, int], background: dict, objects: list
+    stamps: Path, name: str, size: tuple[int, int], background: str, objects: list
 ) -> tuple[Image.Image, Image.Image]:
     """Return a scene and its mask."""
     rng = np.random.default_rng(crc32(name.encode()))
-    settings = dict(background)
+    settings = dict(SCENES["backgrounds"][background])
     grass = settings.pop("blades", 0)
     outdoors = "sky" in settings
     paint = landscape if outdoors else table
@@ -330,11 +243,11 @@ def main() -> None:
     parser.add_argument("stamps", type=Path, metavar="STAMPS_DIR", help="the folder of Tux Paint's stamps")
     stamps = parser.parse_args().stamps
     listing = {}
-    for name, (size, background, objects) in SCENES.items():
-        picture, mask = compose(stamps, name, size, background, objects)
+    for name, scene in SCENES["scenes"].items():
+        picture, mask = compose(stamps, name, **scene)
         picture.save(OUT / f"{name}.jpg", quality=90, optimize=True)
         mask.save(OUT / f"{name}.mask.png", optimize=True)
-        listing[f"{name}.jpg"] = {"mask": f"{name}.mask.png", "objects": [kind for kind, *_ in objects]}
+        listing[f"{name}.jpg"] = {"mask": f"{name}.mask.png", "objects": [kind for kind, *_ in scene["objects"]]}
     (OUT / "scenes.json").write_text(json.dumps(listing, indent=2) + "\n")
 
 
