@@ -37,7 +37,7 @@ from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_se
 from demo.models.words import words
 from training.cider import cider_d, inverse_frequencies, weigh
 from training.features import View, cached, read_records
-from training.loop import train_stage, weights_of
+from training.loop import batches_of_one_length, train_stage, weights_of
 
 FEWEST_WORDS = 3
 VIEWS: tuple[View, ...] = ("pooled", "mirrored")
@@ -109,15 +109,9 @@ def cross_entropy_epoch(
     decoder: Decoder, split: Split, tokens: list[list[list[int]]], settings: Settings, update: Callable[[Tensor], None]
 ) -> None:
     """Train one pass over all captions, each with a random view of its picture."""
-    # Batches hold captions of one length: nothing is padded.
     captions = [(i, caption) for i, picture in enumerate(tokens) for caption in picture]
-    order = sorted(torch.randperm(len(captions)).tolist(), key=lambda i: len(captions[i][1]))
-    batches: list[list[tuple[int, list[int]]]] = [[]]
-    for i in order:
-        batch = batches[-1]
-        if batch and (len(batch) == settings.batch or len(batch[0][1]) != len(captions[i][1])):
-            batches.append([])
-        batches[-1].append(captions[i])
+    shuffled = [captions[i] for i in torch.randperm(len(captions)).tolist()]
+    batches = batches_of_one_length(shuffled, lambda captioned: len(captioned[1]), settings.batch)
     for b in tqdm(torch.randperm(len(batches)).tolist(), desc="cross-entropy", unit="batches", leave=False):
         pictures = torch.tensor([picture for picture, _ in batches[b]])
         given = torch.tensor([caption for _, caption in batches[b]]).to(decoder.bias.device)

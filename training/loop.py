@@ -1,8 +1,9 @@
 """The training loop of every model: checkpoints, resuming, early stopping, and a moving average of the weights."""
 
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 WARM_UP = 100  # steps
+
+T = TypeVar("T")
 
 
 def train_stage(
@@ -62,6 +65,12 @@ def train_stage(
             best = weights_of(averaged.module)
         _write(path, parts, recipe=recipe, history=history, best=best, steps=done)
     model.eval().load_state_dict(best)
+
+
+def batches_of_one_length(items: list[T], length: Callable[[T], int], size: int) -> list[list[T]]:
+    """Return batches of items of one length, so that nothing is padded; such items keep their order."""
+    same = [list(group) for _, group in groupby(sorted(items, key=length), key=length)]
+    return [group[start : start + size] for group in same for start in range(0, len(group), size)]
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:

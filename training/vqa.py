@@ -41,7 +41,7 @@ from demo.models.resnet50 import FEATURES
 from demo.models.vqa import Fusion
 from demo.models.words import words
 from training.features import cached
-from training.loop import train_stage
+from training.loop import batches_of_one_length, train_stage
 from training.vqa_data import PEOPLE, Pair
 
 GROUPS = ("people", "captions", "daquar")  # what is measured
@@ -254,17 +254,6 @@ def require_complete(features: Tensor, examples: list[Example]) -> None:
         raise SystemExit("The cache of features is not complete: run training.features to its end.")
 
 
-def batches(examples: list[Example], order: list[int], size: int) -> list[list[Example]]:
-    """Return batches of questions of one length, so that nothing is padded."""
-    found: list[list[Example]] = [[]]
-    for example in sorted((examples[i] for i in order), key=lambda example: len(example.tokens)):
-        batch = found[-1]
-        if batch and (len(batch) == size or len(batch[0].tokens) != len(example.tokens)):
-            found.append([])
-        found[-1].append(example)
-    return found
-
-
 def network(words: int, answers: int, settings: Settings) -> Fusion | CoAttention:
     """Return an untrained network for so many words and answers."""
     kind = CoAttention if settings.attention else Fusion
@@ -291,13 +280,17 @@ def logits(fusion: Fusion | CoAttention, features: Tensor, batch: list[Example])
     return fusion.decide(seen, fusion.read(different)[which])
 
 
+def _length(example: Example) -> int:
+    return len(example.tokens)
+
+
 @torch.inference_mode()
 def all_logits(
     fusion: Fusion | CoAttention, features: Tensor, examples: list[Example]
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield the indices of N examples with a known word, and their logits (N, answers), batch by batch."""
     places = {id(example): i for i, example in enumerate(examples)}
-    for batch in batches(examples, list(range(len(examples))), 512):
+    for batch in batches_of_one_length(examples, _length, 512):
         if batch[0].tokens:
             yield [places[id(example)] for example in batch], logits(fusion, features, batch)
 
@@ -398,8 +391,9 @@ def run_stage(
     device = fusion.answer.weight.device
 
     def epoch(update: Callable[[Tensor], None]) -> None:
-        drawn = [material.usable[i] for i in torch.multinomial(weights, count, replacement=True).tolist()]
-        found = batches(material.examples, drawn, stage.batch)
+        drawn = torch.multinomial(weights, count, replacement=True).tolist()
+        examples = [material.examples[material.usable[i]] for i in drawn]
+        found = batches_of_one_length(examples, _length, stage.batch)
         for b in tqdm(torch.randperm(len(found)).tolist(), unit="batches", leave=False):
             targets = shares(found[b], len(material.vocabulary.answers)).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
