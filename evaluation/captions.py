@@ -55,10 +55,8 @@ def variety(captions: list[str]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
     args = parser.parse_args()
-
-    model = shipped_captioner("", available_device(args.device))
+    model = shipped_captioner("", available_device("auto"))
     for folder, splits in PARTS.items():
         if not (args.data / folder).is_dir():
             continue

@@ -1,4 +1,4 @@
-"""Two classifiers alike in accuracy, one of which looks at the wrong thing (the paper's section 6.2, in small).
+"""Train two classifiers alike in accuracy, one of which looks at the wrong thing (the paper's section 6.2, in small).
 
     python -m evaluation.planted_bias OUT
 
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
+from scipy.stats import sem
 from torch import Tensor, nn
 from torchvision.models import resnet18
 from tqdm import tqdm
@@ -107,9 +108,8 @@ def main() -> None:
             heat = explain(model.score("disc"), model.prepare(shown), model.layers["layer4"]).gradcam[0]
             if heat.max() > 0:
                 shares.append((heat[-MARKER:, -MARKER:].sum() / heat.sum()).item())
-        error = np.std(shares, ddof=1) / len(shares) ** 0.5
         print(
-            f"{name:10} {accuracies[0]:19.1%} {accuracies[1]:19.1%} {np.mean(shares):19.1%} ± {error:.1%} "
+            f"{name:10} {accuracies[0]:19.1%} {accuracies[1]:19.1%} {np.mean(shares):19.1%} ± {sem(shares):.1%} "
             f"({len(shares)} maps)"
         )
     print(f"the marker is {MARKER**2 / SIDE**2:.1%} of the picture")
