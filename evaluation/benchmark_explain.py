@@ -1,4 +1,4 @@
-"""Seconds for the three pictures of one image, against pytorch-grad-cam, captum and torch-cam.
+"""Measure the seconds for the three pictures of one image, beside pytorch-grad-cam, captum and torch-cam.
 
     python -m evaluation.benchmark_explain [--rounds 11]
 

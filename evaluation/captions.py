@@ -1,11 +1,11 @@
-"""The shipped captioner on photographs that it was not trained on, by the field's scorer. Needs Java.
+"""Score the shipped captioner on images that it was not trained on, by the field's scorer. Needs Java.
 
     python -m evaluation.captions DATA
 
-Of Flickr8k the test split, of COCO the captioned photographs of the val and test splits. DATA holds `flickr8k/images/`
+Of Flickr8k the test split, of COCO the captioned images of the val and test splits. DATA holds `flickr8k/images/`
 and `flickr8k/records.jsonl`, one `{"image": name, "captions": [...], "split": "test"}` a line, and `coco/` likewise;
 one of the two is enough. The best caption of the beam is scored. Beside the scores: how many different captions there
-are per picture, and the shares of captions that repeat a content word at once or anywhere.
+are per image, and the shares of captions that repeat a content word at once or anywhere.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A table of all models of the catalogue: sizes, layers, ReLUs, and seconds for one explanation on the CPU.
+"""Print a table of all models of the catalogue: sizes, layers, ReLUs, and seconds for one explanation on the CPU.
 
     python -m evaluation.catalogue
 

@@ -1,12 +1,12 @@
-"""What the app answers to input that nobody would send by mistake (Linux).
+"""Send the demo input that nobody would send by mistake (Linux).
 
     python -m evaluation.fuzz [--cases 2000]
 
-Starts `app.py` in a process of its own, and sends so many cases to every endpoint, both ways that Gradio has, a tenth
-of that to every event of the page, to the uploads, and to what the app's own OpenAPI descriptions list. A case is made
-by hypothesis, always the same ones. Printed is a table of what became of them: answered, refused with a sentence, not
-read (a status from 400 to 499), or a fault of the server, which is any of a status from 500, something that tells of
-the inside of the server, an error without a sentence, and a server that is not well afterwards.
+Starts the demo in a process of its own. Every endpoint gets that number of cases, both ways that Gradio has; every
+event of the page, the uploads, and the app's own OpenAPI descriptions get a tenth. hypothesis makes the cases, always
+the same ones. The table says what became of them: answered, refused with a sentence, not read (a status from 400 to
+499), or a fault of the server. A fault is a status from 500, a response that reveals the inside of the server, an
+error without a sentence, or a server that is not healthy afterwards.
 """
 
 import argparse
@@ -79,7 +79,7 @@ choices = st.sampled_from(
 
 
 def inputs(count: int, uploaded: dict[str, Any]) -> st.SearchStrategy[list[Any]]:
-    """Return what an event with so many inputs is given, of which one may be a photograph that is there."""
+    """Return the inputs of an event with `count` of them, one of which may be the uploaded image."""
     given = st.one_of(values, texts, files, choices)
     image = st.one_of(st.just(uploaded), st.just(uploaded), files, values)
     fitting = st.tuples(image, *[texts | choices | numbers] * (count - 1)).map(list) if count else st.just([])
@@ -92,7 +92,7 @@ def post(http: httpx.Client, path: str, case: Any) -> httpx.Response:
 
 
 def judged(status: int, text: str, headers: Mapping[str, Any]) -> str | None:
-    """Return what became of a case that was answered at once: none if there is more to be seen."""
+    """Return the outcome of a case that was answered at once, or None if there is more to read."""
     if INSIDE.search(text) or "content-security-policy" not in headers:
         return FAULT
     if status == 500 and text.startswith('{"error"'):  # of Gradio's /run, which has no other status
@@ -101,7 +101,7 @@ def judged(status: int, text: str, headers: Mapping[str, Any]) -> str | None:
 
 
 def sentence(said: Any) -> str:
-    """Return whether an error is told in one sentence."""
+    """Return whether an error message is one sentence: REFUSED or FAULT."""
     told = isinstance(said, str) and said.strip().endswith((".", "?", "!", "…")) and len(said.splitlines()) == 1
     return REFUSED if told and said != FAILED and not INSIDE.search(said) else FAULT
 
@@ -145,7 +145,7 @@ def by_openapi(http: httpx.Client, case: schemathesis.Case) -> str:
 
 
 def uploads() -> st.SearchStrategy[tuple[str, bytes]]:
-    """Return the kind and the body of what is sent to be kept: much like a form."""
+    """Return the content types and bodies of uploads, much like forms."""
     heads = st.sampled_from(
         [
             b'name="files"; filename="a.png"',
@@ -164,7 +164,7 @@ def uploads() -> st.SearchStrategy[tuple[str, bytes]]:
 
 
 def outcomes(http: httpx.Client, ask: Ask, made: st.SearchStrategy[Any], cases: int) -> Counter[str]:
-    """Return how many cases ended how; each fault is printed with its case."""
+    """Count the outcomes of cases; each fault is printed with its case."""
     counted: Counter[str] = Counter()
 
     @settings(SAME, max_examples=cases)

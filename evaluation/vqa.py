@@ -1,20 +1,19 @@
-"""A shipped VQA model on questions about photographs that it was not trained on.
+"""Measure a shipped VQA model on questions about images that it was not trained on.
 
     python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE [--attention] [--diagram PICTURE]
 
 QUESTIONS and CACHE as for `training.vqa`; the third is the JSON file that it wrote with `--without image`, for the
 model with attention with `--attention` too. "people" is all that people asked about COCO. A question has one right
-answer, the person's, the most common one of the people, or the most frequent in the captions (of several the first);
-where ten people answered (vqa2), an answer counts min(n / 3, 1) if n people gave it, averaged over the ten subsets of
-nine people, as in the VQA benchmarks. Answers that a model cannot give count as wrong. The gains are those over the
-model without the image, and of the one with attention over the first, question by question. The standard errors are
-those of photographs, as questions about one are not independent, and of DAQUAR those of its blocks of neighbouring
-frames.
+answer: the person's, the most common one of the people, or the most frequent in the captions (of several the first).
+If ten people answered (vqa2), an answer counts min(n / 3, 1) if n people gave it, averaged over the ten subsets of
+nine people, as in the VQA benchmarks. Answers that a model cannot give count as wrong. Gains are those over the model
+without the image, and of the model with attention over the other one, question by question. Standard errors are
+clustered by image, and for DAQUAR by block of neighbouring frames, as questions about one are not independent.
 
-Then: the expected calibration error; how many answers change when the photograph is grey, or another one of the same
-set; how often the model doubts things that a question takes for granted, as `demo.tasks.vqa` does; how evenly
-attention is spread; and of how many questions from captions, yes/no ones left out, the right answer is that of one
-caption alone. `--diagram` draws how often answers are right beside how probable they were said to be.
+Then: the expected calibration error; how many answers change with a grey image, or another one of the same set; how
+often the model doubts things that a question takes for granted, as `demo.tasks.vqa` does; how evenly attention is
+spread; and how many open questions from captions have a right answer of one caption alone. `--diagram` draws how often
+answers are right over their probability.
 """
 
 import argparse
@@ -68,11 +67,11 @@ def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) 
 
 
 class Exam(NamedTuple):
-    """What a model says to Q questions.
+    """The answers of a model to Q questions.
 
     Attributes:
-        model, features, examples, known: it, what it is given, and the answers that it can give.
-        answers: the most probable one to each question, "" where it knows no word of it.
+        model, features, examples, known: the model, its inputs, and the answers that it can give.
+        answers: the most probable one to each question, "" if it knows no word of it.
         probability, no, right: of that answer, of "no", and how right it is; (Q,), 0 where it knows no word.
     """
 
@@ -177,7 +176,7 @@ def print_changes(pairs: list[Pair], exam: Exam) -> None:
     with torch.inference_mode():
         grey = see(encoder("cpu"), torch.zeros(1, 3, GEOMETRY.side, GEOMETRY.side))
     generator = np.random.default_rng(0)
-    print("\nanswers that change     with a grey image   with another photograph")
+    print("\nanswers that change     with a grey image   with another image")
     for name in GROUPS:
         places = [i for i, pair in enumerate(pairs) if group(pair) == name]
         own = [exam.examples[i] for i in places]
@@ -222,7 +221,7 @@ def print_attention(exam: Exam) -> None:
     print(f"\nattention for {len(every)} questions")
     print(f"largest weight, times what it were if all were alike {every.max(axis=1).mean() * every.shape[1]:6.2f}")
     print(f"entropy, percent of the largest possible {100 * entropies.mean():18.1f}")
-    print(f"rank correlation of {len(alike)} pairs about one photograph {np.mean(alike):11.2f}")
+    print(f"rank correlation of {len(alike)} pairs about one image {np.mean(alike):16.2f}")
 
 
 def main() -> None:

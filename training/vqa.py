@@ -49,7 +49,7 @@ AGREEMENT = 3  # other people who must give an answer for it to be fully right (
 
 # What the page may ask of a picture in which it sees a thing: as it was asked in training, where the thing is named
 # or is the answer, and as the page asks it. By the accuracy on the val split, in percent: 95, 84, 43, 42. What a thing
-# is doing (32) or wearing (37) is not suggested, nor how many there are (53): on everyday photographs that was
+# is doing (32) or wearing (37) is not suggested, nor how many there are (53): on everyday images that was
 # answered worst of all, see docs/sweep.md.
 SUGGESTED = {
     r"what (?:kind of |type of )?animal is .*": "What animal is this?",

@@ -32,7 +32,7 @@ from training.captioner import FEWEST_WORDS
 from training.features import read_records
 from training.vqa_questions import PHRASINGS, YES_NO, Facts, Question
 
-# Whose questions about COCO's photographs people wrote: the "set" of each in its records.
+# Sets of questions that people wrote about COCO's images, by the "set" in its records.
 PEOPLE = ("vqa1_train", "vqa1_val", "vqa2", "vqa2_val_yesno", "okvqa")
 DAQUAR_VALIDATION = 0.1  # the last frames of the training split: neighbours look alike
 ASSOCIATED = 2.0  # a word goes with another one that is so many times as frequent beside it as elsewhere
