@@ -56,8 +56,9 @@ def answer_quiz(page: Page) -> None:
 
 
 def open_upright(page: Page) -> None:
-    page.reload()  # without the methods beside the panels
+    page.goto(page.url.partition("?")[0])  # without the methods beside the panels
     page.get_by_role("tab", name="Classification").click()
+    page.locator("#examples [data-key=airliner_fire_engine]").wait_for()
     explain_upright(page)
     if box_button(page).get_attribute("aria-pressed") == "false":
         box_button(page).click()
@@ -79,6 +80,7 @@ def box_button(page: Page) -> Locator:
 
 def explain_upright(page: Page) -> None:
     page.locator("#examples [data-key=airliner_fire_engine]").click()
+    settle(page, 2, "airliner")
     page.locator("#classification-top .pick", has_text="fire engine").click()
     page.locator(".panel canvas[aria-label='Grad-CAM for fire engine']").wait_for()
 
