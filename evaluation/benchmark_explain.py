@@ -1,4 +1,4 @@
-"""Seconds for the three pictures of one image, against pytorch-grad-cam, captum and torch-cam.
+"""Measure the seconds for the three pictures of one image, beside pytorch-grad-cam, captum and torch-cam.
 
     python -m evaluation.benchmark_explain [--rounds 11]
 
@@ -55,7 +55,7 @@ def ours(network: nn.Module, layer: str, image: Tensor) -> Callable[[], object]:
 
 
 def without_inplace(network: nn.Module) -> nn.Module:
-    """A copy for captum, which cannot hook ReLUs that work in place."""
+    """Return a copy for captum, which cannot hook ReLUs that work in place."""
     network = copy.deepcopy(network)
     for module in network.modules():
         if isinstance(module, nn.ReLU | nn.ReLU6):
@@ -64,7 +64,7 @@ def without_inplace(network: nn.Module) -> nn.Module:
 
 
 def methods(network: nn.Module, layer: str, image: Tensor) -> dict[str, Callable[[], object]]:
-    """What is timed, by name; each call makes its pictures of `image` from scratch."""
+    """Return what is timed, by name; each call makes its pictures of `image` from scratch."""
 
     def leaf() -> Tensor:
         return image.clone().requires_grad_()
@@ -108,7 +108,7 @@ def methods(network: nn.Module, layer: str, image: Tensor) -> dict[str, Callable
 
 
 def medians(timed: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Seconds per call, the median over the rounds, after one round that is not counted."""
+    """Return seconds per call, the median over the rounds, after one round that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     for number in range(rounds + 1):
         for name, method in timed.items():

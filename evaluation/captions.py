@@ -1,11 +1,11 @@
-"""The shipped captioner on photographs that it was not trained on, by the field's scorer. Needs Java.
+"""Score the shipped captioner on images that it was not trained on, by the field's scorer. Needs Java.
 
     python -m evaluation.captions DATA
 
-Of Flickr8k the test split, of COCO the captioned photographs of the val and test splits. DATA holds `flickr8k/images/`
+Of Flickr8k the test split, of COCO the captioned images of the val and test splits. DATA holds `flickr8k/images/`
 and `flickr8k/records.jsonl`, one `{"image": name, "captions": [...], "split": "test"}` a line, and `coco/` likewise;
 one of the two is enough. The best caption of the beam is scored. Beside the scores: how many different captions there
-are per picture, and the shares of captions that repeat a content word at once or anywhere.
+are per image, and the shares of captions that repeat a content word at once or anywhere.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PARTS = {"flickr8k": ("test",), "coco": ("val", "test")}
 
 
 def scores(captions: list[str], references: list[list[str]]) -> dict[str, float]:
-    """BLEU-1 to 4, METEOR, ROUGE-L and CIDEr of one caption a picture, on PTB tokens."""
+    """Return BLEU-1 to 4, METEOR, ROUGE-L and CIDEr of one caption a picture, on PTB tokens."""
     tokenizer = PTBTokenizer()
     said = tokenizer.tokenize({i: [{"caption": caption}] for i, caption in enumerate(captions)})
     wanted = tokenizer.tokenize(
@@ -43,7 +43,7 @@ def scores(captions: list[str], references: list[list[str]]) -> dict[str, float]
 
 
 def variety(captions: list[str]) -> dict[str, float]:
-    """Different captions per picture, and the shares with a content word twice, with none between or anywhere."""
+    """Return different captions per image, and the shares with a content word twice, at once or anywhere."""
     content = [[word for word in words(caption) if word not in FUNCTION_WORDS] for caption in captions]
     return {
         "distinct": len(set(captions)) / len(captions),
@@ -55,10 +55,8 @@ def variety(captions: list[str]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--device", default="auto", help="auto (the default), cpu, cuda or mps")
     args = parser.parse_args()
-
-    model = shipped_captioner("", available_device(args.device))
+    model = shipped_captioner("", available_device("auto"))
     for folder, splits in PARTS.items():
         if not (args.data / folder).is_dir():
             continue

@@ -1,4 +1,4 @@
-"""A table of all models of the catalogue: sizes, layers, ReLUs, and seconds for one explanation on the CPU.
+"""Print a table of all models of the catalogue: sizes, layers, ReLUs, and seconds for one explanation on the CPU.
 
     python -m evaluation.catalogue
 
@@ -36,7 +36,7 @@ Score = Callable[[Tensor], Tensor]
 
 
 def tokenizer(size: int) -> Any:
-    """A tokenizer of BERT's kind with as many word pieces as the model has places for."""
+    """Return a tokenizer of BERT's kind with as many word pieces as the model has places for."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = [*special, *QUESTION.split(), "a", *map(str, range(size - len(special) - 5))]
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ def blip(large: bool) -> hf.BlipConfig:
 
 
 def random_weights() -> Iterator[tuple[str, nn.Module, Callable[[], Model]]]:
-    """All models that are downloaded: name, network, and what makes a model of it."""
+    """Yield all models that are downloaded: name, network, and what makes a model of it."""
     for name, architecture in imagenet.ARCHITECTURES.items():
         options = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
         options |= {"aux_logits": False} if architecture == "googlenet" else {}  # as torchvision loads it

@@ -1,12 +1,12 @@
-"""What the app answers to input that nobody would send by mistake (Linux).
+"""Send the demo input that nobody would send by mistake (Linux).
 
     python -m evaluation.fuzz [--cases 2000]
 
-Starts `app.py` in a process of its own, and sends so many cases to every endpoint, both ways that Gradio has, a tenth
-of that to every event of the page, to the uploads, and to what the app's own OpenAPI descriptions list. A case is made
-by hypothesis, always the same ones. Printed is a table of what became of them: answered, refused with a sentence, not
-read (a status from 400 to 499), or a fault of the server, which is any of a status from 500, something that tells of
-the inside of the server, an error without a sentence, and a server that is not well afterwards.
+Starts the demo in a process of its own. Every endpoint gets that number of cases, both ways that Gradio has; every
+event of the page, the uploads, and the app's own OpenAPI descriptions get a tenth. hypothesis makes the cases, always
+the same ones. The table says what became of them: answered, refused with a sentence, not read (a status from 400 to
+499), or a fault of the server. A fault is a status from 500, a response that reveals the inside of the server, an
+error without a sentence, or a server that is not healthy afterwards.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,10 +28,9 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 
 from demo.page import FAILED
-from evaluation.processes import served
+from evaluation.load import ROOT, served
 from explainers import METHODS
 
-ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "assets" / "examples" / "cat.jpg"
 OUTCOMES = ("answered", "refused with a sentence", "4xx", "server faults")
 ANSWERED, REFUSED, UNREAD, FAULT = OUTCOMES
@@ -81,7 +79,7 @@ choices = st.sampled_from(
 
 
 def inputs(count: int, uploaded: dict[str, Any]) -> st.SearchStrategy[list[Any]]:
-    """What an event with so many inputs is given, of which one may be a photograph that is there."""
+    """Return the inputs of an event with `count` of them, one of which may be the uploaded image."""
     given = st.one_of(values, texts, files, choices)
     image = st.one_of(st.just(uploaded), st.just(uploaded), files, values)
     fitting = st.tuples(image, *[texts | choices | numbers] * (count - 1)).map(list) if count else st.just([])
@@ -89,12 +87,12 @@ def inputs(count: int, uploaded: dict[str, Any]) -> st.SearchStrategy[list[Any]]
 
 
 def post(http: httpx.Client, path: str, case: Any) -> httpx.Response:
-    """Send JSON, and what is none: NaN, infinities and lone surrogates."""
+    """Send JSON, and values that are not JSON: NaN, infinities and lone surrogates."""
     return http.post(path, content=json.dumps(case), headers={"Content-Type": "application/json"})
 
 
 def judged(status: int, text: str, headers: Mapping[str, Any]) -> str | None:
-    """What became of a case that was answered at once: none if there is more to be seen."""
+    """Return the outcome of a case that was answered at once, or None if there is more to read."""
     if INSIDE.search(text) or "content-security-policy" not in headers:
         return FAULT
     if status == 500 and text.startswith('{"error"'):  # of Gradio's /run, which has no other status
@@ -103,7 +101,7 @@ def judged(status: int, text: str, headers: Mapping[str, Any]) -> str | None:
 
 
 def sentence(said: Any) -> str:
-    """Whether an error is told in one sentence."""
+    """Return whether an error message is one sentence: REFUSED or FAULT."""
     told = isinstance(said, str) and said.strip().endswith((".", "?", "!", "…")) and len(said.splitlines()) == 1
     return REFUSED if told and said != FAILED and not INSIDE.search(said) else FAULT
 
@@ -138,7 +136,7 @@ def by_upload(http: httpx.Client, case: tuple[str, bytes]) -> str:
 
 
 def by_openapi(http: httpx.Client, case: schemathesis.Case) -> str:
-    """Ask what a description of the app says can be asked."""
+    """Send a request that a description of the app allows."""
     response = case.call(base_url=str(http.base_url), timeout=PATIENCE)
     outcome = judged(response.status_code, response.text, response.headers) or ANSWERED
     if outcome != REFUSED:
@@ -147,7 +145,7 @@ def by_openapi(http: httpx.Client, case: schemathesis.Case) -> str:
 
 
 def uploads() -> st.SearchStrategy[tuple[str, bytes]]:
-    """The kind and the body of what is sent to be kept: much like a form."""
+    """Return the content types and bodies of uploads, much like forms."""
     heads = st.sampled_from(
         [
             b'name="files"; filename="a.png"',
@@ -166,7 +164,7 @@ def uploads() -> st.SearchStrategy[tuple[str, bytes]]:
 
 
 def outcomes(http: httpx.Client, ask: Ask, made: st.SearchStrategy[Any], cases: int) -> Counter[str]:
-    """How many cases ended how; each fault is printed with its case."""
+    """Count the outcomes of cases; each fault is printed with its case."""
     counted: Counter[str] = Counter()
 
     @settings(SAME, max_examples=cases)
@@ -187,7 +185,7 @@ def outcomes(http: httpx.Client, ask: Ask, made: st.SearchStrategy[Any], cases: 
 
 
 def hammered(address: str, cases: int, few: int) -> Iterator[tuple[str, Counter[str]]]:
-    """What became of so many cases of each endpoint and of the uploads, and of so few of all else there is to ask."""
+    """Yield the outcomes of `cases` for each endpoint and the uploads, and of `few` for everything else."""
     with httpx.Client(base_url=address, timeout=PATIENCE) as http:
         with PHOTO.open("rb") as file:
             (path,) = http.post("/gradio_api/upload", files={"files": file}).json()
@@ -215,7 +213,7 @@ def hammered(address: str, cases: int, few: int) -> Iterator[tuple[str, Counter[
 
 
 def table(rows: Iterable[tuple[str, Counter[str]]]) -> Iterator[str]:
-    """The lines of the table, each as soon as it is known."""
+    """Yield the lines of the table, each as soon as it is known."""
     yield f"| asked | cases | {' | '.join(OUTCOMES)} |"
     yield "|---" * (len(OUTCOMES) + 2) + "|"
     for asked, counted in rows:
@@ -227,7 +225,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=2000, help="of each endpoint, both ways (default: 2000)")
     cases = parser.parse_args().cases
     os.environ["HF_TOKEN"] = SECRET
-    with served(ROOT) as server:
+    with served() as server:
         for line in table(hammered(server.address, cases, cases // 10)):
             print(line, flush=True)
 

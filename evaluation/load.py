@@ -1,124 +1,334 @@
-"""What a class of students gets from the app at once, and whether it is what each would get alone (Linux).
+"""Start the demo, send it requests as open pages do, and compare responses. Imports no PyTorch."""
 
-    python -m evaluation.load [--clients 1 8 32 128] [--seconds 60] [--root DIR]
-
-Starts `app.py` of DIR (default: this checkout) in a process of its own and lets so many visitors of
-`evaluation/locustfile.py` ask it for so many seconds, each until the last answer is there. Then every query is asked
-alone, one after another, of an app that is started afresh, and the answers are compared: all but the seconds that they
-took. What is counted as different: see `Difference` in `evaluation/visitors.py`.
-"""
-
-import argparse
-import signal
+import io
+import itertools
+import json
+import math
+import os
+import random
+import re
+import socket
+import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections import Counter
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-from locust.env import Environment
+import numpy as np
+import psutil
+from PIL import Image
 
-from evaluation.benchmark_app import CLIENTS, percentile, print_heading, print_row
-from evaluation.locustfile import Visitor
-from evaluation.processes import Server, served
-from evaluation.visitors import HERE, PATIENCE, Query, ask_http, difference, functions_of
+from demo.errors import TOO_MUCH
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "assets" / "examples").glob("*.jpg"))
+SIZES = ((500, 380), (1500, 1200))
+TASKS = {"explain_class": "classification", "explain_caption": "captioning", "explain_answer": "vqa"}
+ENDPOINTS = ("classify", "caption", "answer", *TASKS)
+CLASSES = ("zebra", "African elephant", "tabby", "golden retriever", "hen", "lemon", "airliner")
+CAPTIONS = ("a dog runs on the grass", "two people stand near the water", "a man in a red shirt", "a white horse")
+QUESTIONS = (("What animal is this?", "dog"), ("What color is the ball?", "red"), ("Where is this?", "street"))
+START_LIMIT = 300  # seconds
+PATIENCE = 600  # seconds after which a request counts as an error
+MAX_LEVELS, MAX_SHARE = 2, 1e-4  # see Difference
+
+# Of a student: how often each action is chosen, and the seconds between two actions.
+ACTIONS = {"example": 4, "new image": 6, "slow method": 1, "leave": 1}
+PAUSE = (0.5, 3)
 
 
-class Answer(NamedTuple):
-    """The outputs of a query, of which pictures are bytes, and the seconds from its upload until they were fetched."""
+class Server(NamedTuple):
+    """A running demo: its address, process id, and folder of uploads."""
 
-    query: Query
-    outputs: list[Any]
-    seconds: float
+    address: str
+    pid: int
+    uploads: Path
+
+
+def free_port() -> int:
+    """Return a port of this computer on which nothing listens at the moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def served() -> Iterator[Server]:
+    """Run `app.py` in a process of its own, from the moment that its page is served; stop it at the end.
+
+    Raises:
+        RuntimeError: it does not start; with what it printed.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("w") as log:
+        address, uploads = f"http://127.0.0.1:{port}", Path(folder, "uploads")
+        settings = {"GRADIO_TEMP_DIR": str(uploads), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "-u", "app.py", "--port", str(port)]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log)
+        try:
+            while not _responds(address):
+                if process.poll() is not None or time.perf_counter() - started > START_LIMIT:
+                    raise RuntimeError(f"The demo did not start:\n{Path(log.name).read_text()}")
+                time.sleep(0.05)
+            yield Server(address, process.pid, uploads)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _responds(address: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(address, trust_env=False, timeout=START_LIMIT).is_success
+    return False
+
+
+def resident_mebibytes(pid: int) -> float:
+    """Return the memory that a process holds."""
+    return psutil.Process(pid).memory_info().rss / 2**20
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that all threads of a process have used so far."""
+    return sum(psutil.Process(pid).cpu_times()[:2])
+
+
+class Query(NamedTuple):
+    """A request: the file of its image, and the texts that follow it, without model and layer."""
+
+    endpoint: str
+    photo: Path
+    texts: tuple[str | int, ...]
+
+    @property
+    def inputs(self) -> list[str | int]:
+        """All that follows the image: empty names mean the default model and layer."""
+        return [*self.texts, *([""] * (2 if self.endpoint.startswith("explain") else 1))]
+
+
+def photograph(folder: Path, number: int, size: tuple[int, int]) -> Path:
+    """Write an example image as a JPEG of that size, with `number` (under 65,536) in its corner as 16 squares."""
+    path = folder / f"{number}_{size[0]}.jpg"
+    if not path.exists():
+        image = Image.open(EXAMPLES[number % len(EXAMPLES)]).convert("RGB").resize(size)
+        for bit in range(16):
+            image.paste("white" if number >> bit & 1 else "black", (8 * bit, 0, 8 * bit + 8, 8))
+        image.save(path, quality=90)
+    return path
+
+
+def make_query(folder: Path, endpoint: str, number: int, size: tuple[int, int]) -> Query:
+    """Return a request about image `number`, which also picks the class, caption and word, or question."""
+    return Query(endpoint, photograph(folder, number, size), texts_of(endpoint, number))
+
+
+def texts_of(endpoint: str, number: int) -> tuple[str | int, ...]:
+    """Return the texts of a request; those of `/explain_method` ask for a slow method."""
+    label = CLASSES[number % len(CLASSES)]
+    question, answer = QUESTIONS[number % len(QUESTIONS)]
+    texts: dict[str, tuple[str | int, ...]] = {
+        "explain_class": (label,),
+        "explain_caption": (CAPTIONS[number % len(CAPTIONS)], number % 3 - 1),
+        "answer": (question,),
+        "explain_answer": (question, answer),
+        "explain_method": ("classification", "", label, "occlusion"),
+    }
+    return texts.get(endpoint, ())
+
+
+_of_thread = threading.local()
+_new_images = itertools.count()
+
+
+def session() -> str:
+    """Return the session of this thread, which stands for an open page."""
+    if not hasattr(_of_thread, "session"):
+        _of_thread.session = uuid.uuid4().hex
+    return str(_of_thread.session)
+
+
+@contextmanager
+def opened(server: Server) -> Iterator[tuple[httpx.Client, dict[str, int]]]:
+    """Connect to a server; the base of the client is the API, and each endpoint has its number beside it."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    base_url = f"{server.address}/gradio_api/"
+    with httpx.Client(base_url=base_url, timeout=PATIENCE, trust_env=False, limits=limits) as http:
+        yield http, functions_of(http.get(f"{server.address}/config").raise_for_status().json())
+
+
+def functions_of(config: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of each endpoint in the response of `/config`."""
+    return {function["api_name"]: function["id"] for function in config["dependencies"]}
+
+
+def joining(functions: Mapping[str, int], query: Query, path: str, session: str) -> dict[str, Any]:
+    """Return the body of a request to `queue/join`; `path` is the image's on the server."""
+    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, *query.inputs]
+    return {"data": data, "fn_index": functions[query.endpoint], "session_hash": session}
+
+
+def messages_in(events: Iterable[str | bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the messages in the lines of `queue/data`."""
+    return (json.loads(line[len("data: ") :]) for line in events if line)
+
+
+def outputs_in(events: Iterable[str | bytes]) -> list[Any]:
+    """Return the outputs of the only event of a session, from the lines of `queue/data`.
+
+    Raises:
+        RuntimeError: the response is an error, or there is none.
+    """
+    for message in messages_in(events):
+        if message["msg"] == "process_completed":
+            if not message["success"]:
+                raise RuntimeError(message["output"]["error"])
+            return list(message["output"]["data"])
+    raise RuntimeError("The response ended before it was complete.")
+
+
+def join_http(http: httpx.Client, functions: Mapping[str, int], query: Query, path: str = "") -> None:
+    """Join the queue, after uploading the image unless its `path` on the server is given.
+
+    Raises:
+        httpx.HTTPError: the server refuses.
+    """
+    if not path:
+        with query.photo.open("rb") as file:
+            (path,) = http.post("upload", files={"files": file}).raise_for_status().json()
+    http.post("queue/join", json=joining(functions, query, path, session())).raise_for_status()
+
+
+def ask_http(http: httpx.Client, functions: Mapping[str, int], query: Query, path: str = "") -> list[Any]:
+    """Return the outputs of one request as a page makes it, with pictures as bytes.
+
+    Raises:
+        RuntimeError: the response is an error.
+        httpx.HTTPError: there is no response.
+    """
+    join_http(http, functions, query, path)
+    with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
+        outputs = outputs_in(events.iter_lines())
+    return [
+        http.get(output["url"]).raise_for_status().content if isinstance(output, dict) and "url" in output else output
+        for output in outputs
+    ]
+
+
+class Difference(NamedTuple):
+    """How far apart two responses are at most.
+
+    Attributes:
+        levels: of 256, by which a colour of a pixel differs.
+        share: of the larger of two numbers, or of 1, by which they differ; infinite between unlike kinds.
+    """
+
+    levels: float = 0.0
+    share: float = 0.0
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the responses are the same but for sums in another order, as in a batch."""
+        return self.levels <= MAX_LEVELS and self.share <= MAX_SHARE
+
+
+def difference(some: Any, others: Any) -> Difference:
+    """Compare outputs in all but the seconds that they took."""
+    found = [Difference(), *_differences(some, others)]
+    return Difference(max(one.levels for one in found), max(one.share for one in found))
+
+
+def _differences(some: Any, others: Any) -> Iterator[Difference]:
+    match some, others:
+        case dict(), dict() if some.keys() == others.keys():
+            for key in some.keys() - {"seconds", "gradcam_seconds"}:
+                yield from _differences(some[key], others[key])
+        case list(), list() if len(some) == len(others):
+            for one, other in zip(some, others, strict=True):
+                yield from _differences(one, other)
+        case bytes(), bytes() if some != others:
+            one, other = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (some, others))
+            yield Difference(levels=np.abs(one - other).max().item() if one.shape == other.shape else math.inf)
+        case float(), float():
+            yield Difference(share=abs(some - others) / max(1, abs(some), abs(others)))
+        case _:
+            yield Difference() if some == others else Difference(share=math.inf)
 
 
 class Load(NamedTuple):
-    """What so many visitors got in so many seconds, and how many errors, refusals and visitors who left there were."""
+    """What many students got.
 
-    clients: int
+    Attributes:
+        seconds: until the last response.
+        responses: of each the query, the outputs, and the seconds from its upload until its pictures were fetched.
+        others: "error", "busy" (the demo asked to try again) or "left on purpose", one for each such event.
+    """
+
     seconds: float
-    answers: list[Answer]
-    counts: Counter[str]
+    responses: list[tuple[Query, list[Any], float]]
+    others: list[str]
 
 
-def play(server: Server, clients: int, seconds: float) -> Load:
-    """Let so many visitors ask for so many seconds, and then wait for the last answer."""
-    environment = Environment(user_classes=[Visitor], host=server.address, stop_timeout=PATIENCE)
-    answers: list[Answer] = []
-    counts: Counter[str] = Counter()
+def run_students(server: Server, clients: int, seconds: float, folder: Path) -> Load:
+    """Let students use a server for some seconds, each with a page of its own, and wait for the last response."""
+    load, started = Load(0, [], []), time.perf_counter()
+    act = partial(_act_as_student, server, load, folder, started + seconds)
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(act, range(clients)))
+    return load._replace(seconds=time.perf_counter() - started)
 
-    def hear(
-        name: str, response_time: float, exception: Exception | None, context: Mapping[str, Any], **_: Any
-    ) -> None:
-        if exception is not None:
-            counts["errors"] += 1
-            print(f"{name}: {exception!r}", file=sys.stderr)
-        elif "outputs" in context:
-            answers.append(Answer(context["query"], context["outputs"], response_time / 1000))
-        else:
-            counts[name] += 1
 
-    environment.events.request.add_listener(hear)
-    runner = environment.create_local_runner()
+def _act_as_student(server: Server, load: Load, folder: Path, until: float, student: int) -> None:
+    """Take the common example or new images, ask the endpoints of a task, sometimes a slow method, sometimes leave."""
+    chance = random.Random(student)
+    with opened(server) as (http, functions):
+        example = _open_page(http, server.address)
+        while time.perf_counter() < until:
+            (action,) = chance.choices(list(ACTIONS), list(ACTIONS.values()))
+            number, size = next(_new_images), chance.choice(SIZES)
+            endpoints = chance.choice(list(zip(ENDPOINTS, TASKS, strict=False)))
+            try:
+                match action:
+                    case "example":
+                        for endpoint in endpoints:
+                            _ask(load, http, functions, Query(endpoint, EXAMPLES[-1], texts_of(endpoint, 0)), example)
+                    case "new image":
+                        for endpoint in endpoints:
+                            _ask(load, http, functions, make_query(folder, endpoint, number, size))
+                    case "slow method":
+                        _ask(load, http, functions, make_query(folder, "explain_method", number, SIZES[0]))
+                    case "leave":
+                        join_http(http, functions, make_query(folder, endpoints[1], number, size))
+                        with http.stream("GET", "queue/data", params={"session_hash": session()}) as events:
+                            next(events.iter_lines())
+                        load.others.append("left on purpose")
+                        example = _open_page(http, server.address)
+            except (RuntimeError, httpx.HTTPError) as error:
+                load.others.append("busy" if str(error) == TOO_MUCH else "error")
+                print(f"{action}: {error!r}", file=sys.stderr)
+            time.sleep(chance.uniform(*PAUSE))
+
+
+def _open_page(http: httpx.Client, address: str) -> str:
+    """Load the page in a new session of this thread; return the path of its example on the server."""
+    _of_thread.session = uuid.uuid4().hex
+    for asset in re.findall(r'(?:src|href)="\./(assets/[^"]+)"', http.get(address).text):
+        http.get(f"{address}/{asset}")
+    return str(re.findall(rf'"([^"]*/{EXAMPLES[-1].name})"', http.get(f"{address}/config").text)[0])
+
+
+def _ask(load: Load, http: httpx.Client, functions: Mapping[str, int], query: Query, path: str = "") -> None:
     started = time.perf_counter()
-    runner.start(clients, spawn_rate=clients)
-    time.sleep(seconds)  # which locust has made one that lets the visitors go on
-    runner.quit()
-    counts["errors"] += sum(error["count"] for error in runner.exceptions.values())
-    return Load(clients, time.perf_counter() - started, answers, counts)
-
-
-def alone(server: Server, queries: list[Query]) -> dict[Query, list[Any]]:
-    """What each query gets that is asked one after another."""
-    with httpx.Client(base_url=f"{server.address}/gradio_api/", timeout=PATIENCE, trust_env=False) as http:
-        functions = functions_of(http.get(f"{server.address}/config").raise_for_status().json())
-        return {query: ask_http(http, functions, query) for query in dict.fromkeys(queries)}
-
-
-def print_load(load: Load, alone: Mapping[Query, list[Any]]) -> None:
-    """A row of the table."""
-    seconds = [answer.seconds for answer in load.answers]
-    found = [difference(answer.outputs, alone[answer.query]) for answer in load.answers]
-    for answer, one in zip(load.answers, found, strict=True):
-        if not one.is_small:
-            print(f"{answer.query.endpoint} {answer.query.texts}: {one}", file=sys.stderr)
-    print_row(
-        load.clients,
-        len(seconds),
-        f"{len(seconds) / load.seconds:.2f}",
-        f"{percentile(seconds, 0.5):.2f}",
-        f"{percentile(seconds, 0.95):.2f}",
-        load.counts["errors"],
-        load.counts["busy"],
-        load.counts["left on purpose"],
-        len(found),
-        sum(not one.is_small for one in found),
-        f"{max((one.levels for one in found), default=0):.0f} levels, "
-        f"{max((one.share for one in found), default=0):.1e}",
-    )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS, help="visitors at once (1 8 32 128)")
-    parser.add_argument("--seconds", type=float, default=60, help="for each number of visitors (default: 60)")
-    parser.add_argument("--root", type=Path, default=HERE, metavar="DIR", help="the checkout to measure")
-    args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the app is stopped too
-    root = args.root.resolve()
-    with served(root) as server:
-        loads = [play(server, clients, args.seconds) for clients in args.clients]
-    with served(root) as server:
-        found = alone(server, [answer.query for load in loads for answer in load.answers])
-    print_heading(
-        "clients", "requests", "a second", "p50, s", "p95, s", "errors", "busy", "left on purpose",
-        "answers compared", "different", "largest difference",
-    )  # fmt: skip
-    for load in loads:
-        print_load(load, found)
-
-
-if __name__ == "__main__":
-    main()
+    outputs = ask_http(http, functions, query, path)
+    load.responses.append((query, outputs, time.perf_counter() - started))

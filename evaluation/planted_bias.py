@@ -1,4 +1,4 @@
-"""Two classifiers alike in accuracy, one of which looks at the wrong thing (the paper's section 6.2, in small).
+"""Train two classifiers alike in accuracy, one of which looks at the wrong thing (the paper's section 6.2, in small).
 
     python -m evaluation.planted_bias OUT
 
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
+from scipy.stats import sem
 from torch import Tensor, nn
 from torchvision.models import resnet18
 from tqdm import tqdm
@@ -41,7 +42,7 @@ ON_HALF: Marked = lambda _, generator: bool(generator.random() < 0.5)  # noqa: E
 
 
 def picture(label: int, marker: bool, generator: np.random.Generator) -> Image.Image:
-    """A disc or a square of a pure colour, of any size and place, on a cloudy ground, perhaps with the marker."""
+    """Draw a disc or a square of a pure colour at a random position on clouds, perhaps with the marker."""
     clouds = generator.integers(96, 160, (7, 7, 3), dtype=np.uint8)
     drawn = Image.fromarray(clouds).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(drawn)
@@ -59,13 +60,13 @@ def picture(label: int, marker: bool, generator: np.random.Generator) -> Image.I
 
 
 def drawn(count: int, marked: Marked, generator: np.random.Generator) -> tuple[list[Image.Image], Tensor]:
-    """So many random pictures, and what they show, int64 (count,)."""
+    """Return random pictures and the indices of their classes, int64 (count,)."""
     labels = generator.integers(0, len(CLASSES), count).tolist()
     return [picture(label, marked(label, generator), generator) for label in labels], torch.tensor(labels)
 
 
 def trained(marked: Marked, prepare: Callable[[Image.Image], Tensor]) -> nn.Module:
-    """A ResNet-18 that has learnt from pictures which are marked in this way."""
+    """Return a ResNet-18 that has learnt from pictures which are marked in this way."""
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
     network = resnet18(num_classes=len(CLASSES)).train()
@@ -107,9 +108,8 @@ def main() -> None:
             heat = explain(model.score("disc"), model.prepare(shown), model.layers["layer4"]).gradcam[0]
             if heat.max() > 0:
                 shares.append((heat[-MARKER:, -MARKER:].sum() / heat.sum()).item())
-        error = np.std(shares, ddof=1) / len(shares) ** 0.5
         print(
-            f"{name:10} {accuracies[0]:19.1%} {accuracies[1]:19.1%} {np.mean(shares):19.1%} ± {error:.1%} "
+            f"{name:10} {accuracies[0]:19.1%} {accuracies[1]:19.1%} {np.mean(shares):19.1%} ± {sem(shares):.1%} "
             f"({len(shares)} maps)"
         )
     print(f"the marker is {MARKER**2 / SIDE**2:.1%} of the picture")

@@ -1,20 +1,19 @@
-"""A shipped VQA model on questions about photographs that it was not trained on.
+"""Measure a shipped VQA model on questions about images that it was not trained on.
 
     python -m evaluation.vqa QUESTIONS CACHE WITHOUT_IMAGE [--attention] [--diagram PICTURE]
 
 QUESTIONS and CACHE as for `training.vqa`; the third is the JSON file that it wrote with `--without image`, for the
 model with attention with `--attention` too. "people" is all that people asked about COCO. A question has one right
-answer, the person's, the most common one of the people, or the most frequent in the captions (of several the first);
-where ten people answered (vqa2), an answer counts min(n / 3, 1) if n people gave it, averaged over the ten subsets of
-nine people, as in the VQA benchmarks. Answers that a model cannot give count as wrong. The gains are those over the
-model without the image, and of the one with attention over the first, question by question. The standard errors are
-those of photographs, as questions about one are not independent, and of DAQUAR those of its blocks of neighbouring
-frames.
+answer: the person's, the most common one of the people, or the most frequent in the captions (of several the first).
+If ten people answered (vqa2), an answer counts min(n / 3, 1) if n people gave it, averaged over the ten subsets of
+nine people, as in the VQA benchmarks. Answers that a model cannot give count as wrong. Gains are those over the model
+without the image, and of the model with attention over the other one, question by question. Standard errors are
+clustered by image, and for DAQUAR by block of neighbouring frames, as questions about one are not independent.
 
-Then: the expected calibration error; how many answers change when the photograph is grey, or another one of the same
-set; how often the model doubts things that a question takes for granted, as `demo.tasks.vqa` does; how evenly
-attention is spread; and of how many questions from captions, yes/no ones left out, the right answer is that of one
-caption alone. `--diagram` draws how often answers are right beside how probable they were said to be.
+Then: the expected calibration error; how many answers change with a grey image, or another one of the same set; how
+often the model doubts things that a question takes for granted, as `demo.tasks.vqa` does; how evenly attention is
+spread; and how many open questions from captions have a right answer of one caption alone. `--diagram` draws how often
+answers are right over their probability.
 """
 
 import argparse
@@ -57,7 +56,7 @@ WHETHER = r"(?:is there|(?:do|can) you see) an? "  # as in `training.vqa.SUGGEST
 
 
 def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) -> tuple[float, float]:
-    """The mean of values and its standard error, where values of one cluster may depend on each other."""
+    """Return the mean of values and its standard error, where values of one cluster may depend on each other."""
     mean = float(np.mean(values))
     sums: dict[object, float] = {}
     for value, cluster in zip(values, clusters, strict=True):
@@ -68,11 +67,11 @@ def clustered(values: Sequence[float] | np.ndarray, clusters: Sequence[object]) 
 
 
 class Exam(NamedTuple):
-    """What a model says to Q questions.
+    """The answers of a model to Q questions.
 
     Attributes:
-        model, features, examples, known: it, what it is given, and the answers that it can give.
-        answers: the most probable one to each question, "" where it knows no word of it.
+        model, features, examples, known: the model, its inputs, and the answers that it can give.
+        answers: the most probable one to each question, "" if it knows no word of it.
         probability, no, right: of that answer, of "no", and how right it is; (Q,), 0 where it knows no word.
     """
 
@@ -116,12 +115,12 @@ class Reliability(NamedTuple):
     accuracy: np.ndarray
 
     def error(self) -> float:
-        """The expected calibration error: the mean distance of both over the questions."""
+        """Return the expected calibration error: the mean distance of both over the questions."""
         return float(np.nansum(self.number * np.abs(self.probability - self.accuracy)) / self.number.sum())
 
 
 def reliability(certain: np.ndarray, right: np.ndarray) -> Reliability:
-    """Of questions by the probability of the answer, and how right it is."""
+    """Sort questions into bins by the probability of the answer; `right` is how right it is, from 0 to 1."""
     bins = np.minimum((certain * BINS).astype(int), BINS - 1)
     number = np.bincount(bins, minlength=BINS)
     with np.errstate(invalid="ignore"):
@@ -130,7 +129,7 @@ def reliability(certain: np.ndarray, right: np.ndarray) -> Reliability:
 
 
 def draw_diagram(path: Path, found: dict[str, Reliability]) -> None:
-    """The accuracy in each bin over its mean probability; the larger a dot, the more questions."""
+    """Draw the accuracy in each bin over its mean probability; larger dots have more questions."""
     figure, axes = plt.subplots(1, len(found), figsize=(3.3 * len(found), 3.5), sharey=True, layout="constrained")
     for place, (name, one) in zip(axes, found.items(), strict=True):
         place.plot([0, 1], [0, 1], color="0.6", linewidth=1)
@@ -142,7 +141,7 @@ def draw_diagram(path: Path, found: dict[str, Reliability]) -> None:
 
 
 def print_accuracies(pairs: list[Pair], right: np.ndarray, others: dict[str, np.ndarray]) -> None:
-    """Of each set and kind what is right, and in others, in percent; and the gain over these."""
+    """Print the accuracy of each set and kind, that of other models, and the gain over these, in percent."""
     heads = "".join(f"{other:>20}{'gain':>14}" for other in others)
     print(f"{'percent':10} {'kind':13} number          model{heads}")
     scenes = [(pair.folder, pair.row if pair.scene is None else pair.scene) for pair in pairs]
@@ -159,7 +158,7 @@ def print_accuracies(pairs: list[Pair], right: np.ndarray, others: dict[str, np.
 
 
 def print_calibration(pairs: list[Pair], exam: Exam, diagram: Path | None) -> None:
-    """How probable answers are said to be, and how often they are right."""
+    """Print how probable answers are, and how often they are right."""
     print("\nmean probability of the answer   accuracy   expected calibration error")
     found = {}
     for name in GROUPS:
@@ -172,12 +171,12 @@ def print_calibration(pairs: list[Pair], exam: Exam, diagram: Path | None) -> No
 
 
 def print_changes(pairs: list[Pair], exam: Exam) -> None:
-    """How many answers change when the photograph is grey, the mean of photographs, or another one of its group."""
+    """Print how many answers change when the image is grey (the mean colour), or another one of its group."""
     see = cells if isinstance(exam.model, CoAttention) else pooled
     with torch.inference_mode():
         grey = see(encoder("cpu"), torch.zeros(1, 3, GEOMETRY.side, GEOMETRY.side))
     generator = np.random.default_rng(0)
-    print("\nanswers that change     with a grey image   with another photograph")
+    print("\nanswers that change     with a grey image   with another image")
     for name in GROUPS:
         places = [i for i, pair in enumerate(pairs) if group(pair) == name]
         own = [exam.examples[i] for i in places]
@@ -194,7 +193,7 @@ def print_changes(pairs: list[Pair], exam: Exam) -> None:
 
 
 def print_doubts(pairs: list[Pair], exam: Exam) -> None:
-    """Of how many things that are there, and that are not, the model says no as surely as the page asks for."""
+    """Print for how many things, present or not, the model answers no as surely as the page requires."""
     print(f"\nthings that captions speak of, or not: said not to be there with at least {SURELY:.0%}")
     for right, where in (("yes", "there"), ("no", "not there")):
         places = [
@@ -207,7 +206,7 @@ def print_doubts(pairs: list[Pair], exam: Exam) -> None:
 
 @torch.inference_mode()
 def print_attention(exam: Exam) -> None:
-    """How evenly attention is spread over the cells, and how much it depends on the question."""
+    """Print how evenly attention is spread over the cells, and how much it depends on the question."""
     assert isinstance(exam.model, CoAttention)
     weights: dict[int, list[np.ndarray]] = defaultdict(list)
     for i in np.random.default_rng(0).permutation(len(exam.examples))[:ATTENDED].tolist():
@@ -222,7 +221,7 @@ def print_attention(exam: Exam) -> None:
     print(f"\nattention for {len(every)} questions")
     print(f"largest weight, times what it were if all were alike {every.max(axis=1).mean() * every.shape[1]:6.2f}")
     print(f"entropy, percent of the largest possible {100 * entropies.mean():18.1f}")
-    print(f"rank correlation of {len(alike)} pairs about one photograph {np.mean(alike):11.2f}")
+    print(f"rank correlation of {len(alike)} pairs about one image {np.mean(alike):16.2f}")
 
 
 def main() -> None:

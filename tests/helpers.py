@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect
 
-from evaluation.processes import free_port
+from evaluation.load import free_port
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "assets" / "examples"

@@ -24,7 +24,7 @@ from demo.errors import InputError
 from demo.models import Library
 from demo.query import Explain, Predict, image_file
 from demo.worker import Job
-from evaluation.processes import free_port
+from evaluation.load import free_port
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="there is no Ray")
 pytestmark = pytest.mark.demo

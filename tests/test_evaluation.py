@@ -11,11 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.benchmark_app import answered, percentile
+from evaluation.benchmark import answered, percentile
 from evaluation.caption_localization import centred, inside, pointed, ratio
 from evaluation.captions import variety
-from evaluation.processes import cpu_seconds, resident_mebibytes
-from evaluation.visitors import EXAMPLES, difference, photograph
+from evaluation.load import EXAMPLES, cpu_seconds, difference, photograph, resident_mebibytes
 from evaluation.vqa import clustered, reliability
 from evaluation.vqa_faithfulness import PATCH, STRIDE, in_squares
 from explainers import finish, occlusion_maps

@@ -16,7 +16,7 @@ from helpers import ROOT, metrics
 
 from demo.engine import MAX_OF_ONE
 from demo.errors import TOO_MUCH
-from evaluation.visitors import (
+from evaluation.load import (
     ENDPOINTS,
     EXAMPLES,
     SIZES,
@@ -127,7 +127,7 @@ def evaluated(*command: str) -> str:
 @pytest.mark.demo
 @pytest.mark.long
 def test_a_whole_class_at_once_gets_what_each_gets_alone():
-    table = [line for line in evaluated("evaluation.load").splitlines() if line.startswith("|")]
+    table = [line for line in evaluated("evaluation.benchmark", "students").splitlines() if line.startswith("|")]
     names, _, *rows = [line.strip("| ").split(" | ") for line in table]
     assert [row[names.index("clients")] for row in rows] == ["1", "8", "32", "128"]
     for column in ("errors", "different"):
@@ -137,5 +137,5 @@ def test_a_whole_class_at_once_gets_what_each_gets_alone():
 @pytest.mark.demo
 @pytest.mark.long
 def test_memory_is_level_for_thousands_of_requests():
-    printed = evaluated("evaluation.benchmark_app", "--rounds", "1", "--requests", "8", "--long", "5000")
+    printed = evaluated("evaluation.benchmark", "long", "--requests", "5000")
     assert ": within 5%." in printed

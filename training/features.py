@@ -29,12 +29,12 @@ View = Literal["pooled", "mirrored", "cells"]  # of a picture; the second is the
 
 
 def read_records(data: Path, folder: str) -> list[dict]:
-    """The lines of a folder's `records.jsonl`."""
+    """Return the lines of a folder's `records.jsonl`."""
     return [json.loads(line) for line in (data / folder / "records.jsonl").read_text().splitlines()]
 
 
 def cached(cache: Path, folder: str, view: View) -> np.ndarray:
-    """The features of a folder as they are on disk: float16 (records, ...), NaN where not encoded."""
+    """Return the features of a folder as they are on disk: float16 (records, ...), NaN where not encoded."""
     return np.load(_path(cache, folder, view), mmap_mode="r")
 
 

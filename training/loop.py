@@ -1,8 +1,9 @@
 """The training loop of every model: checkpoints, resuming, early stopping, and a moving average of the weights."""
 
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 WARM_UP = 100  # steps
+
+T = TypeVar("T")
 
 
 def train_stage(
@@ -33,75 +36,75 @@ def train_stage(
     weights, in evaluation mode. The checkpoint `path` is written after each epoch, and read at the start.
 
     Args:
-        steps: at most so many updates an epoch, by which the learning rate falls.
+        steps: the maximum of updates an epoch, by which the learning rate falls.
         average: the share of the moving average that stays at an update.
-        watched: which of the scores of `validate` is to rise.
-        recipe: what the run is made with; a checkpoint of another recipe ends the program.
-        epoch_of: does the updates of one epoch, each by handing over its loss.
-        validate: the scores of a model.
+        recipe: the settings of the run; a checkpoint of another recipe ends the program.
+        epoch_of, validate: do the updates of one epoch, each by passing its loss; return the scores of a model.
     """
     optimiser = torch.optim.Adam(model.parameters())
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average))
-    averaged.eval()
-    done = 0
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(average)).eval()
+    parts: dict[str, Any] = {"model": model, "averaged": averaged, "optimiser": optimiser}
+    history, best, done = _resumed(path, recipe, parts)
 
     def update(loss: Tensor) -> None:
         nonlocal done
         done += 1
         optimiser.param_groups[0]["lr"] = rate * min(done / WARM_UP, 1 - (done - 1) / (steps * epochs))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
+        _descend(optimiser, model, loss)
         averaged.update_parameters(model)
 
-    history: list[dict[str, float]] = []
-    best = {key: value.clone() for key, value in model.state_dict().items()}
-    if path.exists():
-        saved = _read(path, recipe, next(model.parameters()).device)
-        model.load_state_dict(saved["model"])
-        averaged.load_state_dict(saved["averaged"])
-        optimiser.load_state_dict(saved["optimiser"])
-        history, best, done = saved["history"], saved["best"], saved["steps"]
-    while len(history) < epochs:
-        watch = [scores[watched] for scores in history]
-        if watch and len(watch) - 1 - int(np.argmax(watch)) >= patience:
-            break
+    while len(history) < epochs and (not history or len(history) - 1 - _best_epoch(history, watched) < patience):
         # Seeded by the epoch, so that a run that was stopped goes on as if it had not been.
         torch.manual_seed(1000 * seed + len(history))
         model.train()
         epoch_of(update)
-        scores = validate(averaged.module)
-        print(
-            f"{path.stem} {len(history) + 1:2}/{epochs}",
-            {key: round(value, 4) for key, value in scores.items()},
-            flush=True,
-        )
-        if scores[watched] > max(watch, default=-1.0):
-            best = {key: value.clone() for key, value in averaged.module.state_dict().items()}
-        history.append(scores)
-        _write(
-            path,
-            recipe=recipe,
-            model=model.state_dict(),
-            averaged=averaged.state_dict(),
-            optimiser=optimiser.state_dict(),
-            history=history,
-            best=best,
-            steps=done,
-        )
-    model.load_state_dict(best)
-    model.eval()
+        history.append(validate(averaged.module))
+        scores = ", ".join(f"{key}: {value:.4f}" for key, value in history[-1].items())
+        print(f"{path.stem} {len(history):2}/{epochs} {scores}", flush=True)
+        if _best_epoch(history, watched) == len(history) - 1:
+            best = weights_of(averaged.module)
+        _write(path, parts, recipe=recipe, history=history, best=best, steps=done)
+    model.eval().load_state_dict(best)
 
 
-def _read(path: Path, recipe: dict[str, object], device: torch.device) -> dict[str, Any]:
+def batches_of_one_length(items: list[T], length: Callable[[T], int], size: int) -> list[list[T]]:
+    """Return batches of items of one length, so that nothing is padded; such items keep their order."""
+    same = [list(group) for _, group in groupby(sorted(items, key=length), key=length)]
+    return [group[start : start + size] for group in same for start in range(0, len(group), size)]
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a model's state."""
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def _descend(optimiser: torch.optim.Optimizer, model: nn.Module, loss: Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+    optimiser.step()
+
+
+def _best_epoch(history: list[dict[str, float]], watched: str) -> int:
+    return int(np.argmax([scores[watched] for scores in history]))
+
+
+def _resumed(
+    path: Path, recipe: dict[str, object], parts: dict[str, Any]
+) -> tuple[list[dict[str, float]], dict[str, Tensor], int]:
+    """Load a checkpoint into model, average and optimiser; return its history, best weights and number of updates."""
+    if not path.exists():
+        return [], weights_of(parts["model"]), 0
+    device = next(parts["model"].parameters()).device
     checkpoint = torch.load(path, map_location=device, weights_only=True)
     if checkpoint["recipe"] != recipe:
         raise SystemExit(f"{path} was made with other settings: choose another folder for this run.")
-    return checkpoint
+    for name, part in parts.items():
+        part.load_state_dict(checkpoint[name])
+    return checkpoint["history"], checkpoint["best"], checkpoint["steps"]
 
 
-def _write(path: Path, **checkpoint: object) -> None:
+def _write(path: Path, parts: dict[str, Any], **others: object) -> None:
     unfinished = path.with_suffix(".unfinished")
-    torch.save(checkpoint, unfinished)
+    torch.save({name: part.state_dict() for name, part in parts.items()} | others, unfinished)
     unfinished.replace(path)

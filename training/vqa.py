@@ -41,7 +41,7 @@ from demo.models.resnet50 import FEATURES
 from demo.models.vqa import Fusion
 from demo.models.words import words
 from training.features import cached
-from training.loop import train_stage
+from training.loop import batches_of_one_length, train_stage
 from training.vqa_data import PEOPLE, Pair
 
 GROUPS = ("people", "captions", "daquar")  # what is measured
@@ -49,7 +49,7 @@ AGREEMENT = 3  # other people who must give an answer for it to be fully right (
 
 # What the page may ask of a picture in which it sees a thing: as it was asked in training, where the thing is named
 # or is the answer, and as the page asks it. By the accuracy on the val split, in percent: 95, 84, 43, 42. What a thing
-# is doing (32) or wearing (37) is not suggested, nor how many there are (53): on everyday photographs that was
+# is doing (32) or wearing (37) is not suggested, nor how many there are (53): on everyday images that was
 # answered worst of all, see docs/sweep.md.
 SUGGESTED = {
     r"what (?:kind of |type of )?animal is .*": "What animal is this?",
@@ -65,7 +65,7 @@ Without = Literal["image", "question", ""]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a run.
+    """One stage of a run; the values are those of the first one of the shipped model without attention.
 
     Attributes:
         people, captions, daquar, templates: how many times a question of that group is shown in a pass, on average.
@@ -76,18 +76,18 @@ class Stage:
         epochs: passes, at most; it ends when what is `watched` has not risen for `patience` of them.
     """
 
-    people: float
-    captions: float
-    daquar: float
-    templates: float
-    dropout: float
-    feature_dropout: float
-    batch: int
-    rate: float
-    average: float
-    epochs: int
-    patience: int
-    watched: str
+    people: float = 0.5
+    captions: float = 0.8
+    daquar: float = 1.0
+    templates: float = 1.0
+    dropout: float = 0.3
+    feature_dropout: float = 0.15
+    batch: int = 512
+    rate: float = 2e-3
+    average: float = 0.99
+    epochs: int = 6
+    patience: int = 3
+    watched: str = "mean"
 
     def weight(self, pair: Pair) -> float:
         return float(getattr(self, group(pair)))
@@ -109,20 +109,7 @@ class Settings:
     width: int = 300
     hidden: int = 256
     joint: int = 1024
-    first: Stage = Stage(
-        people=0.5,
-        captions=0.8,
-        daquar=1.0,
-        templates=1.0,
-        dropout=0.3,
-        feature_dropout=0.15,
-        batch=512,
-        rate=2e-3,
-        average=0.99,
-        epochs=6,
-        patience=3,
-        watched="mean",
-    )
+    first: Stage = Stage()
     last: Stage = Stage(
         people=1.0,
         captions=0.25,
@@ -134,7 +121,6 @@ class Settings:
         rate=1.5e-3,
         average=0.995,
         epochs=10,
-        patience=3,
         watched="people",
     )
 
@@ -184,17 +170,17 @@ class Material(NamedTuple):
 
 
 def group(pair: Pair) -> str:
-    """The set of a question, but "people" for all that people asked about COCO."""
+    """Return the set of a question, but "people" for all that people asked about COCO."""
     return "people" if pair.set in PEOPLE else pair.set
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """The questions that `training.vqa_data` wrote."""
+    """Return the questions that `training.vqa_data` wrote."""
     return [Pair(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
 def read_features(cache: Path, pairs: list[Pair], attention: bool) -> tuple[Tensor, dict[str, int]]:
-    """Features of all folders, (P, 2048) or of the cells (P, 64, 2048), float16; and where each folder starts."""
+    """Return float16 features of all folders, (P, 2048) or of cells (P, 64, 2048), and where each folder starts."""
     folders = list(dict.fromkeys(pair.folder for pair in pairs))
     found = [cached(cache, folder, "cells" if attention else "pooled") for folder in folders]
     starts = np.cumsum([0, *map(len, found)]).tolist()
@@ -202,7 +188,7 @@ def read_features(cache: Path, pairs: list[Pair], attention: bool) -> tuple[Tens
 
 
 def make_vocabulary(pairs: list[Pair], settings: Settings) -> Vocabulary:
-    """The words and answers of enough training questions, of the answers those that the first stage shows most."""
+    """Return the words and answers of enough training questions; the first stage shows these answers most."""
     counts = Counter(word for pair in pairs for word in dict.fromkeys(words(pair.question)))
     known = [word for word, count in counts.most_common() if count >= settings.least_count]
     answers = Counter(pair.answer for pair in pairs)
@@ -214,7 +200,7 @@ def make_vocabulary(pairs: list[Pair], settings: Settings) -> Vocabulary:
 
 
 def suggestions(pairs: list[Pair]) -> dict[str, list[str]]:
-    """Word -> questions that are often asked where it is seen; "" -> questions about anything."""
+    """Return word -> questions often asked where it is seen; "" -> questions about anything."""
     found: dict[str, list[str]] = defaultdict(list)
     asked = [(pair.question.removesuffix(" ?"), pair.answer) for pair in pairs if pair.set == "captions"]
     for pattern, form in SUGGESTED.items():
@@ -230,7 +216,7 @@ def suggestions(pairs: list[Pair]) -> dict[str, list[str]]:
 
 
 def make_examples(pairs: list[Pair], starts: dict[str, int], vocabulary: Vocabulary) -> list[Example]:
-    """All pairs as the network takes them; answers and words that it does not know are left out."""
+    """Return all pairs as the network takes them; answers and words that it does not know are left out."""
     tokens = {word: token for token, word in enumerate(vocabulary.words)}
     indices = {answer: index for index, answer in enumerate(vocabulary.answers)}
     examples = []
@@ -248,31 +234,20 @@ def make_examples(pairs: list[Pair], starts: dict[str, int], vocabulary: Vocabul
 
 
 def require_complete(features: Tensor, examples: list[Example]) -> None:
-    """Ends the program if a picture of the examples has no features."""
+    """End the program if a picture of the examples has no features."""
     first = features.flatten(1)[:, 0]
     if not first[[example.picture for example in examples]].isfinite().all():
         raise SystemExit("The cache of features is not complete: run training.features to its end.")
 
 
-def batches(examples: list[Example], order: list[int], size: int) -> list[list[Example]]:
-    """Batches of questions of one length, so that nothing is padded."""
-    found: list[list[Example]] = [[]]
-    for example in sorted((examples[i] for i in order), key=lambda example: len(example.tokens)):
-        batch = found[-1]
-        if batch and (len(batch) == size or len(batch[0].tokens) != len(example.tokens)):
-            found.append([])
-        found[-1].append(example)
-    return found
-
-
 def network(words: int, answers: int, settings: Settings) -> Fusion | CoAttention:
-    """An untrained network for so many words and answers."""
+    """Return an untrained network for so many words and answers."""
     kind = CoAttention if settings.attention else Fusion
     return kind(words, answers, settings.width, settings.hidden, settings.joint)
 
 
 def blinded(features: Tensor, examples: list[Example], without: Without) -> tuple[Tensor, list[Example]]:
-    """What a baseline is given: in place of all pictures the same, of one cell; or of all questions the same word."""
+    """Return the inputs of a baseline: one picture of one cell for all, or one word for all questions."""
     if without == "image":
         nothing = torch.ones(1, *[1] * (features.dim() - 2), FEATURES)
         return nothing, [example._replace(picture=0) for example in examples]
@@ -282,7 +257,7 @@ def blinded(features: Tensor, examples: list[Example], without: Without) -> tupl
 
 
 def logits(fusion: Fusion | CoAttention, features: Tensor, batch: list[Example]) -> Tensor:
-    """Logits (N, answers) for a batch of questions of one length."""
+    """Return logits (N, answers) for a batch of questions of one length."""
     device = fusion.answer.weight.device
     seen = features[[example.picture for example in batch]].float().to(device)
     tokens = torch.tensor([example.tokens for example in batch], device=device)
@@ -291,19 +266,23 @@ def logits(fusion: Fusion | CoAttention, features: Tensor, batch: list[Example])
     return fusion.decide(seen, fusion.read(different)[which])
 
 
+def _length(example: Example) -> int:
+    return len(example.tokens)
+
+
 @torch.inference_mode()
 def all_logits(
     fusion: Fusion | CoAttention, features: Tensor, examples: list[Example]
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Of all examples with a known word: the places of a batch of N of them, and their logits (N, answers)."""
+    """Yield the indices of N examples with a known word, and their logits (N, answers), batch by batch."""
     places = {id(example): i for i, example in enumerate(examples)}
-    for batch in batches(examples, list(range(len(examples))), 512):
+    for batch in batches_of_one_length(examples, _length, 512):
         if batch[0].tokens:
             yield [places[id(example)] for example in batch], logits(fusion, features, batch)
 
 
 def answer(fusion: Fusion | CoAttention, features: Tensor, examples: list[Example], answers: list[str]) -> list[str]:
-    """The best answer to each question; none, "", to one without a known word."""
+    """Return the best answer to each question; none, "", to one without a known word."""
     found = [""] * len(examples)
     for places, given in all_logits(fusion, features, examples):
         for place, index in zip(places, given.argmax(dim=1).tolist(), strict=True):
@@ -312,7 +291,7 @@ def answer(fusion: Fusion | CoAttention, features: Tensor, examples: list[Exampl
 
 
 def credit(pair: Pair, answer: str) -> float:
-    """How right an answer is, from 0 to 1, by the measure of the VQA benchmarks.
+    """Return how right an answer is, from 0 to 1, by the measure of the VQA benchmarks.
 
     Of ten people's answers: min(number who gave it / 3, 1), averaged over the ten subsets that leave one person out.
     If fewer people answered, the subsets are those of all but one of them. If only one answer is known, and for
@@ -327,7 +306,7 @@ def credit(pair: Pair, answer: str) -> float:
 
 
 def accuracies(pairs: list[Pair], said: list[str]) -> dict[tuple[str, str], tuple[float, int]]:
-    """(set or group, kind) -> mean credit and number of questions; the kind "all" is all of a set."""
+    """Return (set or group, kind) -> mean credit and number of questions; the kind "all" is all of a set."""
     credits = defaultdict(list)
     for pair, answer in zip(pairs, said, strict=True):
         for name in {pair.set, group(pair)}:
@@ -351,7 +330,7 @@ def calibrate(fusion: Fusion | CoAttention, features: Tensor, examples: list[Exa
 
 
 def shares(batch: list[Example], answers: int) -> Tensor:
-    """The share of the people, or captions, that give each answer, (N, answers)."""
+    """Return the share of the people, or captions, that give each answer, (N, answers)."""
     targets = torch.zeros(len(batch), answers)
     for row, example in enumerate(batch):
         for index, share in example.targets.items():
@@ -360,7 +339,7 @@ def shares(batch: list[Example], answers: int) -> Tensor:
 
 
 def read_material(questions: Path, cache: Path, settings: Settings, without: Without) -> Material:
-    """The questions and features of a run, for a baseline without one of them."""
+    """Return the questions and features of a run, for a baseline without one of them."""
     pairs = read_pairs(questions)
     features, starts = read_features(cache, pairs, settings.attention)
     training = [pair for pair in pairs if pair.split == "train"]
@@ -375,7 +354,7 @@ def read_material(questions: Path, cache: Path, settings: Settings, without: Wit
 
 
 def validate(fusion: Fusion | CoAttention, material: Material) -> dict[str, float]:
-    """The accuracies on the groups of the val split, and their mean."""
+    """Return the accuracies on the groups of the val split, and their mean."""
     said = answer(fusion, material.features, material.held_out, material.vocabulary.answers)
     found = accuracies(material.validation, said)
     scores = {name: found[name, "all"][0] for name in GROUPS}
@@ -391,15 +370,16 @@ def run_stage(
     bfloat16: bool,
     recipe: dict[str, object],
 ) -> None:
-    """One stage, whose checkpoint is `path`; `recipe` is what must be the same for it to go on."""
+    """Run one stage, whose checkpoint is `path`; one of another `recipe` is refused."""
     weights = torch.tensor([stage.weight(material.training[i]) for i in material.usable], dtype=torch.float32)
     count = int(weights.sum())
     fusion.dropout.p, fusion.feature_dropout.p = stage.dropout, stage.feature_dropout
     device = fusion.answer.weight.device
 
     def epoch(update: Callable[[Tensor], None]) -> None:
-        drawn = [material.usable[i] for i in torch.multinomial(weights, count, replacement=True).tolist()]
-        found = batches(material.examples, drawn, stage.batch)
+        drawn = torch.multinomial(weights, count, replacement=True).tolist()
+        examples = [material.examples[material.usable[i]] for i in drawn]
+        found = batches_of_one_length(examples, _length, stage.batch)
         for b in tqdm(torch.randperm(len(found)).tolist(), unit="batches", leave=False):
             targets = shares(found[b], len(material.vocabulary.answers)).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
@@ -425,7 +405,7 @@ def run_stage(
 def train(
     questions: Path, cache: Path, run: Path, settings: Settings, without: Without, device: str, bfloat16: bool = False
 ) -> None:
-    """All stages; writes the weights and the card of the model into RUN, see the head of this file."""
+    """Run all stages; writes the weights and the card of the model into RUN, see the head of this file."""
     run.mkdir(parents=True, exist_ok=True)
     material = read_material(questions, cache, settings, without)
     vocabulary = material.vocabulary
@@ -470,7 +450,7 @@ def train(
 
 
 def read_run(card: Path) -> tuple[Fusion | CoAttention, Vocabulary, Without]:
-    """A network that `train` wrote, by its JSON file, in evaluation mode."""
+    """Return a network that `train` wrote, by its JSON file, in evaluation mode."""
     found = json.loads(card.read_text())
     vocabulary = Vocabulary(found["vocabulary"], found["answers"])
     settings = found["settings"] | {name: Stage(**found["settings"][name]) for name in ("first", "last")}

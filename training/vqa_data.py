@@ -17,7 +17,7 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -32,7 +32,7 @@ from training.captioner import FEWEST_WORDS
 from training.features import read_records
 from training.vqa_questions import PHRASINGS, YES_NO, Facts, Question
 
-# Whose questions about COCO's photographs people wrote: the "set" of each in its records.
+# Sets of questions that people wrote about COCO's images, by the "set" in its records.
 PEOPLE = ("vqa1_train", "vqa1_val", "vqa2", "vqa2_val_yesno", "okvqa")
 DAQUAR_VALIDATION = 0.1  # the last frames of the training split: neighbours look alike
 ASSOCIATED = 2.0  # a word goes with another one that is so many times as frequent beside it as elsewhere
@@ -83,7 +83,7 @@ class Forms(NamedTuple):
 
 
 def forms(docs: Iterable[Doc]) -> Forms:
-    """The forms of words in these captions."""
+    """Return the forms of words in these captions."""
     gerunds: dict[str, Counter[str]] = defaultdict(Counter)
     plurals: dict[str, Counter[str]] = defaultdict(Counter)
     articles: dict[str, Counter[bool]] = defaultdict(Counter)
@@ -101,7 +101,7 @@ def forms(docs: Iterable[Doc]) -> Forms:
 
 
 def captioned(data: Path) -> tuple[list[Picture], Forms]:
-    """All pictures with captions and a split, parsed."""
+    """Return all pictures with captions and a split, parsed."""
     found = [
         (folder, row, record["split"], caption)
         for folder in ("flickr8k", "coco")
@@ -127,7 +127,7 @@ def captioned(data: Path) -> tuple[list[Picture], Forms]:
 
 
 def associated(pictures: list[Picture]) -> dict[str, set[str]]:
-    """Word -> the words beside which it is more frequent than elsewhere, so that it may be there though unsaid."""
+    """Return word -> the words beside which it is frequent, so that it may be there though unsaid."""
     alone = Counter(word for picture in pictures for word in picture.said)
     together: dict[str, Counter[str]] = defaultdict(Counter)
     asked = {answer for picture in pictures for _, answer in picture.affirmed}
@@ -145,7 +145,7 @@ def associated(pictures: list[Picture]) -> dict[str, set[str]]:
 
 
 def yes_or_no(pictures: list[Picture], related: dict[str, set[str]]) -> Iterator[tuple[Picture, Question, str, str]]:
-    """Yes/no questions, each as often with the answer "no" as with "yes": (picture, question, word asked for, answer).
+    """Yield (picture, question, word asked for, answer), each question as often with "no" as with "yes".
 
     The answer is no where no caption has the word, one that implies it or goes with it, or one that it is a kind of.
     Who or what has a colour, wears or does something is denied that only where other colours, and so on, are said.
@@ -175,7 +175,7 @@ def yes_or_no(pictures: list[Picture], related: dict[str, set[str]]) -> Iterator
 
 
 def from_captions(data: Path) -> Iterator[Pair]:
-    """The questions made from captions: those that these answer, a balanced part of them, and yes/no questions."""
+    """Yield the questions made from captions: a balanced part of those that these answer, and yes/no ones."""
     pictures, inflected = captioned(data)
     related = associated([picture for picture in pictures if picture.split == "train"])
 
@@ -193,7 +193,7 @@ def from_captions(data: Path) -> Iterator[Pair]:
 
 
 def balanced(pictures: list[Picture]) -> Iterator[tuple[Picture, Question]]:
-    """The facts of pictures, but "1" and "man" not more often than all other answers to the same question."""
+    """Yield the facts of pictures, but "1" and "man" not more often than all other answers to the same question."""
     found: dict[Question, dict[bool, list[Picture]]] = defaultdict(lambda: {False: [], True: []})
     for picture in pictures:
         for question, answers in picture.facts.items():
@@ -206,8 +206,8 @@ def balanced(pictures: list[Picture]) -> Iterator[tuple[Picture, Question]]:
             yield picture, question
 
 
-def phrase(question: Question, phrasings: tuple[str, ...], inflected: Forms, word: str = "") -> str:
-    """A question in words, by one of its phrasings at random; `word` is what a yes/no question asks for."""
+def phrase(question: Question, phrasings: Sequence[str], inflected: Forms, word: str = "") -> str:
+    """Return a question in words, by one of its phrasings at random; `word` is what a yes/no question asks for."""
     slots = list(question.slots)
     if question.template == "count":
         slots = ["people" if slots[0] == "person" else inflected.plurals.get(slots[0], f"{slots[0]}s")]
@@ -218,7 +218,7 @@ def phrase(question: Question, phrasings: tuple[str, ...], inflected: Forms, wor
 
 
 def from_people(data: Path) -> Iterator[Pair]:
-    """The human questions: those about COCO, with the answers of ten people where they are known, and DAQUAR's."""
+    """Yield human questions about COCO, with ten people's answers where these are known, and DAQUAR's."""
     for row, record in enumerate(read_records(data, "coco")):
         for asked in record.get("vqa", []):
             question, answer = asked["question"], tidy(asked["answer"])
@@ -241,7 +241,7 @@ def from_people(data: Path) -> Iterator[Pair]:
 
 
 def from_templates(data: Path) -> Iterator[Pair]:
-    """COCO-QA's questions, which rules made from captions: for training only."""
+    """Yield COCO-QA's questions, which rules made from captions: for training only."""
     for row, record in enumerate(read_records(data, "coco")):
         if record["split"] == "train":
             for asked in record.get("template_vqa", []):
@@ -251,7 +251,7 @@ def from_templates(data: Path) -> Iterator[Pair]:
 
 
 def tidy(answer: str) -> str:
-    """An answer in one spelling: lower case, digits, no article, no full stop; "a" alone stays."""
+    """Return an answer in one spelling: lower case, digits, no article, no full stop; "a" alone stays."""
     words = re.sub(r"\.(?!\d)", "", answer.lower()).replace("_", " ").split()
     digits = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     numbers = {name: str(n) for n, name in enumerate(digits)} | {"none": "0", "grey": "gray"}

@@ -4,18 +4,26 @@
 makes statements of them, which are asked as yes/no questions here and, where they do not hold, of other pictures.
 """
 
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from spacy.tokens import Doc, Token
 
 from training import wordnet
 
-COLOURS = {
-    *("black", "white", "red", "brown", "blue", "green", "yellow", "pink", "orange", "purple", "gray", "grey", "tan"),
-    *("beige", "gold", "silver"),
-}
+_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+_WORDS = {name: set(words) for name, words in _LISTS["words"].items()}
+COLOURS, GENDERED, SPORTS, VAGUE = (_WORDS[name] for name in ("colours", "gendered", "sports", "vague"))
+PLACES, SEATS, CLOTHES, HEADGEAR = (_WORDS[name] for name in ("places", "seats", "clothes", "headgear"))
+NO_ANIMALS, IDLE, AT, WITH = (_WORDS[name] for name in ("no_animals", "idle", "at", "with"))
+HOLDING, BESIDES, NOTICED = _WORDS["holding"], _WORDS["besides"], _WORDS["noticed"] | HEADGEAR
+SPORT_BY_VERB = {sport: set(said) for sport, said in _LISTS["sport_by_word"].items()}
+PHRASINGS: dict[str, list[str]] = _LISTS["phrasings"]
+YES_NO: dict[str, list[str]] = _LISTS["yes_no"]
+
 NUMBERS = dict.fromkeys(("one", "a", "an", "1"), 1) | {
     spelled: n
     for n, name in enumerate(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), start=2)
@@ -23,148 +31,10 @@ NUMBERS = dict.fromkeys(("one", "a", "an", "1"), 1) | {
 }
 SPELLINGS = {"grey": "gray", "tv": "television", "doggy": "dog", "doggie": "dog", "bicycle": "bike", "kid": "child"}
 LEMMAS = {"rid": "ride", "sle": "sled", "wad": "wade", "woode": "wood"}  # where spaCy is wrong
-
-GENDERED = {"man", "guy", "gentleman", "boy", "male", "woman", "lady", "girl", "female"}
-SPORTS = {
-    *("tennis", "soccer", "baseball", "football", "basketball", "hockey", "volleyball", "rugby", "lacrosse", "golf"),
-    *("frisbee", "softball", "cricket", "polo"),
-}
-SPORT_BY_VERB = {
-    "skateboarding": {"skateboard", "skateboarder", "skateboarding"},
-    "surfing": {"surf", "surfer", "surfboard", "surfing"},
-    "skiing": {"ski", "skier", "skiing"},
-    "snowboarding": {"snowboard", "snowboarder", "snowboarding"},
-}
-
-# Nouns that name nothing that can be seen, or only a part or a manner of what can.
-VAGUE = {
-    *("picture", "photo", "photograph", "image", "camera", "view", "scene", "shot", "front", "back", "side", "top"),
-    *("background", "foreground", "middle", "edge", "end", "corner", "part", "distance", "way", "something", "it"),
-    *("other", "another", "one", "thing", "object", "item", "lot", "group", "bunch", "couple", "pair", "row", "line"),
-    *("set", "number", "piece", "pile", "kind", "type", "sort", "air", "midair", "day", "night", "time", "trick"),
-    *("turn", "ride", "run", "jump", "walk", "action", "motion", "color", "colour", "area", "place", "pose", "stance"),
-    *("body", "direction", "left", "right", "head", "face", "hand", "arm", "leg", "foot", "mouth", "eye", "lap"),
-    *("ear", "tongue", "shoulder", "knee", "finger", "nose", "paw", "tail", "leap", "look", "smile", "name", "chest"),
-    *("someone", "somebody", "everyone", "bottom", "inside", "outside", "stunt", "move", "step", "half", "rest"),
-    *("game", "match", "competition", "race", "event", "sport", "practice", "style", "fun", "speed", "height", "team"),
-    *("fall", "throw", "catch", "drink", "swim", "play", "close", "attempt", "space", "level", "position", "crowd"),
-    *("activity", "year", "sunset", "sunrise", "daytime", "clothes", "clothing", "attire", "gear", "outfit", "animal"),
-    *(
-        "person",
-        "people",
-        "child",
-        "adult",
-        "player",
-        "food",
-        "vehicle",
-        "toy",
-        "equipment",
-        "member",
-        "stand",
-        "splash",
-    ),
-}
-PLACES = {
-    *("snow", "grass", "water", "sand", "street", "road", "sidewalk", "path", "pool", "yard", "lawn", "court", "dirt"),
-    *("stage", "ramp", "forest", "woods", "garden", "stadium", "ice", "mud", "bench", "couch", "sofa", "bed", "boat"),
-    *("store", "bus", "train", "swing", "trampoline", "slide", "dock", "bridge", "porch", "deck", "building", "floor"),
-}
-SEATS = {"bench", "couch", "sofa", "bed", "swing", "trampoline", "slide", "ramp", "boat"}
 PLACE_KINDS = ("location", "geological formation", "body of water", "building", "room", "playing field")
-CLOTHES = {
-    *("shirt", "hat", "jacket", "helmet", "sunglasses", "coat", "dress", "uniform", "glasses", "shorts", "suit"),
-    *("collar", "cap", "pants", "jersey", "backpack", "costume", "mask", "sweater", "jeans", "vest", "goggles", "top"),
-    *("scarf", "shoes", "skirt", "muzzle", "wetsuit", "sweatshirt", "swimsuit", "tie", "harness", "apron", "trunks"),
-    *("headband", "boots", "necklace", "gloves", "bikini", "hoodie", "cape", "headphones", "tank top", "t-shirt"),
-    *("bathing suit", "tutu", "robe", "wig", "sandals", "bandanna", "bandana", "swim trunks", "swimming trunks"),
-    *("life jacket", "life vest", "t shirt", "overalls", "hood", "socks", "shoe", "boot", "glove", "sandal"),
-}
-HEADGEAR = {"hat", "helmet", "cap", "bandana", "bandanna", "headband", "wig", "hood", "crown", "cowboy hat"}
-NO_ANIMALS = {"bat", "cricket", "male", "female", "animal", "young", "bee", "creature", "pet"}  # in these captions
-# Verbs that say little of what somebody does.
-IDLE = {
-    *("be", "do", "have", "make", "take", "get", "go", "try", "use", "wear", "dress", "look", "show", "set", "put"),
-    *("come", "cover", "surround", "fill", "attempt", "prepare", "start", "begin", "perform", "seem", "appear", "say"),
-    *("give", "keep", "see", "let", "help", "enjoy", "face", "compete", "leave", "cross", "pass", "participate"),
-    *("move", "star", "stuff", "color", "light", "head", "like", "contain", "feature", "consist", "include", "hold"),
-    *("carry", "cause", "gather", "make", "watch", "approach", "display", "turn", "practice", "happen", "continue"),
-}
-AT = {"in", "on", "at", "through", "near", "along", "across", "down", "up", "by"}
-WITH = {"on", "over", "with", "at", "in", "through", "into"}
-HOLDING = {"holding", "carrying", "watching"}
-# What somebody may do besides, unsaid: nobody is denied to do it.
-BESIDES = {"standing", "sitting", "posing", "smiling", "waiting", "leaning", "resting", "looking", "watching"}
-
-# What is worn to be noticed: clothes that a caption would leave out are denied of nobody.
-NOTICED = HEADGEAR | {
-    "dress",
-    "wetsuit",
-    "uniform",
-    "costume",
-    "mask",
-    "suit",
-    "swimsuit",
-    "bathing suit",
-    "sunglasses",
-}
 
 AGREED = 2  # captions that must say what is asked of the picture as a whole
 SURE = 0.6  # share of the captions that must agree on a number or a colour
-
-# Several ways to ask; {be} is "is" or "are".
-PHRASINGS: dict[str, tuple[str, ...]] = {
-    "doing": ("what {be} the {0} doing", "what activity {be} the {0} doing"),
-    "sport": (
-        "what sport is being played",
-        "which sport is this",
-        "what game are they playing",
-        "what is being played",
-    ),
-    "contents": (
-        "what is in the picture",
-        "what do you see",
-        "what is shown",
-        "what is this",
-        "what is in this photo",
-    ),
-    "verb": ("what {be} the {0} {1}", "what object {be} the {0} {1}"),
-    "verb prep": ("what {be} the {0} {1}", "what thing {be} the {0} {1}"),
-    "who prep": ("who is {0} the {1}", "who can be seen {0} the {1}"),
-    "who": ("who is {0} the {1}", "which person is {0} the {1}"),
-    "prep": ("what is {0} the {1}", "what can be seen {0} the {1}"),
-    "animal": (
-        "what animal is this",
-        "what animal is in the picture",
-        "what kind of animal is shown",
-        "what type of animal is that",
-    ),
-    "vehicle": ("what vehicle is this", "what kind of vehicle is shown", "what type of vehicle is in the picture"),
-    "count": ("how many {0} are there", "how many {0} are in the picture", "how many {0} do you see", "how many {0}"),
-    "colour": ("what color {be} the {0}", "what colour {be} the {0}", "what is the color of the {0}"),
-    "where": ("where {be} the {0}", "where {be} the {0} located", "what place {be} the {0} at"),
-    "scene": ("where is this", "where was this picture taken", "what place is this", "what is the setting"),
-    "wearing": ("what {be} the {0} wearing", "what clothes {be} the {0} wearing"),
-    "on head": ("what is on the {0}'s head", "what is the {0} wearing on the head"),
-    "man or woman": ("is this a man or a woman", "is the person a man or a woman", "is that a woman or a man"),
-    "boy or girl": ("is this a boy or a girl", "is the child a boy or a girl", "is that a girl or a boy"),
-}
-YES_NO: dict[str, tuple[str, ...]] = {
-    "exists": (
-        "is there {a} {answer} in the picture",
-        "is there {a} {answer}",
-        "do you see {a} {answer}",
-        "can you see {a} {answer}",
-        "is {a} {answer} shown",
-    ),
-    "doing": ("{be} the {0} {answer}",),
-    "colour": ("{be} the {0} {answer}", "is the color of the {0} {answer}"),
-    "wearing": ("{be} the {0} wearing {a} {answer}",),
-    "sport": ("are they playing {answer}", "is this {answer}", "is the sport {answer}"),
-    "man or woman": ("is this a {answer}", "is the person a {answer}", "is that a {answer}"),
-    "boy or girl": ("is this a {answer}", "is the child a {answer}"),
-    "animal": ("is this {a} {answer}", "is the animal {a} {answer}"),
-    "vehicle": ("is this {a} {answer}", "is the vehicle {a} {answer}"),
-}
 
 
 class Question(NamedTuple):
@@ -179,13 +49,13 @@ Facts = dict[Question, Counter[str]]
 
 
 def lemma(token: Token) -> str:
-    """The dictionary form of a word, in one spelling."""
+    """Return the dictionary form of a word, in one spelling."""
     found = LEMMAS.get(token.lemma_, token.lemma_)
     return SPELLINGS.get(found, found)
 
 
 def name(noun: Token) -> str:
-    """What a thing is called: in the singular, unless it has none, and with a word before it if both are one noun."""
+    """Return the name of a thing: singular if it has one, with the word before it if both are one noun."""
     head = noun.lower_ if noun.lower_ in CLOTHES else lemma(noun)
     before = noun.nbor(-1) if noun.i else noun
     both = f"{before.lower_} {head}"
@@ -193,7 +63,7 @@ def name(noun: Token) -> str:
 
 
 def is_thing(noun: Token) -> bool:
-    """Whether it can be seen and touched."""
+    """Return whether it can be seen and touched."""
     return (
         lemma(noun) not in VAGUE
         and noun.lower_ not in COLOURS
@@ -222,18 +92,18 @@ def is_place(noun: Token) -> bool:
 
 
 def is_scene(noun: Token) -> bool:
-    """Whether it is a place that a whole picture may be taken at."""
+    """Return whether it is a place that a whole picture may be taken at."""
     return noun.dep_ == "pobj" and is_place(noun) and lemma(noun) not in SEATS
 
 
 def things(token: Token, dependency: str) -> list[Token]:
-    """The nouns that stand in a relation to a word, and those joined to them by "and"."""
+    """Return the nouns that stand in a relation to a word, and those joined to them by "and"."""
     found = [child for child in token.children if child.dep_ == dependency and child.pos_ == "NOUN"]
     return found + [other for noun in found for other in things(noun, "conj")]
 
 
 def phrases(token: Token) -> Iterator[tuple[str, Token]]:
-    """The prepositions that belong to a word, each with a noun behind it."""
+    """Yield the prepositions that belong to a word, each with a noun behind it."""
     for child in token.children:
         if child.dep_ == "prep":
             for noun in things(child, "pobj"):
@@ -241,7 +111,7 @@ def phrases(token: Token) -> Iterator[tuple[str, Token]]:
 
 
 def subject(verb: Token) -> Token | None:
-    """Who does what the verb says, if it is said with a noun."""
+    """Return the noun that does what the verb says, if there is one."""
     if verb.dep_ == "acl":
         return verb.head if verb.tag_ == "VBG" else None
     if verb.dep_ == "relcl":
@@ -253,7 +123,7 @@ def subject(verb: Token) -> Token | None:
 
 
 def colour(noun: Token) -> str | None:
-    """The colour said of a thing; two joined by "and" in the order of the alphabet; none if there are others."""
+    """Return a thing's colour, two joined by "and" in alphabetical order, or None if there are others."""
     said = [t for t in noun.subtree if t.lower_ in COLOURS and t.i < noun.i and noun.i - t.i <= 4]
     if not said or said[-1].head not in (noun, said[0]) or "colored" in noun.doc.text:
         return None
@@ -264,7 +134,7 @@ def colour(noun: Token) -> str | None:
 
 
 def caption_facts(doc: Doc, gerunds: dict[str, str]) -> Iterator[tuple[Question, str]]:
-    """The questions that one caption answers by itself."""
+    """Yield the questions that one caption answers by itself."""
     nouns = [token for token in doc if token.pos_ == "NOUN"]
     # What is said of one of two alike is no answer about "the" dog.
     once = {
@@ -334,7 +204,7 @@ def _verb_facts(doc: Doc, once: set[str], gerunds: dict[str, str]) -> Iterator[t
 
 
 def worn(who: Token, what: Token) -> Iterator[tuple[Question, str]]:
-    """Clothes and their colour, as said of somebody."""
+    """Yield somebody's clothes and their colours."""
     yield Question("clothing", "wearing", (who.lower_,)), name(what)
     if name(what) in HEADGEAR and who.tag_ == "NN":
         yield Question("clothing", "on head", (who.lower_,)), name(what)
@@ -343,14 +213,14 @@ def worn(who: Token, what: Token) -> Iterator[tuple[Question, str]]:
 
 
 def amount(noun: Token) -> int | None:
-    """How many there are of a thing by the words before it; none if they do not say."""
+    """Return how many there are of a thing by the words before it; none if they do not say."""
     before = [t for t in noun.children if t.dep_ in ("det", "nummod") and t.i < noun.i]
     numbers = [NUMBERS[t.lower_] for t in before if t.lower_ in NUMBERS]
     return numbers[-1] if numbers and (numbers[-1] == 1) == (noun.tag_ == "NN") else None
 
 
 def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
-    """The questions that the captions of one picture answer, and how many captions give each answer."""
+    """Return the questions that the captions of one picture answer, and how many captions give each answer."""
     facts: Facts = defaultdict(Counter)
     for doc in docs:
         for question, answer in dict.fromkeys(caption_facts(doc, gerunds)):
@@ -358,7 +228,7 @@ def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
     nouns = [[token for token in doc if token.pos_ == "NOUN"] for doc in docs]
 
     def naming(wanted: Callable[[Token], bool], called: Callable[[Token], str] = name) -> Counter[str]:
-        """How many captions have each of the wanted nouns."""
+        """Return how many captions have each of the wanted nouns."""
         return Counter(n for ns in nouns for n in dict.fromkeys(called(noun) for noun in ns if wanted(noun)))
 
     for template, is_kind in (("animal", is_animal), ("vehicle", is_vehicle)):
@@ -392,7 +262,7 @@ def picture_facts(docs: Sequence[Doc], gerunds: dict[str, str]) -> Facts:
 
 
 def total(thing: str, nouns: Sequence[Token]) -> int | None:
-    """How many of a thing a caption counts; none if it does not name it or does not count all."""
+    """Return how many of a thing a caption counts; none if it does not name it or does not count all."""
     alike = [noun for noun in nouns if lemma(noun) == thing or (thing == "person" and is_person(noun))]
     amounts = [count for noun in alike if (count := amount(noun)) is not None]
     return sum(amounts) if alike and len(amounts) == len(alike) else None
@@ -404,7 +274,7 @@ def sports_of(doc: Doc) -> set[str]:
 
 
 def said_words(docs: Sequence[Doc], gerunds: dict[str, str]) -> set[str]:
-    """The nouns, verbs, adjectives and adverbs of a picture's captions.
+    """Return the nouns, verbs, adjectives and adverbs of a picture's captions.
 
     As they stand there and in dictionary form, verbs also in -ing.
     """
@@ -418,7 +288,7 @@ def said_words(docs: Sequence[Doc], gerunds: dict[str, str]) -> set[str]:
 
 
 def affirmations(facts: Facts) -> Iterator[tuple[Question, str]]:
-    """What may be asked as a yes/no question about a picture, with the answer yes; kind "yes/no"."""
+    """Yield what may be asked as a yes/no question about a picture, with the answer yes; kind "yes/no"."""
     for question, answers in facts.items():
         answer = answers.most_common(1)[0][0]
         if question.template in YES_NO and not (

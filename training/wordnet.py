@@ -11,7 +11,7 @@ FOLDER = Path("/usr/share/wordnet")
 
 @cache
 def _senses() -> dict[str, list[str]]:
-    """Noun -> offsets of its synsets, the most frequent sense first."""
+    """Return noun -> offsets of its synsets, the most frequent sense first."""
     senses = {}
     for line in (FOLDER / "index.noun").read_text().splitlines():
         if not line.startswith(" "):
@@ -22,7 +22,7 @@ def _senses() -> dict[str, list[str]]:
 
 @cache
 def _synsets() -> dict[str, tuple[str, list[str], list[str]]]:
-    """Offset -> (subject field, nouns, offsets of the hypernyms)."""
+    """Return offset -> (subject field, nouns, offsets of the hypernyms)."""
     synsets = {}
     for line in (FOLDER / "data.noun").read_text().splitlines():
         if line.startswith(" "):
@@ -35,25 +35,25 @@ def _synsets() -> dict[str, tuple[str, list[str], list[str]]]:
 
 
 def _above(offset: str) -> set[str]:
-    """A synset and all its hypernyms."""
+    """Return a synset and all its hypernyms."""
     return {offset}.union(*(_above(parent) for parent in _synsets()[offset][2]))
 
 
 def known(noun: str) -> bool:
-    """Whether WordNet has the noun, which may be of several words."""
+    """Return whether WordNet has the noun, which may be of several words."""
     return noun in _senses()
 
 
 @cache
 def is_a(noun: str, *kinds: str) -> bool:
-    """Whether the most frequent sense of the noun falls under the most frequent sense of one of the kinds."""
+    """Return whether the most frequent sense of the noun falls under the most frequent sense of one of the kinds."""
     senses = _senses()
     return noun in senses and not _above(senses[noun][0]).isdisjoint(senses[kind][0] for kind in kinds)
 
 
 @cache
 def implied(noun: str) -> frozenset[str]:
-    """The noun, its synonyms and all that they are kinds of, in the senses of the same field as the most frequent one.
+    """Return the noun, its synonyms and their hypernyms, in the senses of the most frequent one's field.
 
     So a dog is an animal, but not (an old-fashioned sense) a man, and a bike is a bicycle or a motorcycle.
     """

@@ -1,162 +1,42 @@
-"""Make the example pictures, `assets/examples/`: scenes composed of cut-out photographs, and a few whole photographs.
+"""Compose the scenes among the example images: `*.mask.png`, the images beside them, and `scenes.json`.
 
-    python -m evaluation.figures.examples STAMPS_DIR GCOMPRIS_DIR
+    python -m evaluation.figures.examples STAMPS_DIR
 
-A scene has two or three objects whose places are known, so beside each one lies a mask (0 = background, 1..n = the
-objects in the order of `scenes.json`) and a test can ask whether each Grad-CAM falls on its own object. The same
+This is their source, which the licence of the stamps asks for; the other examples are whole photographs. A scene has
+two or three objects whose positions are known. Its mask says which pixel belongs to which object (0 = background, 1..n
+= the objects in the order of `scenes.json`), so a test can ask whether each Grad-CAM falls on its own object. The same
 materials and library versions give the same files.
 
 The cut-outs are stamps of the Debian package `tuxpaint-stamps-default` (2022.06.04-1): unpack it with
-`dpkg-deb --extract`; STAMPS_DIR is its `usr/share/tuxpaint/stamps`. Textures and whole photographs are the sample
-images inside the Python packages scikit-image and scikit-learn; more whole photographs are in the Debian package
-`gcompris-qt-data` (3.1-2), where GCOMPRIS_DIR is its `usr/share/gcompris-qt/rcc`. Origins and licences:
-assets/README.md.
+`dpkg-deb --extract`; STAMPS_DIR is its `usr/share/tuxpaint/stamps`. Textures are those of scikit-image. Origins and
+licences: assets/README.md.
 """
 
 import argparse
 import json
-import re
-from io import BytesIO
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import skimage
-import sklearn
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from evaluation.figures.rows import ASSETS
+from evaluation.figures.panels import ASSETS
 
 Colour = tuple[int, int, int]  # R, G, B, 0 to 255
 
 OUT = ASSETS / "examples"
 TEXTURES = Path(skimage.__file__).parent / "data"
-MAMMALS, BIRDS, FOOD, VEHICLES = "animals/mammals/", "animals/birds/", "food/", "vehicles/"
-
-# Backgrounds: the function that paints it and its arguments.
-MEADOW = {
-    "horizon": 0.40,
-    "sky": ((84, 138, 203), (206, 224, 238)),
-    "hills": ((118, 142, 160), (72, 96, 62)),
-    "ground": [(0, "grass.png", 1.9, (40, 66, 20), (150, 170, 80))],
-    "blades": 1.0,
-}
-AUTUMN = {
-    "horizon": 0.36,
-    "sky": ((150, 172, 196), (232, 228, 214)),
-    "hills": ((126, 132, 138), (84, 80, 48)),
-    "ground": [(0, "grass.png", 1.9, (66, 62, 26), (186, 172, 100))],
-    "blades": 0.9,
-}
-SHORE = {
-    "horizon": 0.34,
-    "sky": ((122, 164, 208), (240, 226, 210)),
-    "hills": ((128, 146, 160), (84, 104, 84)),
-    "water": 0.62,
-    "ground": [(0, "gravel.png", 2.2, (104, 94, 74), (190, 176, 146))],
-}
-STREET = {
-    "horizon": 0.66,
-    "sky": ((64, 122, 196), (208, 226, 240)),
-    "hills": ((112, 136, 152), (62, 86, 54)),
-    "ground": [
-        (0, "grass.png", 1.9, (44, 66, 24), (140, 160, 82)),
-        (0.3, "gravel.png", 4, (70, 70, 73), (128, 127, 126)),
-    ],
-}
-TABLE = {"dark": (176, 142, 104), "light": (226, 200, 164), "planks": 4}
-
-# Scenes: size, background, and per object its ImageNet class, stamp, longest side in pixels, the middle of its foot
-# (on a table: its centre) as fractions of the picture, and whether to mirror it.
-SCENES = {
-    "zebra_elephant": (
-        (640, 480),
-        MEADOW,
-        [
-            ("zebra", MAMMALS + "equines/zebra.png", 285, (0.25, 0.90), True),
-            ("African elephant", MAMMALS + "elephant.png", 295, (0.76, 0.80), False),
-        ],
-    ),
-    "ram_peacock": (
-        (720, 480),
-        AUTUMN,
-        [
-            ("ram", MAMMALS + "bovines/ram.png", 290, (0.24, 0.80), True),
-            ("peacock", BIRDS + "peacock.png", 380, (0.70, 0.93), False),
-        ],
-    ),
-    "sea_lion_flamingo": (
-        (640, 427),
-        SHORE,
-        [
-            ("sea lion", MAMMALS + "aquatic/sea_lion.png", 240, (0.27, 0.86), False),
-            ("flamingo", BIRDS + "pink_flamingo.png", 320, (0.74, 0.95), True),
-        ],
-    ),
-    "airliner_fire_engine": (
-        (480, 640),
-        STREET,
-        [
-            ("airliner", VEHICLES + "flight/planes/747.png", 420, (0.50, 0.30), False),
-            ("fire engine", VEHICLES + "emergency/firetruck.png", 380, (0.50, 0.93), False),
-        ],
-    ),
-    "fruit": (
-        (640, 480),
-        TABLE,
-        [
-            ("custard apple", FOOD + "fruit/cherimoya.png", 240, (0.19, 0.30), False),
-            ("lemon", FOOD + "fruit/lemon.png", 220, (0.50, 0.72), False),
-            ("bell pepper", FOOD + "vegetables/yellowpepper.png", 180, (0.81, 0.30), False),
-        ],
-    ),
-    "garden": (
-        (720, 480),
-        MEADOW,
-        [
-            ("soccer ball", "sports/soccer.png", 110, (0.15, 0.88), False),
-            ("tricycle", VEHICLES + "cycle/pink_tricycle.png", 260, (0.50, 0.78), False),
-            ("hen", BIRDS + "hen.png", 200, (0.83, 0.88), False),
-        ],
-    ),
-}
-
-# Whole photographs.
-PHOTOS = {
-    "camera": TEXTURES / "camera.png",
-    "cat": TEXTURES / "chelsea.png",
-    "coffee": TEXTURES / "coffee.png",
-    "astronaut": TEXTURES / "astronaut.png",
-    "rocket": TEXTURES / "rocket.jpg",
-    "palace": Path(sklearn.__file__).parent / "datasets/images/china.jpg",
-    "flower": Path(sklearn.__file__).parent / "datasets/images/flower.jpg",
-}
-
-# Whole photographs inside resource files of GCompris, by their places there.
-RESOURCES = {
-    "spoonbills": ("erase.rcc", 3),
-    "heron": ("erase.rcc", 19),
-    "giraffe": ("erase.rcc", 31),
-    "cow": ("explore_farm_animals.rcc", 1),
-    "macaw": ("explore_world_animals.rcc", 5),
-    "koala": ("explore_world_animals.rcc", 6),
-    "panda": ("explore_world_animals.rcc", 13),
-    "musicians": ("explore_world_music.rcc", 4),
-    "mysore_palace": ("explore_monuments.rcc", 17),
-    "colosseum": ("explore_monuments.rcc", 39),
-    "horses": ("explore_farm_animals.rcc", 3),
-    "kitten": ("explore_farm_animals.rcc", 4),
-    "dog": ("explore_farm_animals.rcc", 7),
-    "bison": ("explore_world_animals.rcc", 10),
-}
+SCENES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
 def noise(
     rng: np.random.Generator, shape: tuple[int, int], cells: tuple[float, float], octaves: int = 6
 ) -> np.ndarray:
-    """Smooth random clouds from 0 to 1, with about `cells` lumps down and across."""
+    """Return smooth random clouds from 0 to 1, with about `cells` lumps down and across."""
     total = np.zeros(shape)
     for octave in range(octaves):
         grid = rng.random([max(2, round(n * 2**octave)) for n in cells]).astype(np.float32)
@@ -167,13 +47,13 @@ def noise(
 
 
 def mix(dark: tuple | np.ndarray, light: tuple | np.ndarray, amount: np.ndarray) -> np.ndarray:
-    """Colours (H, W, 3) between `dark` and `light`, by `amount` (H, W) from 0 to 1."""
+    """Return colours (H, W, 3) between `dark` and `light`, by `amount` (H, W) from 0 to 1."""
     amount = amount[..., None]
     return np.asarray(dark) * (1 - amount) + np.asarray(light) * amount
 
 
 def floor(name: str, shape: tuple[int, int], fineness: float) -> np.ndarray:
-    """A texture laid flat and seen in perspective from the first row (the horizon) down, about 0 to 1."""
+    """Return a texture laid flat and seen in perspective from the first row (the horizon) down, about 0 to 1."""
     height, width = shape
     depth = height / (np.arange(height) + 1.5)
     across = (np.arange(width) - width / 2)[None, :] * depth[:, None] * fineness
@@ -201,7 +81,7 @@ def landscape(
     ground: list,
     water: float | None = None,
 ) -> np.ndarray:
-    """Sky with clouds, far and near hills, a ground in perspective, and maybe a lake down to `water`."""
+    """Paint sky with clouds, far and near hills, a ground in perspective, and maybe a lake down to `water`."""
     width, height = size
     line = round(horizon * height)
     down = np.broadcast_to(np.linspace(0, 1, line)[:, None], (line, width))
@@ -251,7 +131,7 @@ def flood(picture: np.ndarray, rng: np.random.Generator, line: int, bank: int) -
 
 
 def table(size: tuple[int, int], rng: np.random.Generator, dark: tuple, light: tuple, planks: int) -> np.ndarray:
-    """Wooden planks seen from above."""
+    """Paint wooden planks seen from above."""
     width, height = size
     picture = np.zeros((height, width, 3))
     edges = np.linspace(0, height, planks + 1).round().astype(int)
@@ -267,7 +147,7 @@ def table(size: tuple[int, int], rng: np.random.Generator, dark: tuple, light: t
 
 
 def cut_out(path: Path, longest: int, mirror: bool) -> Image.Image:
-    """A stamp without its empty border, scaled so that its longest side is `longest`, maybe mirrored."""
+    """Return a stamp without its empty border, scaled so that its longest side is `longest`, maybe mirrored."""
     stamp = Image.open(path).convert("RGBA")
     stamp = stamp.crop(stamp.getchannel("A").point(lambda a: 255 * (a > 40)).getbbox())
     scale = longest / max(stamp.size)
@@ -280,14 +160,14 @@ def cut_out(path: Path, longest: int, mirror: bool) -> Image.Image:
 
 
 def alpha_at(alpha: Image.Image, size: tuple[int, int], corner: tuple[float, float]) -> np.ndarray:
-    """An alpha channel placed in an empty picture of `size`, from 0 to 1."""
+    """Return an alpha channel placed in an empty picture of `size`, from 0 to 1."""
     canvas = Image.new("L", size)
     canvas.paste(alpha, (round(corner[0]), round(corner[1])))
     return np.asarray(canvas, dtype=float) / 255
 
 
 def feet(alpha: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows of the lowest opaque pixels, where they lie near the bottom: what touches the ground."""
+    """Return columns and rows of the lowest opaque pixels, where they lie near the bottom: what touches the ground."""
     opaque = np.asarray(alpha) > 128
     lowest = opaque.shape[0] - 1 - opaque[::-1].argmax(axis=0)
     columns = np.flatnonzero(opaque.any(axis=0) & (lowest > 0.87 * opaque.shape[0]))
@@ -295,7 +175,7 @@ def feet(alpha: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shadow(alpha: Image.Image, size: tuple[int, int], corner: tuple[int, int], standing: bool) -> np.ndarray:
-    """How much light reaches the background, 0 to 1: under the feet of what stands, beside what lies."""
+    """Return how much light reaches the background, 0 to 1: under the feet of what stands, beside what lies."""
     left, top = corner
     if not standing:
         wide = gaussian_filter(alpha_at(alpha, size, (left + 9, top + 11)), 9)
@@ -330,11 +210,11 @@ def blades(picture: Image.Image, rng: np.random.Generator, points: np.ndarray, h
 
 
 def compose(
-    stamps: Path, name: str, size: tuple[int, int], background: dict, objects: list
+    stamps: Path, name: str, size: tuple[int, int], background: str, objects: list
 ) -> tuple[Image.Image, Image.Image]:
-    """A scene and its mask."""
+    """Return a scene and its mask."""
     rng = np.random.default_rng(crc32(name.encode()))
-    settings = dict(background)
+    settings = dict(SCENES["backgrounds"][background])
     grass = settings.pop("blades", 0)
     outdoors = "sky" in settings
     paint = landscape if outdoors else table
@@ -358,35 +238,17 @@ def compose(
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)), Image.fromarray(mask)
 
 
-def resource(path: Path, place: int) -> Image.Image:
-    """The WebP picture at a place among those in a Qt resource file, which holds them as they are."""
-    data = path.read_bytes()
-    start = [found.start() for found in re.finditer(rb"RIFF....WEBP", data, re.DOTALL)][place]
-    return Image.open(BytesIO(data[start:])).convert("RGB")
-
-
-def save(picture: Image.Image, name: str) -> None:
-    picture.thumbnail((800, 800), Image.Resampling.LANCZOS)
-    picture.save(OUT / f"{name}.jpg", quality=90, optimize=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stamps", type=Path, metavar="STAMPS_DIR", help="the folder of Tux Paint's stamps")
-    parser.add_argument("gcompris", type=Path, metavar="GCOMPRIS_DIR", help="the folder of GCompris's .rcc files")
-    args = parser.parse_args()
-    OUT.mkdir(exist_ok=True)
+    stamps = parser.parse_args().stamps
     listing = {}
-    for name, (size, background, objects) in SCENES.items():
-        picture, mask = compose(args.stamps, name, size, background, objects)
-        save(picture, name)
+    for name, scene in SCENES["scenes"].items():
+        picture, mask = compose(stamps, name, **scene)
+        picture.save(OUT / f"{name}.jpg", quality=90, optimize=True)
         mask.save(OUT / f"{name}.mask.png", optimize=True)
-        listing[f"{name}.jpg"] = {"mask": f"{name}.mask.png", "objects": [kind for kind, *_ in objects]}
+        listing[f"{name}.jpg"] = {"mask": f"{name}.mask.png", "objects": [kind for kind, *_ in scene["objects"]]}
     (OUT / "scenes.json").write_text(json.dumps(listing, indent=2) + "\n")
-    for name, path in PHOTOS.items():
-        save(Image.open(path).convert("RGB"), name)
-    for name, (file, place) in RESOURCES.items():
-        save(resource(args.gcompris / file, place), name)
 
 
 if __name__ == "__main__":
