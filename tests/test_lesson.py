@@ -366,6 +366,7 @@ def test_random_layers_fill_a_table_and_noise_that_nobody_sees_changes_what_is_s
     assert_table(page)
     for theme, steps_seen in (("light", 6), ("dark", 2)):  # as `?__theme=` sets it
         page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
+        page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")  # of the colours
         jump(page, "1 Feature maps")
         for number in range(1, steps_seen + 1):
             expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))

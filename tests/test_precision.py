@@ -1,0 +1,49 @@
+"""bfloat16 on processors with instructions for it: what it changes of the shipped network's results."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from samples import ZEBRA
+
+from demo import explain
+from demo.engine import Engine
+from demo.models import Library
+
+HERE = explain._has_bfloat16(torch.device("cpu"))
+pytestmark = pytest.mark.skipif(not HERE, reason="this processor has no instructions for bfloat16")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(Library())
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def test_panels_in_bfloat16_are_nearly_those_in_float32(engine):
+    exact, reduced = (engine.answer(replace(ZEBRA, precision=precision)) for precision in ("float32", "bfloat16"))
+    assert (exact.rows[0].details.precision, reduced.rows[0].details.precision) == (None, "bfloat16")
+    assert reduced.predictions["zebra"] == pytest.approx(exact.predictions["zebra"], abs=0.02)
+    bounds = {"gradcam": 0.995, "guided_backprop": 0.98, "guided_gradcam": 0.98}
+    for key, bound in bounds.items():
+        ours, theirs = (result.rows[0].pictures[key] for result in (exact, reduced))
+        assert bound < correlation(ours, theirs) < 1, key
+        assert theirs.dtype == np.float32
+
+
+def test_a_slow_method_takes_it_by_itself(engine, monkeypatch):
+    slow = replace(ZEBRA, targets=("zebra",), methods=("occlusion",))
+    reduced = engine.answer(slow).rows[0]
+    monkeypatch.setattr(explain, "_has_bfloat16", lambda _device: False)
+    exact = Engine(engine.library).answer(slow).rows[0]
+    assert (exact.details.precision, reduced.details.precision) == (None, "bfloat16")
+    assert 0.99 < correlation(exact.pictures["occlusion"], reduced.pictures["occlusion"]) < 1
+
+
+def test_all_explanations_of_an_engine_are_in_its_precision():
+    engine = Engine(Library(), precision="bfloat16")
+    assert engine.answer(ZEBRA).rows[0].details.precision == "bfloat16"
