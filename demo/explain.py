@@ -6,12 +6,14 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from demo.errors import InputError
 from demo.images import png
@@ -348,8 +350,23 @@ def _inputs(model: Model, shared: SharedPasses, *, precision: Precision = "float
 @contextmanager
 def _computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute in a precision inside the block, where the device has instructions for it."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16" and _has_bfloat16(device)):
+    if precision == "float32" or not _has_bfloat16(device):
         yield
+        return
+    with torch.autocast("cpu", torch.bfloat16), LinearInFloat32():
+        yield
+
+
+class LinearInFloat32(TorchFunctionMode):
+    """Makes autocast leave linear layers alone: a logit in bfloat16 has 8 bits, too few for differences."""
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is not F.linear:
+            return function(*args, **(kwargs or {}))
+        with torch.autocast("cpu", enabled=False):
+            return function(args[0].float(), *args[1:], **(kwargs or {}))
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -55,7 +55,7 @@ def open_until_no_stream_is_left(page: Page, address: str) -> None:
     streams: set[Request] = set()
     page.on("request", lambda request: streams.add(request) if "queue/data" in request.url else None)
     for event in ("requestfinished", "requestfailed"):
-        page.on(event, streams.discard)
+        page.on(event, lambda request: streams.discard(request))
     for _ in range(10):
         page.goto(address)
         with answered(page):

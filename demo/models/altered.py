@@ -23,8 +23,8 @@ from demo.query import Randomised, Weights
 FEWEST_BLOCKS = 5
 
 # The scale and the seed of the noise with which the shipped ResNet-50 is right about half of 250 photographs, 54%
-# instead of 86%, with the same prediction for seven examples: `python -m evaluation.imagenet_accuracy DATA --noise`. The
-# photographs are easier than ImageNet's validation set, and may have been in its training set.
+# instead of 86%, with the same prediction for seven examples: `python -m evaluation.imagenet_accuracy DATA --noise`.
+# Those photographs are easier than ImageNet's validation set, and may have been in its training set.
 WORSE = 0.20
 WORSE_SEED = 2
 
