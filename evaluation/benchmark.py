@@ -53,6 +53,7 @@ from gradio_client import Client, handle_file
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from demo import process
 from evaluation import load
 from evaluation.load import EXAMPLES, ROOT, SIZES, TASKS, Query, Server, make_query, photograph, resident_mebibytes
 
@@ -110,7 +111,8 @@ def explain_bare(task: str, file: Path, texts: Any) -> float:
 
 
 def one_process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    """Return another process, which is prepared as that of the demo."""
+    return ProcessPoolExecutor(1, get_context("spawn"), initializer=process.prepare, initargs=(None,))
 
 
 def bare_seconds(bare: ProcessPoolExecutor, query: Query) -> float:
