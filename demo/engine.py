@@ -4,7 +4,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -35,6 +35,18 @@ MAX_CHARACTERS = 20_000  # of a text
 MAX_WAITING, MAX_OF_ONE = 512, 64  # questions, of all clients and of one; each holds an image of 3 MB at most
 
 R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """In the cache, for a question with empty fields: the completed one, under which its result is cached.
+
+    Attributes:
+        predictions: which the completed question need not have had computed.
+    """
+
+    query: Explain
+    predictions: dict[str, float]
 
 
 class Engine:
@@ -172,7 +184,7 @@ class Engine:
 
     def _cached(self, query: Query) -> Result | None:
         known = self._cache.get(query)
-        if isinstance(known, ExplainResult) and not known.rows:  # it tells where the whole result is
+        if isinstance(known, Completed):
             whole = self._cache.get(known.query)
             known = whole and replace(whole, predictions=known.predictions)
         return known and _with_image(known, query.image)
@@ -181,14 +193,15 @@ class Engine:
         """Cache a result for its completed question; and for the question as asked, and its predictions alone."""
         image = query.image.without_data()  # the opened image is cached once
         asked, whole = replace(query, image=image), _with_image(result, image)
-        entries: dict[Query, Result] = {asked: whole}
-        if isinstance(whole, ExplainResult):
-            entries = {asked: replace(whole, rows=())}
-            if whole.predictions:
-                entries[predict(asked)] = PredictResult(predict(asked), whole.predictions)
         with self._changed, suppress(ValueError):  # too large for the cache
-            for key, value in (entries | {whole.query: whole}).items():
-                self._cache[key] = value
+            self._cache[whole.query] = whole
+            if not isinstance(whole, ExplainResult):
+                self._cache[asked] = whole
+                return
+            if asked != whole.query:
+                self._cache[asked] = Completed(whole.query, whole.predictions)
+            if whole.predictions:
+                self._cache[predict(asked)] = PredictResult(predict(asked), whole.predictions)
 
 
 def _with_image(result: R, image: ImageFile) -> R:
@@ -210,13 +223,14 @@ def _check_size(query: Query) -> None:
         raise InputError(f"The text is longer than {MAX_CHARACTERS} characters: shorten it.")
 
 
-def _nbytes(kept: Result | Image.Image) -> int:
+def _nbytes(kept: Result | Completed | Image.Image) -> int:
     """About how much memory a cached value takes."""
     if isinstance(kept, Image.Image):
         return 3 * kept.width * kept.height
     total = 1000 + 8 * len(kept.query.text)  # as asked and as completed
-    if isinstance(kept, ExplainResult):
+    if isinstance(kept.query, Explain):
         total += 8 * sum(len(str(target)) for target in kept.query.targets)
+    if isinstance(kept, ExplainResult):
         for row in kept.rows:
             total += sum(array.nbytes for array in (*row.pictures.values(), *(row.steps or {}).values()))
     if isinstance(kept, AdversarialResult):

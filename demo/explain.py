@@ -33,6 +33,7 @@ from demo.query import (
     RegionResult,
     Result,
     Row,
+    Target,
     image_file,
 )
 from demo.tasks import TASKS
@@ -42,6 +43,7 @@ from explainers import (
     RULES,
     Box,
     Explanation,
+    ForwardPass,
     LayerMaps,
     MethodInputs,
     Patches,
@@ -193,7 +195,6 @@ class SharedPasses:
         predictions: of each question: all of them, or none where they are not needed.
         images: (B, C, H, W).
         encoded: of each image; see `Model.encode`.
-        maps: at each layer of the questions.
         sources: the inputs of methods at each layer, by `Method.passes`.
     """
 
@@ -201,8 +202,12 @@ class SharedPasses:
     predictions: list[dict[str, float]]
     images: Tensor
     encoded: list[Tensor]
-    maps: list[LayerMaps]
     sources: Sequence[Mapping[str, LayerMaps]]
+
+    @property
+    def maps(self) -> list[LayerMaps]:
+        """Grad-CAM's maps at each layer of the questions."""
+        return [source["layer"] for source in self.sources]
 
 
 class Stopwatch:
@@ -257,33 +262,39 @@ def _explain_slowly(model: Model, query: Explain, image: Image.Image, on_predict
 def _shared_passes(
     model: Model, queries: Sequence[Explain], images: Tensor, on_predictions: OnPredictions
 ) -> SharedPasses:
-    rules, names = rules_of(queries[0]), queries[0].layers
-    completed, predictions = list(queries), []
-    modules = [model.layers[name] for name in names]
-    with forward_pass(images, modules) as passed, _computing_in(queries[0].precision, images.device):
+    first = queries[0]
+    layers = [model.layers[name] for name in first.layers]
+    with forward_pass(images, layers) as passed, _computing_in(first.precision, images.device):
         encoded = model.encode(passed.images, [query.text for query in queries])
-        for index, (one, query) in enumerate(zip(encoded, queries, strict=True)):
-            predictions.append(_predictions_for(model, one.detach(), query))
-            if predictions[-1]:
-                completed[index] = TASKS[query.task].complete(query, predictions[-1])
-            on_predictions(index, _best(predictions[-1]))
+        predictions = [_predictions_for(model, one, query) for one, query in zip(encoded, queries, strict=True)]
+        for index, of_query in enumerate(predictions):
+            on_predictions(index, _best(of_query))
+        completed = [_complete(query, of_query) for query, of_query in zip(queries, predictions, strict=True)]
         pairs = zip(encoded, completed, strict=True)
         scores = torch.cat([model.scores(one, query.text, query.targets) for one, query in pairs])
-    sources: Sequence[Mapping[str, LayerMaps]]
-    if rules:
-        explanations = passed.explanations(scores, rules=rules, reshape=model.reshape)
-        sources = [{"layer": explanations[rules[0]]} | {str(rule): found for rule, found in explanations.items()}]
-    else:
-        sources = [{"layer": maps} for maps in passed.layer_maps(scores, reshape=model.reshape)]
-    detached = [one.detach() for one in encoded]
-    return SharedPasses(completed, predictions, images, detached, [source["layer"] for source in sources], sources)
+    sources = _sources(model, passed, scores, rules_of(first))
+    return SharedPasses(completed, predictions, images, [one.detach() for one in encoded], sources)
 
 
 @torch.no_grad()
 def _predictions_for(model: Model, encoded: Tensor, query: Explain) -> dict[str, float]:
     """The model's predictions, if a field of the question is empty or a probability needs them."""
     needed = "" in (query.text, *query.targets) or model.score_is == "logit"
-    return model.predictions(encoded, query.text) if needed else {}
+    return model.predictions(encoded.detach(), query.text) if needed else {}
+
+
+def _complete(query: Explain, predictions: dict[str, float]) -> Explain:
+    return TASKS[query.task].complete(query, predictions) if predictions else query
+
+
+def _sources(
+    model: Model, passed: ForwardPass, scores: Tensor, rules: Sequence[Rule]
+) -> Sequence[Mapping[str, LayerMaps]]:
+    """The inputs of methods at each layer, by `Method.passes`. With rules there is one layer."""
+    if not rules:
+        return [{"layer": maps} for maps in passed.layer_maps(scores, reshape=model.reshape)]
+    explanations = passed.explanations(scores, rules=rules, reshape=model.reshape)
+    return [{"layer": explanations[rules[0]]} | {str(rule): found for rule, found in explanations.items()}]
 
 
 def _array(model: Model, shared: SharedPasses, layer: int, key: str) -> np.ndarray:
@@ -438,22 +449,7 @@ def _steps(maps: LayerMaps, index: int) -> dict[str, np.ndarray]:
 
 
 def _find_evidence(model: Model, query: Region, image: Image.Image) -> RegionResult:
-    """Find the targets that a region supports: of all labels where that needs no gradient, else of the likely ones."""
-    text, weights = query.text, None
-    with forward_pass(model.prepare(image), [model.layers[query.layer]]) as passed:
-        (encoded,) = model.encode(passed.images, [text])
-        (features,) = passed.feature_maps(reshape=model.reshape)
-        with torch.no_grad():
-            weights = model.linear_weights(encoded.detach(), features)
-        if weights is None:
-            with torch.no_grad():
-                predictions = model.predictions(encoded.detach(), text)
-            text, targets = TASKS[query.task].candidates(text, predictions, MAX_CANDIDATES)
-            scores = model.scores(encoded, text, targets)
-    if weights is None:
-        maps = passed.layer_maps(scores, reshape=model.reshape)[0].maps
-    else:
-        targets, maps = model.labels, linear_maps(features, weights)
+    text, targets, maps = _maps_of_candidates(model, query, model.prepare(image))
     evidence, order = region_evidence(maps, query.box).sort(descending=True)
     totals = maps.sum(dim=(1, 2))[order]
     best = list(islice(zip(order.tolist(), evidence.tolist(), totals.tolist(), strict=True), MAX_PREDICTIONS))
@@ -465,26 +461,44 @@ def _find_evidence(model: Model, query: Region, image: Image.Image) -> RegionRes
     )
 
 
-def _add_noise(model: Model, query: Adversarial, image: Image.Image) -> Slow[AdversarialResult]:
-    geometry, std = model.geometry, torch.tensor(model.geometry.std)[:, None, None]
-    pixels = geometry.pixels(image)
-    levels = torch.from_numpy(pixels.copy()).permute(2, 0, 1).long()
-    prepared = model.prepare(geometry.image(pixels))
-    step = (1 / (255 * std)).to(prepared)
+def _maps_of_candidates(model: Model, query: Region, image: Tensor) -> tuple[str, Sequence[Target], Tensor]:
+    """The completed text, the targets that a region may support, and Grad-CAM's map of each, (T, h, w).
 
-    def log_probability(noise: Tensor) -> Tensor:
-        (encoded,) = model.encode(prepared + noise * step, [query.text])
+    The targets are all labels where that needs no gradient, else the likely ones.
+    """
+    text = query.text
+    with forward_pass(image, [model.layers[query.layer]]) as passed:
+        (encoded,) = model.encode(passed.images, [text])
+        (features,) = passed.feature_maps(reshape=model.reshape)
+        with torch.no_grad():
+            if (weights := model.linear_weights(encoded.detach(), features)) is not None:
+                return text, model.labels, linear_maps(features, weights)
+            predictions = model.predictions(encoded.detach(), text)
+        text, targets = TASKS[query.task].candidates(text, predictions, MAX_CANDIDATES)
+        scores = model.scores(encoded, text, targets)
+    return text, targets, passed.layer_maps(scores, reshape=model.reshape)[0].maps
+
+
+def _add_noise(model: Model, query: Adversarial, image: Image.Image) -> Slow[AdversarialResult]:
+    geometry = model.geometry
+    pixels = geometry.pixels(image)
+    prepared = model.prepare(geometry.image(pixels))
+    levels = torch.from_numpy(pixels.copy()).permute(2, 0, 1).long()
+    low, high = ((bound - levels[None]).clamp(-MAX_NOISE, MAX_NOISE).to(prepared) for bound in (0, 255))
+    step = 1 / (255 * torch.tensor(geometry.std)[:, None, None]).to(prepared)
+
+    def log_probability(images: Tensor) -> Tensor:
+        (encoded,) = model.encode(images, [query.text])
         return model.scores(model.log_probabilities(encoded), query.text, [query.target])
 
-    varied = levels[None, :1] if geometry.order == GREY else levels[None]  # the channels of a grey image share noise
-    low, high = ((bound - varied).clamp(-MAX_NOISE, MAX_NOISE).to(prepared) for bound in (0, 255))
     noise = yield from targeted_noise(
         log_probability,
-        torch.zeros_like(low),
-        prepared.new_ones(()),
+        prepared,
+        step,
         bounds=(low, high),
         passes=NOISE_PASSES,
         enough=math.log(ENOUGH_NOISE),
+        grey=geometry.order == GREY,
     )
     noisy = geometry.image((levels + noise[0].cpu()).byte().permute(1, 2, 0).numpy())
     predictions = model.predict(model.prepare(noisy), query.text)

@@ -37,6 +37,7 @@ class Job(Generic[R]):
         clients: the ids of who asked and still waits, each as often as that.
         asked, started: times, by `time.monotonic`; `started` is None while it waits.
         progress: how many passes of a slow question are done, and of how many.
+        checked: the question in the model's spelling; see `check`.
     """
 
     query: Query[R]
@@ -48,6 +49,16 @@ class Job(Generic[R]):
     asked: float = field(default_factory=time.monotonic)
     started: float | None = None
     progress: tuple[int, int] = (0, 0)
+    checked: Query[R] = field(init=False)
+
+    def check(self, model: Model) -> bool:
+        """Whether a model can answer the question; else the job fails."""
+        try:
+            self.checked = check(model, self.query)
+        except Exception as error:  # of this job alone
+            self.fail(error)
+            return False
+        return True
 
     def predict(self, predictions: dict[str, float]) -> None:
         with suppress(InvalidStateError):
@@ -333,7 +344,7 @@ class LocalWorker:
                 raise InputError(BROKEN)
             if query.weights is not None:  # a copy is made now, as waiting jobs would hold one each
                 model = self._library.altered(query.task, model, query.weights)
-            yield from self._answer(model, batch)
+            yield from self._answer(model, [job for job in batch if job.check(model)])
         except Exception as error:  # or clients wait for ever
             for job in batch:
                 job.fail(error)
@@ -341,26 +352,22 @@ class LocalWorker:
         if any(isinstance(error, RuntimeError) for error in errors) and not self._library.computes():
             self._broken = True
 
-    def _answer(self, model: Model, batch: list[Job]) -> Slow[None]:
-        jobs, queries = [], []
-        for job in batch:
-            try:
-                queries.append(check(model, job.query))
-                jobs.append(job)
-            except Exception as error:  # each fails alone
-                job.fail(error)
-        if not jobs:
-            return
+    def _answer(self, model: Model, jobs: list[Job]) -> Slow[None]:
+        """Answer jobs together; or if that fails each alone, so that none fails for another."""
         try:
-            images = [job.image for job in jobs]
-            results = yield from self._compute(model, queries, images, lambda index, said: jobs[index].predict(said))
+            yield from self._answer_together(model, jobs)
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].fail(error)
-                return
-            for job in jobs:
-                yield from self._answer(model, [job])
+            else:
+                for job in jobs:
+                    yield from self._answer(model, [job])
+
+    def _answer_together(self, model: Model, jobs: list[Job]) -> Slow[None]:
+        if not jobs:
             return
+        queries, images = [job.checked for job in jobs], [job.image for job in jobs]
+        results = yield from self._compute(model, queries, images, lambda index, found: jobs[index].predict(found))
         for job, result in zip(jobs, results, strict=True):
             job.succeed(result)
 

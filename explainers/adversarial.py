@@ -8,7 +8,14 @@ from explainers.progress import Slow
 
 
 def targeted_noise(
-    score: Score, image: Tensor, step: Tensor, *, bounds: tuple[Tensor, Tensor], passes: int, enough: float
+    score: Score,
+    image: Tensor,
+    step: Tensor,
+    *,
+    bounds: tuple[Tensor, Tensor],
+    passes: int,
+    enough: float,
+    grey: bool = False,
 ) -> Slow[Tensor]:
     """Find noise that raises a score: the fast gradient sign method in several passes (Kurakin et al. 2017).
 
@@ -20,6 +27,7 @@ def targeted_noise(
             each.
         passes: the most forward and backward passes, each of which changes every value by one level.
         enough: the score at which it stops.
+        grey: all channels get the same noise, as the image is grey.
 
     Yields:
         How many passes are done, and the most; `finish` runs all.
@@ -36,6 +44,8 @@ def targeted_noise(
                 break
             with without_cudnn_error():
                 (gradient,) = torch.autograd.grad(value.sum(), noisy)
+        if grey:
+            gradient = (gradient * step).sum(dim=1, keepdim=True).expand_as(gradient)
         levels = (levels + gradient.sign()).clamp(*bounds)
         yield done, passes
     return levels.long()

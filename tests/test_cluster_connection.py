@@ -29,13 +29,13 @@ import json, sys
 from multiprocessing.connection import Connection
 
 pipe = Connection(int(sys.argv[3]))
-pipe.send_bytes(json.dumps([0, "ready"]).encode() + b"\\n")
+pipe.send_bytes(json.dumps([0, "ready", {{}}]).encode() + b"\\n")
 while True:
-    number, kind, task, name, *_ = json.loads(pipe.recv_bytes().partition(b"\\n")[0])
-    if name == "break off":
+    number, kind, values = json.loads(pipe.recv_bytes().partition(b"\\n")[0])
+    if values["name"] == "break off":
         pipe.send_bytes(b"no message")
     elif kind == "info":
-        pipe.send_bytes(json.dumps([number, "result"]).encode() + b"\\n" + {to_json(INFO).encode()!r})
+        pipe.send_bytes(json.dumps([number, "result", {{}}]).encode() + b"\\n" + {to_json(INFO).encode()!r})
 """
 
 

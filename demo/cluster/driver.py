@@ -25,7 +25,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from demo.cluster.messages import send, unpack
+from demo.cluster.messages import Message, send, unpack
 from demo.cluster.replica import NAME, application
 from demo.cluster.worker import ALIVE_SECONDS
 from demo.errors import first_line
@@ -73,6 +73,7 @@ async def answer(
     images: Images,
     tell: Tell,
     data: bytes,
+    *,
     query: str,
     sha256: str,
     model: str,
@@ -105,7 +106,7 @@ async def answer(
     tell("refused", FAILED)
 
 
-async def info(handle: DeploymentHandle, tell: Tell, task: str, name: str, model: str) -> None:
+async def info(handle: DeploymentHandle, tell: Tell, *, task: str, name: str, model: str) -> None:
     """Tell the info of a model, or why there is none."""
     for _ in range(TRIES):
         try:
@@ -123,27 +124,24 @@ async def serve_page(pipe: Connection, device: str, address: str) -> None:
     loop, images = asyncio.get_running_loop(), Images()
     running: dict[int, asyncio.Task[None]] = {}
 
-    def take(number: int, kind: str, values: list[Any], data: bytes) -> None:
-        if kind == "leave":
-            if (task := running.get(number)) is not None:
+    def take(message: Message) -> None:
+        if message.kind == "leave":
+            if (task := running.get(message.number)) is not None:
                 task.cancel()
             return
-
-        def tell(kind: str, value: Any) -> None:
-            if kind == "result":
-                send(pipe, number, kind, data=value.encode())
-            else:
-                send(pipe, number, kind, value)
-
-        work = answer(handle, images, tell, data, *values) if kind == "answer" else info(handle, tell, *values)
-        running[number] = loop.create_task(work)
-        running[number].add_done_callback(partial(_ended, running, number, tell))
+        tell = partial(_tell, pipe, message.number)
+        if message.kind == "answer":
+            work = answer(handle, images, tell, message.data, **message.values)
+        else:
+            work = info(handle, tell, **message.values)
+        running[message.number] = loop.create_task(work)
+        running[message.number].add_done_callback(partial(_ended, running, message.number, tell))
 
     def read() -> None:
         code = 0
         try:
             while True:
-                loop.call_soon_threadsafe(take, *unpack(pipe.recv_bytes()))
+                loop.call_soon_threadsafe(take, unpack(pipe.recv_bytes()))
         except (EOFError, OSError):  # the page's process has ended
             pass
         except Exception:  # nobody reads any more: the page's process notices, and starts another one of this
@@ -157,12 +155,20 @@ async def serve_page(pipe: Connection, device: str, address: str) -> None:
     try:
         handle = await asyncio.to_thread(connected, device, address)
     except Exception as error:
-        send(pipe, 0, "refused", first_line(error))
+        send(pipe, 0, "refused", value=first_line(error))
         return
     send(pipe, 0, "ready")
     while True:
         await asyncio.sleep(ALIVE_SECONDS)
         send(pipe, 0, "alive")
+
+
+def _tell(pipe: Connection, number: int, kind: str, value: Any) -> None:
+    """Send a piece of news, as of `Replica.answer`."""
+    if kind == "result":
+        send(pipe, number, kind, data=value.encode())
+    else:
+        send(pipe, number, kind, value=value)
 
 
 def _note(died: Exception) -> None:

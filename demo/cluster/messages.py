@@ -2,31 +2,40 @@
 
 import json
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 
-def pack(number: int, kind: str, *values: Any, data: bytes = b"") -> bytes:
-    """Encode a message about the question of a number.
+class Message(NamedTuple):
+    """A message about the question of a number.
 
-    Args:
-        values: anything that JSON has.
+    Attributes:
+        kind: what it asks or tells.
+        values: by name, of what JSON has.
         data: an image file, or a result as JSON.
     """
-    return json.dumps([number, kind, *values]).encode() + b"\n" + data
+
+    number: int
+    kind: str
+    values: dict[str, Any]
+    data: bytes = b""
 
 
-def unpack(message: bytes) -> tuple[int, str, list[Any], bytes]:
-    """Decode the arguments that `pack` was given.
+def pack(message: Message) -> bytes:
+    return json.dumps([message.number, message.kind, message.values]).encode() + b"\n" + message.data
+
+
+def unpack(packed: bytes) -> Message:
+    """The message that `pack` was given.
 
     Raises:
-        ValueError: the message is not one of its results.
+        ValueError: there is none.
     """
-    head, _, data = message.partition(b"\n")
+    head, _, data = packed.partition(b"\n")
     match json.loads(head):
-        case [int(number), str(kind), *values]:
-            return number, kind, values, data
+        case [int(number), str(kind), dict(values)]:
+            return Message(number, kind, values, data)
     raise ValueError(f"this is no message: {head[:80]!r}")
 
 
-def send(pipe: Connection, number: int, kind: str, *values: Any, data: bytes = b"") -> None:
-    pipe.send_bytes(pack(number, kind, *values, data=data))
+def send(pipe: Connection, number: int, kind: str, *, data: bytes = b"", **values: Any) -> None:
+    pipe.send_bytes(pack(Message(number, kind, values, data)))

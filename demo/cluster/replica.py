@@ -14,7 +14,7 @@ from demo.errors import InputError
 from demo.models import MAX_MODELS, Library
 from demo.models.resnet50 import BATCH
 from demo.process import keep_heap
-from demo.query import from_json, to_json
+from demo.query import Query, from_json, to_json
 from demo.worker import Job
 
 NAME = "why"  # of the application
@@ -61,12 +61,8 @@ class Replica:
         """
         question = from_json(query)
         question = replace(question, image=replace(question.image, data=data))
-        asking = asyncio.create_task(asyncio.to_thread(self._engine.ask, question, cache=cache, client=client))
         try:
-            job = await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            asking.add_done_callback(partial(self._leave, client))
-            raise
+            job = await self._ask(question, cache, client)
         except InputError as error:
             yield "refused", str(error)
             return
@@ -79,20 +75,33 @@ class Replica:
                 await self.keeps(model)
             while not result.done():
                 await asyncio.wait([result if predictions.done() else predictions], timeout=NEWS_SECONDS)
-                news: dict[str, Any] = {"waits": self._engine.position(client)}
-                if job.started is not None:
-                    news = {"started": job.started - job.asked, "progress": job.progress}
-                if predictions.done() and predictions.exception() is None:
-                    news["predictions"] = predictions.result()
-                for kind, value in news.items():
-                    if sent.get(kind) != value:
-                        sent[kind] = value
-                        yield kind, value
+                news = {kind: value for kind, value in self._news(job, client).items() if sent.get(kind) != value}
+                sent |= news
+                for piece in news.items():
+                    yield piece
             yield "result", to_json(await result)
         except InputError as error:
             yield "refused", str(error)
         finally:
             self._engine.leave(job, client)
+
+    async def _ask(self, question: Query, cache: bool, client: str) -> Job:
+        """`Engine.ask` beside the event loop. If the caller leaves meanwhile, so does its client."""
+        asking = asyncio.create_task(asyncio.to_thread(self._engine.ask, question, cache=cache, client=client))
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(partial(self._leave, client))
+            raise
+
+    def _news(self, job: Job, client: str) -> dict[str, Any]:
+        """What there is to tell of a job that goes on."""
+        if job.started is None:
+            return {"waits": self._engine.position(client)}
+        news: dict[str, Any] = {"started": job.started - job.asked, "progress": job.progress}
+        if job.predictions.done() and job.predictions.exception() is None:
+            news["predictions"] = job.predictions.result()
+        return news
 
     def _leave(self, client: str, asking: asyncio.Task[Job]) -> None:
         if asking.exception() is None:

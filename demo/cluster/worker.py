@@ -17,7 +17,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from demo.cluster.messages import pack, unpack
+from demo.cluster.messages import Message, pack, unpack
 from demo.errors import InputError
 from demo.explain import is_slow
 from demo.models.entries import ENTRIES, Entry
@@ -55,10 +55,10 @@ class Request:
     info: Future[ModelInfo] = field(default_factory=Future)
     position: int = 0
 
-    def receive(self, kind: str, values: list[Any], data: bytes) -> None:
+    def receive(self, news: Message) -> None:
         """Take a piece of news, as of `Replica.answer`, or "failed" and an error."""
         try:
-            self._take(kind, values[0] if values else None, data)
+            self._take(news.kind, news.values.get("value"), news.data)
         except Exception as error:  # news that does not fit fails this alone
             self.fail(error)
 
@@ -110,22 +110,23 @@ class Driver:
         )
         theirs.close()
         try:
-            _, kind, values, _ = self.receive(CONNECT_SECONDS)
+            news = self.receive(CONNECT_SECONDS)
         except Exception:  # it has ended, or its message makes no sense
-            kind, values = "refused", ["there was no answer"]
-        if kind == "refused":
+            news = Message(0, "refused", {"value": "there was no answer"})
+        if news.kind == "refused":
             self.stop()
+            reason = news.values["value"]
             raise InputError(
-                f"No Ray cluster runs the networks ({values[0]}): `ray start --head` starts one, and `ray start "
+                f"No Ray cluster runs the networks ({reason}): `ray start --head` starts one, and `ray start "
                 "--address` lets this computer join one."
             )
         threading.Thread(target=self._write, name="to the cluster", daemon=True).start()
 
-    def send(self, message: bytes) -> None:
-        """Write a message, as of `pack`, at once or later."""
-        self._messages.put(message)
+    def send(self, message: Message) -> None:
+        """Write a message at once or later."""
+        self._messages.put(pack(message))
 
-    def receive(self, seconds: float) -> tuple[int, str, list[Any], bytes]:
+    def receive(self, seconds: float) -> Message:
         """Wait for the next message; see `unpack`.
 
         Raises:
@@ -178,7 +179,7 @@ class ClusterWorker:
 
     def info(self, task: str, name: str) -> Future[ModelInfo]:
         request = Request()
-        self._send(request, "info", task, name, _multiplexed_id(task, name))
+        self._send(request, "info", task=task, name=name, model=_multiplexed_id(task, name))
         return request.info
 
     def submit(self, job: Job) -> None:
@@ -191,9 +192,16 @@ class ClusterWorker:
         except Exception as error:  # a question that cannot be sent fails alone
             job.fail(error)
             return
-        model = _multiplexed_id(query.task, query.model)
-        values = text, query.image.sha256, model, client, job.cache is not None
-        self._send(Request(job), "answer", *values, data=query.image.data)
+        self._send(
+            Request(job),
+            "answer",
+            data=query.image.data,
+            query=text,
+            sha256=query.image.sha256,
+            model=_multiplexed_id(query.task, query.model),
+            client=client,
+            cache=job.cache is not None,
+        )
 
     def join(self, job: Job, client: str) -> None:
         pass
@@ -207,7 +215,7 @@ class ClusterWorker:
                 return
             del self._requests[number]
             if self._driver is not None:
-                self._driver.send(pack(number, "leave"))
+                self._driver.send(Message(number, "leave", {}))
         job.fail(CancelledError())
 
     def position(self, client: str) -> int:
@@ -227,12 +235,12 @@ class ClusterWorker:
             if is_slow(job.query):
                 job.fail(InputError(STOPPING))
 
-    def _send(self, request: Request, kind: str, *values: Any, data: bytes = b"") -> None:
+    def _send(self, request: Request, kind: str, *, data: bytes = b"", **values: Any) -> None:
         number = next(self._numbers)
         with self._lock:
             if (driver := self._driver) is not None:
                 self._requests[number] = request
-                driver.send(pack(number, kind, *values, data=data))
+                driver.send(Message(number, kind, values, data))
         if driver is None:
             request.fail(InputError(GONE))
 
@@ -248,7 +256,7 @@ class ClusterWorker:
                         driver.stop()
                         return
                     self._driver = driver
-                self._receive(*self._driver.receive(SILENCE_SECONDS))
+                self._receive(self._driver.receive(SILENCE_SECONDS))
             except Exception as error:  # it has ended, makes no sense, or cannot be started now
                 known = isinstance(error, EOFError | OSError | InputError)
                 logging.getLogger(__name__).warning("The cluster is not reached: %r", error, exc_info=not known)
@@ -264,13 +272,13 @@ class ClusterWorker:
         if driver is not None:
             driver.stop()
 
-    def _receive(self, number: int, kind: str, values: list[Any], data: bytes) -> None:
+    def _receive(self, news: Message) -> None:
         with self._lock:
-            request = self._requests.get(number)
-            if request is not None and kind in LAST:
-                del self._requests[number]
+            request = self._requests.get(news.number)
+            if request is not None and news.kind in LAST:
+                del self._requests[news.number]
         if request is not None:
-            request.receive(kind, values, data)
+            request.receive(news)
 
 
 def _multiplexed_id(task: str, name: str) -> str:
