@@ -19,8 +19,9 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
-        default="float32",
-        help="of the panels (default: float32); bfloat16 is faster on processors with instructions for it",
+        default=None,
+        help="of all explanations (default: bfloat16 for slow methods where the processor has instructions for it, else "
+        "float32)",
     )
     parser.add_argument(
         "--preload", nargs="+", default=[], metavar="MODEL", help="download these models before the page opens"

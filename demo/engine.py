@@ -24,14 +24,15 @@ from demo.query import (
     PredictResult,
     Query,
     Result,
-    predict,
+    prediction_query,
 )
 from demo.records import Records
-from demo.worker import STOPPING, CancelledError, Job, LocalWorker, Worker
+from demo.worker import STOPPING, AbandonedError, Job, LocalWorker, Worker
 from explainers import METHODS
 
 CACHE_BYTES = 48 * 2**20
 MAX_CHARACTERS = 20_000  # of a text
+MAX_TARGETS = 100  # each takes backward passes; a caption has 50 words at most
 MAX_WAITING, MAX_OF_ONE = 512, 64  # questions, of all clients and of one; each holds an image of 3 MB at most
 
 R = TypeVar("R", bound=Result)
@@ -56,7 +57,7 @@ class Engine:
         library: the models that can be asked.
         cache_bytes: of images and results in the cache.
         worker: what computes; by default a thread of this process, with the models of the library.
-        precision: of all explanations.
+        precision: of explanations for which none is asked; see `Explain`.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Engine:
         library: Library,
         cache_bytes: int = CACHE_BYTES,
         worker: Worker | None = None,
-        precision: Precision = "float32",
+        precision: Precision | None = None,
     ) -> None:
         self.library = library
         self._precision = precision
@@ -110,7 +111,7 @@ class Engine:
             InputError: the file is no image, a text is too long, the model is not installed, or too much waits.
         """
         query = replace(query, model=self.library.find(query.task, query.model).name)
-        if isinstance(query, Explain) and self._precision == "bfloat16":
+        if self._precision is not None and isinstance(query, Explain) and query.precision is None:
             query = _with(query, precision=self._precision)
         _check_size(query)
         self._worker.require(query.task, query.model)
@@ -142,7 +143,7 @@ class Engine:
                 del self._jobs[job.query]
                 self._changed.notify_all()
         query, now, error = job.query, time.monotonic(), result.exception()
-        if isinstance(error, CancelledError):
+        if isinstance(error, AbandonedError):
             self.records.add_outcome(query.task, query.model, "left")
             return
         waited = (job.started or now) - job.asked
@@ -158,7 +159,7 @@ class Engine:
                 self._worker.leave(job, client)
             unwanted = not job.clients and job.started is None
         if unwanted:
-            job.fail(CancelledError())
+            job.fail(AbandonedError())
 
     def position(self, client: str) -> int:
         """How many others are answered before a client that waits."""
@@ -200,8 +201,10 @@ class Engine:
                 return
             if asked != whole.query:
                 self._cache[asked] = Completed(whole.query, whole.predictions)
-            if whole.predictions:
-                self._cache[predict(asked)] = PredictResult(predict(asked), whole.predictions)
+            if whole.predictions and whole.query.precision != "bfloat16":
+                alone = prediction_query(asked)
+                text = whole.query.text if alone.text else ""
+                self._cache[alone] = PredictResult(replace(alone, text=text), whole.predictions)
 
 
 def _with_image(result: R, image: ImageFile) -> R:
@@ -214,12 +217,13 @@ def _with(value: Any, **fields: Any) -> Any:
 
 
 def _check_size(query: Query) -> None:
-    targets: tuple = ()
     if isinstance(query, Explain):
         if unknown := set(query.methods) - METHODS.keys():
             raise InputError(f"No method “{str(min(unknown, key=str))[:80]}”. Methods: {', '.join(METHODS)}.")
-        targets = *query.targets, *query.layers
-    if any(len(str(text)) > MAX_CHARACTERS for text in (query.text, *targets)):
+        if len(query.targets) > MAX_TARGETS:
+            raise InputError(f"At most {MAX_TARGETS} targets are explained at a time, and these are more.")
+    texts = [value for value in vars(query).values() if isinstance(value, str | tuple)]
+    if any(len(str(text)) > MAX_CHARACTERS for text in texts):
         raise InputError(f"The text is longer than {MAX_CHARACTERS} characters: shorten it.")
 
 

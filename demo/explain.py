@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from demo.errors import InputError
 from demo.images import png
@@ -94,14 +95,21 @@ def check(model: Model, query: Query) -> Query:
     match query:
         case Explain():
             _check_patches(query.patches)
-            layers = tuple(_check_layer(model, layer) for layer in query.layers)
-            return replace(query, layers=layers, targets=task.check_targets(model, query.text, query.targets))
+            layers = tuple(dict.fromkeys(_check_layer(model, layer) for layer in query.layers))
+            if not (query.targets and layers and query.methods):
+                raise InputError("An explanation needs at least one target, one layer and one method.")
+            if len(layers) > 1 and any(METHODS[key].passes != "layer" for key in query.methods):
+                raise InputError("Several layers are compared only by methods whose passes end at the layer.")
+            targets = dict.fromkeys(task.check_targets(model, query.text, query.targets))
+            return replace(query, layers=layers, targets=tuple(targets), methods=tuple(dict.fromkeys(query.methods)))
         case Region():
             _check_box(query.box)
             return replace(query, layer=_check_layer(model, query.layer))
         case Adversarial():
             if model.score_is != "logit":
                 raise InputError("Noise is made for classes and answers, not for captions.")
+            if not query.target:
+                raise InputError("Name the class or answer that the model should predict.")
             return replace(query, target=model.resolve_label(query.target))
     return query
 
@@ -264,7 +272,7 @@ def _shared_passes(
 ) -> SharedPasses:
     first = queries[0]
     layers = [model.layers[name] for name in first.layers]
-    with forward_pass(images, layers) as passed, _computing_in(first.precision, images.device):
+    with forward_pass(images, layers) as passed, _computing_in(first.precision or "float32", images.device):
         encoded = model.encode(passed.images, [query.text for query in queries])
         predictions = [_predictions_for(model, one, query) for one, query in zip(encoded, queries, strict=True)]
         for index, of_query in enumerate(predictions):
@@ -310,7 +318,7 @@ def _array(model: Model, shared: SharedPasses, layer: int, key: str) -> np.ndarr
 
 def _slow_array(model: Model, shared: SharedPasses, key: str, watch: Stopwatch) -> Slow[np.ndarray]:
     try:
-        passes = METHODS[key].function(_inputs(model, shared, precision="bfloat16"))
+        passes = METHODS[key].function(_inputs(model, shared, precision=shared.queries[0].precision or "bfloat16"))
         while True:
             with watch:
                 progress = next(passes)
@@ -332,6 +340,7 @@ def _as_numpy(model: Model, key: str, values: Tensor) -> np.ndarray:
 def _inputs(model: Model, shared: SharedPasses, *, precision: Precision = "float32") -> MethodInputs:
     """The inputs of a method with passes of its own, for the only question at its first layer."""
     query, maps, image = shared.queries[0], shared.maps[0], shared.images
+    layer = model.layers[query.layers[0]]
 
     def score(images: Tensor) -> Tensor:
         with _computing_in(precision, images.device):
@@ -339,7 +348,12 @@ def _inputs(model: Model, shared: SharedPasses, *, precision: Precision = "float
             return torch.stack([model.scores(one, query.text, query.targets) for one in encoded]).float()
 
     def linear_weights() -> Tensor | None:
-        weights = model.linear_weights(shared.encoded[0], maps.features)
+        encoded, features = shared.encoded[0], maps.features
+        if query.precision == "bfloat16":  # it is too coarse to tell whether the scores are linear
+            with forward_pass(image, [layer]) as passed:
+                encoded = model.encode(passed.images, [query.text])[0].detach()
+            (features,) = passed.feature_maps(reshape=model.reshape)
+        weights = model.linear_weights(encoded, features)
         return None if weights is None else weights[[model.labels.index(str(target)) for target in query.targets]]
 
     mean, std = (torch.tensor(values)[:, None, None].to(image) for values in (model.geometry.mean, model.geometry.std))
@@ -347,7 +361,7 @@ def _inputs(model: Model, shared: SharedPasses, *, precision: Precision = "float
     return MethodInputs(
         score=score,
         image=image,
-        layer=model.layers[query.layers[0]],
+        layer=layer,
         reshape=model.reshape,
         layer_maps=maps,
         linear_weights=linear_weights,
@@ -377,7 +391,8 @@ class LinearInFloat32(TorchFunctionMode):
         if function is not F.linear:
             return function(*args, **(kwargs or {}))
         with torch.autocast("cpu", enabled=False):
-            return function(args[0].float(), *args[1:], **(kwargs or {}))
+            args, kwargs = pytree.tree_map_only(Tensor, Tensor.float, (args, kwargs or {}))
+            return function(*args, **kwargs)
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -437,8 +452,8 @@ def _results(
 
 
 def _precision(query: Explain, device: torch.device) -> Precision | None:
-    reduced = query.precision == "bfloat16" or is_slow(query)
-    return "bfloat16" if reduced and _has_bfloat16(device) else None
+    asked = query.precision or ("bfloat16" if is_slow(query) else "float32")
+    return asked if asked == "bfloat16" and _has_bfloat16(device) else None
 
 
 def _steps(maps: LayerMaps, index: int) -> dict[str, np.ndarray]:

@@ -2,21 +2,14 @@
 
 import base64
 import hashlib
+import json
+import re
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    InstanceOf,
-    PlainSerializer,
-    TypeAdapter,
-    ValidationError,
-    with_config,
-)
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationError, with_config
 from pydantic_core import from_json as parse_json
-from pydantic_core import to_json as dump_json
 
 from demo.arrays import Array
 from demo.errors import InputError
@@ -59,20 +52,22 @@ def image_file(data: bytes) -> ImageFile:
     return ImageFile(hashlib.sha256(data).hexdigest(), data)
 
 
-def _by_sha256(value: object) -> object:
-    return ImageFile(value) if isinstance(value, str) else value
+def _by_sha256(value: object) -> ImageFile:
+    if not (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)):
+        raise ValueError("an image is its SHA-256, in hexadecimal")
+    return ImageFile(value)
 
 
-def _by_data(value: object) -> object:
-    return image_file(base64.b64decode(value, validate=True)) if isinstance(value, str) else value
+def _by_data(value: object) -> ImageFile:
+    if not isinstance(value, str):
+        raise ValueError("a new image is its file, in base64")
+    return image_file(base64.b64decode(value, validate=True))
 
 
 # In JSON a question names its image by its SHA-256; the file travels beside it. A new image is sent as base64.
-KnownImage = Annotated[InstanceOf[ImageFile], BeforeValidator(_by_sha256), PlainSerializer(lambda image: image.sha256)]
+KnownImage = Annotated[ImageFile, PlainValidator(_by_sha256), PlainSerializer(lambda image: image.sha256)]
 NewImage = Annotated[
-    InstanceOf[ImageFile],
-    BeforeValidator(_by_data),
-    PlainSerializer(lambda image: base64.b64encode(image.data).decode()),
+    ImageFile, PlainValidator(_by_data), PlainSerializer(lambda image: base64.b64encode(image.data).decode())
 ]
 
 
@@ -125,7 +120,7 @@ class Explain(Query["ExplainResult"]):
         methods: keys of `explainers.METHODS`.
         patches: how the image is covered for an occlusion map.
         steps: also return the intermediate results of Grad-CAM.
-        precision: of the passes, if the processor has instructions for it. Slow methods always take the fastest one.
+        precision: of the passes, if the processor has instructions for it. None: bfloat16 for slow methods alone.
     """
 
     targets: tuple[Target, ...] = ("",)
@@ -133,7 +128,7 @@ class Explain(Query["ExplainResult"]):
     methods: tuple[str, ...] = FAST_METHODS
     patches: Patches = PATCHES
     steps: bool = False
-    precision: Precision = "float32"
+    precision: Precision | None = None
 
 
 @dataclass(frozen=True)
@@ -160,8 +155,8 @@ class Adversarial(Query["AdversarialResult"]):
     target: str = ""
 
 
-def predict(query: Query) -> Predict:
-    """Return the question what the model of another question predicts."""
+def prediction_query(query: Query) -> Predict:
+    """Ask for the predictions alone of the model, image and text of a question."""
     return Predict(query.image, query.task, query.model, query.text, query.weights)
 
 
@@ -175,7 +170,7 @@ class Details:
         probability: of the target.
         peak: the highest value of Grad-CAM's map.
         relus: how many ReLUs followed the rule; None if no pass went on to the pixels.
-        seconds: the time of all methods; only of those with passes of their own, if all are such.
+        seconds: the time of all methods; without Grad-CAM, if some have passes of their own and none to the pixels.
         gradcam_seconds: the time of Grad-CAM, where `seconds` is without it.
         precision: "bfloat16" where passes were computed in it, else None.
         image_size: width and height, in pixels.
@@ -315,13 +310,18 @@ _KINDS = {one.__name__: one for one in get_args(Value)}
 
 @cache
 def _adapter(kind: str) -> TypeAdapter:
-    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(_KINDS[kind]))
+    return TypeAdapter(with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(_KINDS[kind]))
 
 
 def to_json(value: Query | Result | ModelInfo) -> str:
-    """A question, a result or the info of a model as JSON."""
+    """A question, a result or the info of a model as JSON.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
     kind = type(value).__name__
-    return dump_json({"version": VERSION, "kind": kind, **_adapter(kind).dump_python(value, mode="json")}).decode()
+    named = _adapter(kind).dump_python(value, mode="json")
+    return json.dumps({"version": VERSION, "kind": kind, **named}, allow_nan=False, separators=(",", ":"))
 
 
 def from_json(text: str | bytes) -> Any:
@@ -331,17 +331,29 @@ def from_json(text: str | bytes) -> Any:
         InputError: the text is not such JSON.
     """
     try:
-        match parse_json(text):
-            case {"version": version, **_rest} if version != VERSION:
-                raise InputError(f"The JSON has version {version!r:.80}. This program reads version {VERSION}.")
-            case {"version": _, "kind": str(kind), **named} if kind in _KINDS:
-                return _adapter(kind).validate_python(named)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"“{where[:80]}” in the JSON cannot be used: {first['msg']:.200}.") from None
+        data = parse_json(text)
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"This is not JSON: {error!s:.200}.") from None
+    match data:
+        case {"version": version, **_rest} if type(version) is not int or version != VERSION:
+            raise InputError(f"The JSON has version {version!r:.80}. This program reads version {VERSION}.")
+        case {"version": _, "kind": str(kind), **named} if kind in _KINDS:
+            try:
+                return _adapter(kind).validate_json(json.dumps(named))
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_context=False)[0]
+                raise InputError(f"{_path(named, first)} cannot be used: {first['msg']:.200}.") from None
     raise InputError(f"The JSON needs a “version” and a “kind”: {', '.join(_KINDS)}.")
+
+
+def _path(named: Any, error: Any) -> str:
+    """The place of an error in the JSON, without the members of unions that pydantic has tried."""
+    parts, value = [], named
+    for part in error["loc"]:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            if error["type"] != "missing":
+                break
+        parts.append(str(part))
+    return f"“{'.'.join(parts)[:80]}” in the JSON"

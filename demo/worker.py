@@ -16,10 +16,10 @@ from demo.explain import OnPredictions, answer, answer_slowly, batch_key, check,
 from demo.models import Library, Model
 from demo.models.altered import blocks
 from demo.query import ModelInfo, Query, RegionResult, Result
-from explainers import Slow
+from explainers import Slow, finish
 
 MAX_SLOW = 8  # slow questions that are answered pass by pass at the same time
-MAX_OF_ONE_CLIENT = 2  # questions in a batch, if nobody else waits
+MAX_ALONE = 2  # questions of one client in a batch, if no other waits
 STOPPING = "The demo is being stopped: try again in a few minutes."
 BROKEN = "The device that runs the models has failed. Try again when the demo has been restarted."
 
@@ -49,7 +49,11 @@ class Job(Generic[R]):
     asked: float = field(default_factory=time.monotonic)
     started: float | None = None
     progress: tuple[int, int] = (0, 0)
-    checked: Query[R] = field(init=False)
+    checked: Query[R] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for future in (self.predictions, self.result):
+            future.set_running_or_notify_cancel()  # one client of several cannot cancel it
 
     def check(self, model: Model) -> bool:
         """Whether a model can answer the question; else the job fails."""
@@ -79,7 +83,7 @@ class Job(Generic[R]):
                 future.set_exception(error)
 
 
-class CancelledError(InputError):
+class AbandonedError(InputError):
     """Nobody waits for a question any more."""
 
     def __init__(self) -> None:
@@ -164,7 +168,7 @@ class FairQueue:
         client, first = next(((client, job) for client, job in waiting if ready(job)), ("", None))
         if first is None:
             return []
-        share = 1 if len(self._queues) > 1 else MAX_OF_ONE_CLIENT
+        share = 1 if len(self._queues) > 1 else MAX_ALONE
         batch = [first]
         for other, queue in self._queues.items():
             fitting = [job for job in queue if job not in batch and ready(job) and together(first, job)]
@@ -257,18 +261,20 @@ class LocalWorker:
             self._changed.notify_all()
 
     def _open(self, task: str, name: str) -> Future[Model]:
-        """The model of waiting jobs, as the library may have dropped it, or else that of the library."""
+        """The model of the library, or that of waiting jobs, as the library may have dropped it."""
         opened: Future[Model] = Future()
-        with self._changed:
-            same = (model for job, model in self._models.items() if (job.query.task, job.query.model) == (task, name))
-            waiting = next(same, None)
         try:
-            if waiting is None:
+            if (model := self._library.opened(task, name) or self._waiting_model(task, name)) is None:
                 return self._library.open(task, name)
-            opened.set_result(waiting)
+            opened.set_result(model)
         except Exception as error:  # raised where the model is awaited
             opened.set_exception(error)
         return opened
+
+    def _waiting_model(self, task: str, name: str) -> Model | None:
+        with self._changed:
+            same = (model for job, model in self._models.items() if (job.query.task, job.query.model) == (task, name))
+            return next(same, None)
 
     def _enqueue(self, job: Job, opened: Future[Model]) -> None:
         if (error := opened.exception()) is not None:
@@ -282,7 +288,7 @@ class LocalWorker:
                     self._queue.add(client, job)
                 self._changed.notify_all()
                 return
-        job.fail(CancelledError())
+        job.fail(AbandonedError())
 
     def _run(self) -> None:
         """Answer batch by batch; between two, one slow job goes on by a pass."""
@@ -322,8 +328,7 @@ class LocalWorker:
         if is_slow(batch[0].query):
             self._slow.append((batch[0], work))
         else:
-            for _ in work:  # no pause where a GPU is not lent
-                pass
+            finish(work)
 
     def _step(self, job: Job, work: Slow[None]) -> None:
         """Do one pass of a slow job."""
@@ -334,7 +339,7 @@ class LocalWorker:
         if job.clients and not self._closing:
             self._slow.append((job, work))
             return
-        job.fail(InputError(STOPPING) if self._closing else CancelledError())
+        job.fail(InputError(STOPPING) if self._closing else AbandonedError())
         work.close()
 
     def _work(self, model: Model, batch: list[Job]) -> Slow[None]:
@@ -356,12 +361,13 @@ class LocalWorker:
         """Answer jobs together; or if that fails each alone, so that none fails for another."""
         try:
             yield from self._answer_together(model, jobs)
+            return
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].fail(error)
-            else:
-                for job in jobs:
-                    yield from self._answer(model, [job])
+                return
+        for job in jobs:  # not while the error holds the memory of the batch
+            yield from self._answer(model, [job])
 
     def _answer_together(self, model: Model, jobs: list[Job]) -> Slow[None]:
         if not jobs:

@@ -121,6 +121,7 @@ def explain_batch(
     Raises:
         ValueError: as `explain`; or there is not one score for each image.
     """
+    _check_rules(rules)
     with forward_pass(images, [layer]) as passed:
         scores = score(passed.images)
     return passed.explanations(scores, rules=rules, reshape=reshape)
@@ -180,9 +181,7 @@ class ForwardPass:
         self, scores: Tensor, *, rules: Sequence[Rule], reshape: Reshape | None = None
     ) -> dict[Rule, Explanation]:
         """What `explain_batch` returns for the scores (T,), at the only layer. The graph can't be used again."""
-        for rule in rules:
-            if rule not in RULES:
-                raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+        _check_rules(rules)
         with _with_gradients():
             outputs, starts = self.outputs(scores), _starts(scores, len(self.leaf))
             (found,) = _maps(scores, outputs, reshape, starts, len(self.leaf))
@@ -346,6 +345,12 @@ def _output_of(layer: nn.Module) -> Iterator[list[Any]]:
         yield outputs
     finally:
         handle.remove()
+
+
+def _check_rules(rules: Sequence[Rule]) -> None:
+    for rule in rules:
+        if rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
 
 
 def _check_images(images: Tensor, count: int | None) -> None:

@@ -33,10 +33,10 @@ from demo.query import (
     Result,
     from_json,
     image_file,
-    predict,
+    prediction_query,
     to_json,
 )
-from demo.worker import CancelledError, Job
+from demo.worker import AbandonedError, Job
 from explainers import Patches
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ def test_what_is_left_empty_is_filled_in_by_what_the_model_says(engine):
 
 def test_a_target_given_twice_has_one_row(engine):
     for query, other in ((ZEBRA, "hen"), (QUERIES[2], "horse")):
-        best = says(engine.answer(predict(query)))
+        best = says(engine.answer(prediction_query(query)))
         for names, once in (
             ((best.upper(), best), (best,)),
             ((best, ""), (best,)),
@@ -132,7 +132,7 @@ def test_what_a_model_says_and_its_explanation_share_a_pass(engine):
         # Neither asking again, nor by name, nor for what the model says alone, takes another.
         for again in (asked, result.query):
             assert engine.answer(again).rows[0] is result.rows[0]
-        assert engine.answer(predict(asked)).predictions == result.predictions
+        assert engine.answer(prediction_query(asked)).predictions == result.predictions
         assert len(seen) == 1
         hook.remove()
 
@@ -440,7 +440,7 @@ def test_a_dear_query_that_nobody_waits_for_is_given_up_and_can_be_asked_again()
     engine.leave(second)
     again = engine.ask(LONG)
     second_left.set()
-    with pytest.raises(CancelledError):
+    with pytest.raises(AbandonedError):
         first.result.result(30)
     hook.remove()
     assert again is not first
@@ -459,6 +459,12 @@ def test_a_dear_query_that_nobody_waits_for_is_given_up_and_can_be_asked_again()
             Adversarial(ZEBRA.image, "captioning", target="a dog"),
             "Noise is made for classes and answers, not for captions",
         ),
+        (Adversarial(ZEBRA.image, "classification"), "Name the class or answer that the model should predict"),
+        (replace(ZEBRA, targets=()), "at least one target, one layer and one method"),
+        (replace(ZEBRA, layers=()), "at least one target, one layer and one method"),
+        (replace(ZEBRA, layers=("layer4", "layer3")), "Several layers are compared only by methods whose passes end"),
+        (replace(ZEBRA, layers=("layer4", "layer3"), methods=("cam",)), "Several layers are compared only by methods"),
+        (replace(ZEBRA, targets=tuple(map(str, range(101)))), "At most 100 targets are explained at a time"),
         (replace(ZEBRA, weights=Randomised(99)), "blocks to randomise, not 99"),
         (replace(ZEBRA, model="ze\x1dbra\n\ud800"), r"^No model “ze bra \?” for"),
     ],
@@ -530,7 +536,7 @@ def test_what_whoever_left_waited_for_is_dropped_unless_others_wait_too():
     assert stays.result.result(30).rows
     for pending in gone:
         if pending is not stays:
-            with pytest.raises(CancelledError):
+            with pytest.raises(AbandonedError):
                 pending.result.result(0)
     assert len(seen) == 1
     hook.remove()

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from samples import ZEBRA
+from samples import ZEBRA, photo
 
 from demo import explain
 from demo.engine import Engine
 from demo.models import Library
+from demo.query import Explain, Predict
 
 HERE = explain._has_bfloat16(torch.device("cpu"))
 pytestmark = pytest.mark.skipif(not HERE, reason="this processor has no instructions for bfloat16")
@@ -40,8 +41,19 @@ def test_a_slow_method_takes_it_by_itself(engine, monkeypatch):
     reduced = engine.answer(slow).rows[0]
     monkeypatch.setattr(explain, "_has_bfloat16", lambda _device: False)
     exact = Engine(engine.library).answer(slow).rows[0]
+    assert engine.answer(replace(slow, precision="float32")).rows[0].details.precision is None
     assert (exact.details.precision, reduced.details.precision) == (None, "bfloat16")
     assert 0.99 < correlation(exact.pictures["occlusion"], reduced.pictures["occlusion"]) < 1
+
+
+def test_predictions_and_cam_do_not_depend_on_what_was_asked_in_bfloat16_before(engine):
+    for name in ("kitten", "fruit", "musicians"):
+        asked = Explain(photo(name), "classification", methods=("cam", "gradcam"), precision="bfloat16")
+        reduced = engine.answer(asked)
+        assert correlation(*reduced.rows[0].pictures.values()) > 0.999
+        exact = Engine(engine.library).answer(Predict(asked.image, "classification"))
+        assert engine.answer(Predict(asked.image, "classification")).predictions == exact.predictions
+        assert reduced.predictions != exact.predictions
 
 
 def test_all_explanations_of_an_engine_are_in_its_precision():

@@ -59,9 +59,9 @@ class Replica:
             many passes are done, and of how many; "predictions"; and at the end "result" and the result as JSON, or
             "refused" and the error message.
         """
-        question = from_json(query)
-        question = replace(question, image=replace(question.image, data=data))
         try:
+            question = from_json(query)
+            question = replace(question, image=replace(question.image, data=data))
             job = await self._ask(question, cache, client)
         except InputError as error:
             yield "refused", str(error)

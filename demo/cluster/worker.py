@@ -22,7 +22,7 @@ from demo.errors import InputError
 from demo.explain import is_slow
 from demo.models.entries import ENTRIES, Entry
 from demo.query import ModelInfo, from_json, to_json
-from demo.worker import STOPPING, CancelledError, Job
+from demo.worker import STOPPING, AbandonedError, Job
 
 ROOT = Path(__file__).parents[2]
 GONE = "The computers that run the networks cannot be reached: try again in a minute."
@@ -122,9 +122,9 @@ class Driver:
             )
         threading.Thread(target=self._write, name="to the cluster", daemon=True).start()
 
-    def send(self, message: Message) -> None:
+    def send(self, packed: bytes) -> None:
         """Write a message at once or later."""
-        self._messages.put(pack(message))
+        self._messages.put(packed)
 
     def receive(self, seconds: float) -> Message:
         """Wait for the next message; see `unpack`.
@@ -185,7 +185,7 @@ class ClusterWorker:
     def submit(self, job: Job) -> None:
         query, client = job.query, next(iter(job.clients), None)
         if client is None:
-            job.fail(CancelledError())
+            job.fail(AbandonedError())
             return
         try:
             text = to_json(query)
@@ -215,8 +215,8 @@ class ClusterWorker:
                 return
             del self._requests[number]
             if self._driver is not None:
-                self._driver.send(Message(number, "leave", {}))
-        job.fail(CancelledError())
+                self._driver.send(pack(Message(number, "leave", {})))
+        job.fail(AbandonedError())
 
     def position(self, client: str) -> int:
         with self._lock:
@@ -237,10 +237,11 @@ class ClusterWorker:
 
     def _send(self, request: Request, kind: str, *, data: bytes = b"", **values: Any) -> None:
         number = next(self._numbers)
+        packed = pack(Message(number, kind, values, data))
         with self._lock:
             if (driver := self._driver) is not None:
                 self._requests[number] = request
-                driver.send(Message(number, kind, values, data))
+                driver.send(packed)
         if driver is None:
             request.fail(InputError(GONE))
 

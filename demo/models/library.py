@@ -173,13 +173,21 @@ class Library:
             self._altered[key] = self._copies[key] = other
             return other
 
+    def opened(self, task: str, name: str | None = None) -> Model | None:
+        """The model, if it is open already.
+
+        Raises:
+            InputError: no such task or model.
+        """
+        return self._used((task, self.find(task, name).name))
+
     def open(self, task: str, name: str | None = None) -> Future[Model]:
         """The model of `load`, at once or as soon as a thread has opened it, which ends with that.
 
         Raises:
             InputError: no such task or model.
         """
-        if (model := self._used((task, self.find(task, name).name))) is None:
+        if (model := self.opened(task, name)) is None:
             return _in_thread("opener", lambda: self.load(task, name))
         opened: Future[Model] = Future()
         opened.set_result(model)

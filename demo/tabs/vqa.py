@@ -12,7 +12,7 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.vqa import premises, things, whether_there
-from demo.query import Explain, ExplainResult, Predict, predict
+from demo.query import Explain, ExplainResult, Predict, prediction_query
 from demo.tabs import choices, components, endpoints, links
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars, key_of
@@ -101,7 +101,7 @@ class AnsweringTab:
         visitor: Visit = given[self.visit]
         if not visitor.shown.queries:
             return gr.HTML(visible=False)
-        asked = predict(visitor.shown.queries[0])
+        asked = prediction_query(visitor.shown.queries[0])
         found = []
         try:
             for premise in premises(asked.text):
@@ -109,7 +109,7 @@ class AnsweringTab:
                 found.append(denial(premise, said))
         except InputError:
             return gr.skip()  # said where the panels are
-        if asked not in map(predict, visitor.shown.queries):  # something else came meanwhile
+        if asked not in map(prediction_query, visitor.shown.queries):  # something else came meanwhile
             return gr.skip()
         told = f"This may be about something that the network does not see: {' and '.join(filter(None, found))}."
         return gr.HTML(f"<p>{html.escape(told)}</p>", visible=any(found))
