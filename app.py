@@ -20,8 +20,8 @@ def arguments() -> tuple[argparse.Namespace, Callable[[str], NoReturn]]:
         "--precision",
         choices=("float32", "bfloat16"),
         default=None,
-        help="of all explanations (default: bfloat16 for slow methods where the processor has instructions for it, else "
-        "float32)",
+        help="of all explanations (default: bfloat16 for slow methods where the processor has instructions for it, "
+        "else float32)",
     )
     parser.add_argument(
         "--preload", nargs="+", default=[], metavar="MODEL", help="download these models before the page opens"
