@@ -110,9 +110,7 @@ class Engine:
         Raises:
             InputError: the file is no image, a text is too long, the model is not installed, or too much waits.
         """
-        query = replace(query, model=self.library.find(query.task, query.model).name)
-        if self._precision is not None and isinstance(query, Explain) and query.precision is None:
-            query = _with(query, precision=self._precision)
+        query = self._named(query)
         _check_size(query)
         self._worker.require(query.task, query.model)
         image = self.open(query.image) if cache else open_photo(query.image.data)
@@ -126,15 +124,25 @@ class Engine:
                 job = Job(query, image)
                 job.succeed(known)
                 return job
-            own = sum(client in other.clients for other in self._jobs.values())
-            if self._closing or len(self._jobs) >= MAX_WAITING or own >= MAX_OF_ONE:
-                self.records.add_outcome(query.task, query.model, "refused")
-                raise InputError(STOPPING if self._closing else TOO_MUCH)
+            self._check_room(query, client)
             job = Job(query, image, partial(self._keep, query) if cache else None, clients=[client])
             self._jobs[query] = job
         job.result.add_done_callback(lambda result: self._end(job, result))
         self._worker.submit(job)
         return job
+
+    def _named(self, query: Query[R]) -> Query[R]:
+        """The question with its model as in the catalogue, and the precision of this engine where none is asked."""
+        query = replace(query, model=self.library.find(query.task, query.model).name)
+        if self._precision is not None and isinstance(query, Explain) and query.precision is None:
+            return _with(query, precision=self._precision)
+        return query
+
+    def _check_room(self, query: Query, client: str) -> None:
+        own = sum(client in job.clients for job in self._jobs.values())
+        if self._closing or len(self._jobs) >= MAX_WAITING or own >= MAX_OF_ONE:
+            self.records.add_outcome(query.task, query.model, "refused")
+            raise InputError(STOPPING if self._closing else TOO_MUCH)
 
     def _end(self, job: Job, result: Future[Result]) -> None:
         """Record how a question ended."""

@@ -164,22 +164,29 @@ class FairQueue:
             At most one job of each client, or two where a single one waits: so a new client never waits for more than
             two jobs of another. Nothing, if nothing is ready.
         """
-        waiting = ((client, job) for client, queue in self._queues.items() for job in queue)
-        client, first = next(((client, job) for client, job in waiting if ready(job)), ("", None))
-        if first is None:
+        turn = next(((client, job) for client, queue in self._queues.items() for job in queue if ready(job)), None)
+        if turn is None:
             return []
-        share = 1 if len(self._queues) > 1 else MAX_ALONE
+        client, first = turn
         batch = [first]
         for other, queue in self._queues.items():
-            fitting = [job for job in queue if job not in batch and ready(job) and together(first, job)]
-            batch += fitting[: share - (other == client)]
+            count = 1 if len(self._queues) > 1 else MAX_ALONE
+            if other == client:
+                count -= 1  # the first is its own
+            batch += [job for job in queue if job not in batch and ready(job) and together(first, job)][:count]
         batch = batch[: max_size(first)]
-        for job in batch:
-            for other in list(self._queues):
-                self.remove(other, job)
-        if (rest := self._queues.pop(client, None)) is not None:
-            self._queues[client] = rest  # behind the others
+        self._take(batch)
+        self._move_behind_the_others(client)
         return batch
+
+    def _take(self, batch: list[Job]) -> None:
+        for job in batch:
+            for client in list(self._queues):
+                self.remove(client, job)
+
+    def _move_behind_the_others(self, client: str) -> None:
+        if (queue := self._queues.pop(client, None)) is not None:
+            self._queues[client] = queue
 
 
 Compute = Callable[[Model, Sequence[Query], Sequence[Image.Image], OnPredictions], Slow[list[Result]]]

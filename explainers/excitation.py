@@ -13,8 +13,8 @@ in the place of gradients.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,35 +83,43 @@ def excitation_maps(
     with torch.inference_mode(False), torch.enable_grad():
         with _Sums() as sums, forward_pass(image, [] if layer is None else [layer]) as passed:
             scores = score(passed.images)
-        leaf, outputs = passed.leaf, passed.outputs(scores)
-        users = _users(scores.grad_fn)
-        goal, name = (leaf, "image") if layer is None else (_used(outputs[0], users), "layer's output")
-        source = get_gradient_edge(goal).node
-        way = _reached([source], lambda node: users.get(node, []))
-        from_image = set(_reached([get_gradient_edge(leaf).node], lambda node: users.get(node, [])))
-        network = _Network(users, from_image, sums, _topmost(way) if contrastive else set())
-        if contrastive and source in users and not network.contrasted:
-            raise ValueError("there is no linear or convolution layer to contrast between the scores and the layer")
-        with ExitStack() as hooks:
-            for node in reversed(way[1:]):
-                before, after = _rule(node, network)
-                if before is not None:
-                    hooks.callback(node.register_prehook(before).remove)
-                if after is not None:
-                    hooks.callback(node.register_hook(after).remove)
-            starts = torch.eye(len(scores)).to(scores)
-            passes = _gradients(scores, [goal], starts, name, last=True)
-        if layer is None:
-            found = [probabilities for (probabilities,) in passes]
-        else:
-            found = [_feature_maps(_filled(outputs[0], {id(goal): p}), reshape, 1) for (p,) in passes]
-        return torch.cat(found).float().sum(dim=1).clamp(min=0)
+        (output,) = passed.outputs(scores) or [passed.leaf]
+        network = _network(scores, passed.leaf, sums)
+        goal = _used(output, network)
+        with _rules_on(_nodes_above(goal, network), network, contrastive=contrastive):
+            name = "image" if layer is None else "layer's output"
+            passes = _gradients(scores, [goal], torch.eye(len(scores)).to(scores), name, last=True)
+        reshape = None if layer is None else reshape
+        maps = [_feature_maps(_filled(output, {id(goal): p}), reshape, 1) for (p,) in passes]
+        return torch.cat(maps).float().sum(dim=1).clamp(min=0)
 
 
-def _used(output: Any, users: dict[Any, list[Any]]) -> Tensor:
+def _nodes_above(goal: Tensor, network: "_Network") -> list[Any]:
+    """The nodes between a tensor and the scores, from the tensor up."""
+    _, *nodes = _reached([get_gradient_edge(goal).node], network.users_of)
+    return nodes
+
+
+@contextmanager
+def _rules_on(nodes: list[Any], network: "_Network", *, contrastive: bool) -> Iterator[None]:
+    """Have backward passes through the nodes carry probabilities while the block runs."""
+    contrasted = _topmost(nodes) if contrastive else set()
+    if contrastive and nodes and not contrasted:
+        raise ValueError("there is no linear or convolution layer to contrast between the scores and the layer")
+    with ExitStack() as hooks:
+        for node in reversed(nodes):  # so that an error is about the topmost node without a rule
+            before, after = _rule(node, network, contrasted=node in contrasted)
+            if before is not None:
+                hooks.callback(node.register_prehook(before).remove)
+            if after is not None:
+                hooks.callback(node.register_hook(after).remove)
+        yield
+
+
+def _used(output: Any, network: "_Network") -> Tensor:
     """The tensor in what a layer returned that the scores depend on; if they depend on none of them, the first."""
     parts = {id(part): part for part in _differentiable(output)}
-    used = [part for part in parts.values() if get_gradient_edge(part).node in users]
+    used = [part for part in parts.values() if get_gradient_edge(part).node in network.users]
     if len(used) > 1:
         raise ValueError(f"the layer returns {len(used)} tensors that the scores depend on, not one")
     return (used or list(parts.values()))[0]
@@ -145,15 +153,23 @@ class _Sums(TorchFunctionMode):
     def _keep(self, function: Callable, args: tuple, kwargs: dict[str, Any], result: Tensor) -> None:
         if function == Tensor.copy_ and result._base is not None:
             self.copies.add(result._base.grad_fn)
-        node: Any = result.grad_fn
-        if _operation(node) == "AsStrided":  # of a mean whose channels are last
-            node = node.next_functions[0][0]
-        operands = {None, *(value.grad_fn for value in args if isinstance(value, Tensor))}
-        # A node that is not from this call, but from one that no mode sees, has other inputs than the operands.
-        if _operation(node) in _SUMS and operands.issuperset(used for used, _ in node.next_functions):
+        node = _node_of(result)
+        if _operation(node) in _SUMS and _is_made_from(node, args):
             positive = [value.detach().clamp(min=0) if isinstance(value, Tensor) else value for value in args]
             parts = [value for value in positive if isinstance(value, Tensor)]
             self.parts[node] = parts, function(*positive, **kwargs)
+
+
+def _node_of(result: Tensor) -> Any:
+    """The node of the operation that made a tensor. A mean whose channels are last is viewed by another node."""
+    node: Any = result.grad_fn
+    return node.next_functions[0][0] if _operation(node) == "AsStrided" else node
+
+
+def _is_made_from(node: Any, args: tuple) -> bool:
+    """Whether a node has the inputs of a call. Else it is of a later operation within the call, which no mode sees."""
+    operands = {None, *(value.grad_fn for value in args if isinstance(value, Tensor))}
+    return operands.issuperset(used for used, _ in node.next_functions)
 
 
 @dataclass(frozen=True)
@@ -163,11 +179,19 @@ class _Network:
     users: dict[Any, list[Any]]
     from_image: set[Any]
     sums: _Sums
-    contrasted: set[Any]
+
+    def users_of(self, node: Any) -> list[Any]:
+        return self.users.get(node, [])
 
     def operands(self, node: Any) -> list[int]:
         """Which inputs of a node depend on the image."""
-        return [place for place, (used, _) in enumerate(node.next_functions) if used in self.from_image]
+        return [index for index, (used, _) in enumerate(node.next_functions) if used in self.from_image]
+
+
+def _network(scores: Tensor, leaf: Tensor, sums: _Sums) -> _Network:
+    users = _users(scores.grad_fn)
+    from_image = _reached([get_gradient_edge(leaf).node], lambda node: users.get(node, []))
+    return _Network(users, set(from_image), sums)
 
 
 def _users(top: Any) -> dict[Any, list[Any]]:
@@ -179,9 +203,9 @@ def _users(top: Any) -> dict[Any, list[Any]]:
     return users
 
 
-def _topmost(way: list[Any]) -> set[Any]:
+def _topmost(nodes: list[Any]) -> set[Any]:
     """The linear and convolution nodes with no other such node above them."""
-    linear = {node for node in way if _operation(node) in _LINEAR}
+    linear = {node for node in nodes if _operation(node) in _LINEAR}
     return linear.difference(_reached([used for node in linear for used in _inputs(node)], _inputs))
 
 
@@ -204,14 +228,17 @@ def _operation(node: Any) -> str:
     return re.sub(r"^.*::|Backwards?\d*$", "", node.name())
 
 
-def _rule(node: Any, network: _Network) -> Hooks:
+def _rule(node: Any, network: _Network, *, contrasted: bool) -> Hooks:
     """What carries probabilities through a node, in the place of its gradient."""
     operation = _operation(node)
     if operation in _MOVES or node in network.sums.copies:
         return None, None
     if _is_relu(node):
         return None, _pass_on
-    hooks = _RULES[operation](node, network) if operation in _RULES else None
+    if operation in _LINEAR:
+        hooks = _linear(node, network, contrasted=contrasted)
+    else:
+        hooks = _RULES[operation](node, network) if operation in _RULES else None
     if hooks is None:
         raise ValueError(
             "excitation follows weighted sums from a score down to the layer, and there is no rule for "
@@ -266,26 +293,30 @@ def _linear_layer(node: Any) -> _Linear | None:
     return _Linear(0, node._saved_input, node._saved_weight, (-1, 1), lambda a, w: a @ w.T, torch.matmul)
 
 
-def _linear(node: Any, network: _Network) -> Hooks | None:
+def _linear(node: Any, network: _Network, *, contrasted: bool) -> Hooks | None:
     """Equations 1 and 2, and the contrast at the top."""
     linear = _LINEAR[_operation(node)](node)
     if linear is None or network.operands(node) != [linear.place]:
         return None
-    weight, users = linear.weight, network.users[node]
-    if len(users) == 1 and _operation(users[0]) in _BATCH_NORMS and users[0]._saved_weight is not None:
-        # Of a neuron's scale in the batch norm on it, all but the sign cancels in equation 2.
-        weight = weight * users[0]._saved_weight.sign().to(weight).reshape(linear.neurons)
+    weight = linear.weight * _signs_of_batch_norm(network.users[node], linear)
 
     def excite(passed: Gradients, arrived: Gradients) -> Gradients:
         (p,) = arrived
         if p is None:
             return passed
         below = _excite(linear, weight, p)
-        if node in network.contrasted:
+        if contrasted:
             below = below - _excite(linear, -weight, p)
         return tuple(below if place == linear.place else None for place in range(len(passed)))
 
     return None, excite
+
+
+def _signs_of_batch_norm(users: list[Any], linear: _Linear) -> Tensor | float:
+    """The signs of the scales in the batch norm on a linear map: all that does not cancel of them in equation 2."""
+    if len(users) != 1 or _operation(users[0]) not in _BATCH_NORMS or users[0]._saved_weight is None:
+        return 1.0
+    return users[0]._saved_weight.sign().to(linear.weight).reshape(linear.neurons)
 
 
 def _excite(linear: _Linear, weight: Tensor, p: Tensor) -> Tensor:
@@ -341,7 +372,6 @@ _LINEAR: dict[str, Callable[[Any], _Linear | None]] = {
 _BATCH_NORMS = {"NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm"}
 _SUMS = {"Add", "Sum", "Mean", "AvgPool2D", "AdaptiveAvgPool2D"}
 _RULES: dict[str, Callable[[Any, _Network], Hooks | None]] = {
-    **dict.fromkeys(_LINEAR, _linear),
     **dict.fromkeys(_BATCH_NORMS, _batch_norm),
     **dict.fromkeys(_SUMS, _sum),
     **dict.fromkeys(("Mul", "Div", "Sub"), _constant),

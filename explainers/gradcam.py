@@ -268,17 +268,17 @@ def _gradients(
     A source is a tensor, or what holds some: then so does its gradient, with zeros where the scores do not depend on
     one.
     """
-    parts = [_differentiable(source) for source in sources]
+    parts = [part for source in sources for part in _differentiable(source)]
     gradients = []
     for number, start in enumerate(starts, start=1):
         retain = not last or number < len(starts)
-        wanted = [part for some in parts for part in some]
         with without_cudnn_error():
-            found = iter(torch.autograd.grad(scores, wanted, start, retain_graph=retain, allow_unused=True))
-        by_part = [{id(part): next(found) for part in some} for some in parts]
-        if any(all(gradient is None for gradient in some.values()) for some in by_part):
-            raise ValueError(f"the scores do not depend on the {name}")
-        gradients.append(tuple(_filled(source, some) for source, some in zip(sources, by_part, strict=True)))
+            found = torch.autograd.grad(scores, parts, start, retain_graph=retain, allow_unused=True)
+        by_part = {id(part): gradient for part, gradient in zip(parts, found, strict=True)}
+        for source in sources:
+            if all(by_part[id(part)] is None for part in _differentiable(source)):
+                raise ValueError(f"the scores do not depend on the {name}")
+        gradients.append(tuple(_filled(source, by_part) for source in sources))
     return gradients
 
 

@@ -119,41 +119,62 @@ async def info(handle: DeploymentHandle, tell: Tell, *, task: str, name: str, mo
     tell("refused", FAILED)
 
 
-async def serve_page(pipe: Connection, device: str, address: str) -> None:
-    """Connect to a cluster, and do what the page's process asks, until that ends."""
-    loop, images = asyncio.get_running_loop(), Images()
-    running: dict[int, asyncio.Task[None]] = {}
+class Requests:
+    """The requests of the page's process that are running."""
 
-    def take(message: Message) -> None:
+    def __init__(self, pipe: Connection) -> None:
+        self.handle: DeploymentHandle  # set when the cluster is connected, before which the page asks nothing
+        self._pipe = pipe
+        self._images = Images()
+        self._running: dict[int, asyncio.Task[None]] = {}
+
+    def take(self, message: Message) -> None:
+        """Begin with a request, or cancel one."""
         if message.kind == "leave":
-            if (task := running.get(message.number)) is not None:
+            if (task := self._running.get(message.number)) is not None:
                 task.cancel()
             return
-        tell = partial(_tell, pipe, message.number)
+        tell = partial(_tell, self._pipe, message.number)
         if message.kind == "answer":
-            work = answer(handle, images, tell, message.data, **message.values)
+            work = answer(self.handle, self._images, tell, message.data, **message.values)
         else:
-            work = info(handle, tell, **message.values)
-        running[message.number] = loop.create_task(work)
-        running[message.number].add_done_callback(partial(_ended, running, message.number, tell))
+            work = info(self.handle, tell, **message.values)
+        task = asyncio.get_running_loop().create_task(work)
+        self._running[message.number] = task
+        task.add_done_callback(partial(self._end, message.number, tell))
 
-    def read() -> None:
-        code = 0
-        try:
-            while True:
-                loop.call_soon_threadsafe(take, unpack(pipe.recv_bytes()))
-        except (EOFError, OSError):  # the page's process has ended
-            pass
-        except Exception:  # nobody reads any more: the page's process notices, and starts another one of this
-            traceback.print_exc()
-            code = 1
-        threading.Timer(END_SECONDS, os._exit, (code,)).start()
-        ray.shutdown()
-        os._exit(code)
+    def _end(self, number: int, tell: Tell, task: asyncio.Task[None]) -> None:
+        del self._running[number]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            tell("failed", repr(error))
 
-    threading.Thread(target=read, daemon=True).start()
+
+def read(pipe: Connection, take: Callable[[Message], None]) -> None:
+    """Read the messages of the page's process until it ends; then end this one."""
+    code = 0
     try:
-        handle = await asyncio.to_thread(connected, device, address)
+        while True:
+            take(unpack(pipe.recv_bytes()))
+    except (EOFError, OSError):  # the page's process has ended
+        pass
+    except Exception:  # nobody reads any more: the page's process notices, and starts another one of this
+        traceback.print_exc()
+        code = 1
+    threading.Timer(END_SECONDS, os._exit, (code,)).start()
+    ray.shutdown()
+    os._exit(code)
+
+
+async def serve_page(pipe: Connection, device: str, address: str) -> None:
+    """Connect to a cluster, and do what the page's process asks, until that ends."""
+    requests, loop = Requests(pipe), asyncio.get_running_loop()
+
+    def take(message: Message) -> None:
+        loop.call_soon_threadsafe(requests.take, message)
+
+    threading.Thread(target=read, args=(pipe, take), daemon=True).start()
+    try:
+        requests.handle = await asyncio.to_thread(connected, device, address)
     except Exception as error:
         send(pipe, 0, "refused", value=first_line(error))
         return
@@ -174,14 +195,6 @@ def _tell(pipe: Connection, number: int, kind: str, value: Any) -> None:
 def _note(died: Exception) -> None:
     """Write down that a replica has died; whoever waits is told nothing of it."""
     print(f"A replica has died: {died!r}"[:300], file=sys.stderr, flush=True)
-
-
-def _ended(running: dict[int, asyncio.Task[None]], number: int, tell: Tell, task: asyncio.Task[None]) -> None:
-    del running[number]
-    if task.cancelled():
-        return
-    if (error := task.exception()) is not None:
-        tell("failed", repr(error))
 
 
 def main() -> None:

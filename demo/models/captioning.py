@@ -6,6 +6,7 @@ Vinyals et al., "Show and Tell", CVPR 2015; the kind of model that the paper's s
 import json
 from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
@@ -115,36 +116,47 @@ def beam_search(
     """
     seen = decoder.see(features)
     state = decoder.cell(seen)
-    live: list[tuple[list[int], float]] = [([], 0.0)]
-    found: list[tuple[float, list[int], float]] = []
+    live = [_Beam([], 0.0)]
+    ended: list[tuple[float, _Beam]] = []  # with their ranks
     for length in range(limit):
         totals = decoder.logits(state[0], seen).log_softmax(dim=1)
-        for row, (tokens, total) in enumerate(live):
-            totals[row] += total
-            totals[row, _repeating(tokens, once) if tokens else [END]] = -torch.inf
-        ranked = totals.flatten().topk(min(beam - len(found), int(totals.isfinite().sum())))
+        for row, beam_of_row in enumerate(live):
+            totals[row] += beam_of_row.total
+            totals[row, _banned(beam_of_row.tokens, once)] = -torch.inf
         parents, following = [], []
-        for total, index in zip(ranked.values.tolist(), ranked.indices.tolist(), strict=True):
-            parent, token = divmod(index, totals.shape[1])
-            tokens, before = live[parent]
+        for row, token, total in _best_steps(totals, beam - len(ended)):
             if token == END:
-                found.append((total / (length + 1), tokens, before))
+                ended.append((total / (length + 1), live[row]))
             else:
-                parents.append(parent)
-                following.append(([*tokens, token], total))
+                parents.append(row)
+                following.append(_Beam([*live[row].tokens, token], total))
         live = following
         if not live:
             break
-        state = decoder.cell(
-            decoder.read(torch.tensor([tokens[-1] for tokens, _ in live], device=features.device)),
-            (state[0][parents], state[1][parents]),
-        )
-    found += [(total / len(tokens), tokens, total) for tokens, total in live]
-    return [(tokens, total) for _, tokens, total in sorted(found, key=lambda entry: -entry[0])]
+        last = torch.tensor([one.tokens[-1] for one in live], device=features.device)
+        state = decoder.cell(decoder.read(last), (state[0][parents], state[1][parents]))
+    ended += [(one.total / len(one.tokens), one) for one in live]
+    return [(one.tokens, one.total) for _, one in sorted(ended, key=lambda ranked: -ranked[0])]
 
 
-def _repeating(tokens: list[int], once: Set[int]) -> list[int]:
-    """The tokens that a caption may not go on with: they would repeat a trigram, or one that is said once."""
+class _Beam(NamedTuple):
+    """The beginning of a caption: its tokens, and the sum of their log-probabilities."""
+
+    tokens: list[int]
+    total: float
+
+
+def _best_steps(totals: Tensor, count: int) -> list[tuple[int, int, float]]:
+    """The rows and tokens with the highest of the totals (B, V + 1) that are finite, the highest first."""
+    best = totals.flatten().topk(min(count, int(totals.isfinite().sum())))
+    places = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [(*divmod(index, totals.shape[1]), total) for index, total in places]
+
+
+def _banned(tokens: list[int], once: Set[int]) -> list[int]:
+    """The tokens that a caption may not go on with: its end at the beginning, a third of a trigram, one said once."""
+    if not tokens:
+        return [END]
     trigrams = zip(tokens, tokens[1:], tokens[2:], strict=False)
     return [c for a, b, c in trigrams if [a, b] == tokens[-2:]] + [token for token in tokens if token in once]
 
