@@ -2,24 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 
 from demo.errors import InputError
 from demo.images import png
 from demo.models import Model
 from demo.models.network import GREY
+from demo.precision import computing_in, has_bfloat16
 from demo.query import (
     Adversarial,
     AdversarialResult,
@@ -42,12 +39,10 @@ from explainers import (
     FILLS,
     METHODS,
     RULES,
-    Box,
     Explanation,
     ForwardPass,
     LayerMaps,
     MethodInputs,
-    Patches,
     Rule,
     Slow,
     box_from_map,
@@ -84,57 +79,6 @@ def is_slow(query: Query) -> bool:
     return slow_method or isinstance(query, Adversarial)
 
 
-def check(model: Model, query: Query) -> Query:
-    """Return the question with its model and layers named, and the rest in the model's spelling.
-
-    Raises:
-        InputError: the model has no such layer, or cannot answer it.
-    """
-    task = TASKS[query.task]
-    query = replace(query, model=model.name, text=task.check_text(model, query.text))
-    match query:
-        case Explain():
-            _check_patches(query.patches)
-            layers = tuple(dict.fromkeys(_check_layer(model, layer) for layer in query.layers))
-            if not (query.targets and layers and query.methods):
-                raise InputError("An explanation needs at least one target, one layer and one method.")
-            if len(layers) > 1 and any(METHODS[key].passes != "layer" for key in query.methods):
-                raise InputError("Several layers are compared only by methods whose passes end at the layer.")
-            targets = dict.fromkeys(task.check_targets(model, query.text, query.targets))
-            return replace(query, layers=layers, targets=tuple(targets), methods=tuple(dict.fromkeys(query.methods)))
-        case Region():
-            _check_box(query.box)
-            return replace(query, layer=_check_layer(model, query.layer))
-        case Adversarial():
-            if model.score_is != "logit":
-                raise InputError("Noise is made for classes and answers, not for captions.")
-            if not query.target:
-                raise InputError("Name the class or answer that the model should predict.")
-            return replace(query, target=model.resolve_label(query.target))
-    return query
-
-
-def _check_layer(model: Model, layer: str) -> str:
-    layer = layer or next(iter(model.layers))
-    if layer not in model.layers:
-        raise InputError(f"{model.name} has no layer “{layer[:80]}”. Pick one of {', '.join(model.layers)}.")
-    return layer
-
-
-def _check_patches(patches: Patches) -> None:
-    if not (1 / 32 <= patches.size <= 1 and 1 / 64 <= patches.stride <= 1 and patches.fill in FILLS):
-        raise InputError(
-            "Patches have a side of 1/32 to 1 and a stride of 1/64 to 1 of the image's, and are filled with "
-            f"{', '.join(FILLS)}."
-        )
-
-
-def _check_box(box: Box) -> None:
-    left, top, right, bottom = box
-    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise InputError("A region is left, top, right and bottom in shares of the image's sides, from 0 to 1.")
-
-
 def rules_of(query: Explain) -> list[Rule]:
     """Return the ReLU rules under which passes go on to the pixels."""
     return [rule for rule in RULES if any(METHODS[key].passes == rule for key in query.methods)]
@@ -150,7 +94,7 @@ def answer(
     """Answer questions of one `batch_key`, or a single one that is not slow, from one forward pass.
 
     Args:
-        queries: as `check` returns them.
+        queries: as `demo.check.check` returns them.
         images: theirs, opened.
 
     Raises:
@@ -272,7 +216,7 @@ def _shared_passes(
 ) -> SharedPasses:
     first = queries[0]
     layers = [model.layers[name] for name in first.layers]
-    with forward_pass(images, layers) as passed, _computing_in(first.precision or "float32", images.device):
+    with forward_pass(images, layers) as passed, computing_in(first.precision or "float32", images.device):
         encoded = model.encode(passed.images, [query.text for query in queries])
         predictions = [_predictions_for(model, one, query) for one, query in zip(encoded, queries, strict=True)]
         for index, of_query in enumerate(predictions):
@@ -343,7 +287,7 @@ def _inputs(model: Model, shared: SharedPasses, *, precision: Precision = "float
     layer = model.layers[query.layers[0]]
 
     def score(images: Tensor) -> Tensor:
-        with _computing_in(precision, images.device):
+        with computing_in(precision, images.device):
             encoded = model.encode(images, [query.text] * len(images))
             return torch.stack([model.scores(one, query.text, query.targets) for one in encoded]).float()
 
@@ -370,35 +314,6 @@ def _inputs(model: Model, shared: SharedPasses, *, precision: Precision = "float
         fill=torch.zeros_like(mean) if fill is None else (fill - mean) / std,
         batch=max(model.batch, 1),
     )
-
-
-@contextmanager
-def _computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Compute in a precision inside the block, where the device has instructions for it."""
-    if precision == "float32" or not _has_bfloat16(device):
-        yield
-        return
-    with torch.autocast("cpu", torch.bfloat16), LinearInFloat32():
-        yield
-
-
-class LinearInFloat32(TorchFunctionMode):
-    """Makes autocast leave linear layers alone: a logit in bfloat16 has 8 bits, too few for differences."""
-
-    def __torch_function__(
-        self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if function is not F.linear:
-            return function(*args, **(kwargs or {}))
-        with torch.autocast("cpu", enabled=False):
-            args, kwargs = pytree.tree_map_only(Tensor, Tensor.float, (args, kwargs or {}))
-            return function(*args, **kwargs)
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether a processor multiplies bfloat16 numbers by itself, which takes about half the time of float32."""
-    capabilities = torch.cpu.get_capabilities()
-    return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _seconds(query: Explain, watch: Stopwatch, own_watch: Stopwatch) -> tuple[float, float | None]:
@@ -453,7 +368,7 @@ def _results(
 
 def _precision(query: Explain, device: torch.device) -> Precision | None:
     asked = query.precision or ("bfloat16" if is_slow(query) else "float32")
-    return asked if asked == "bfloat16" and _has_bfloat16(device) else None
+    return asked if asked == "bfloat16" and has_bfloat16(device) else None
 
 
 def _steps(maps: LayerMaps, index: int) -> dict[str, np.ndarray]:

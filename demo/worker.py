@@ -11,8 +11,9 @@ from typing import Generic, Protocol, TypeVar
 
 from PIL import Image
 
+from demo.check import check
 from demo.errors import InputError
-from demo.explain import OnPredictions, answer, answer_slowly, batch_key, check, is_slow
+from demo.explain import OnPredictions, answer, answer_slowly, batch_key, is_slow
 from demo.models import Library, Model
 from demo.models.altered import blocks
 from demo.query import ModelInfo, Query, RegionResult, Result

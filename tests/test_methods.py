@@ -14,8 +14,8 @@ from PIL import Image
 from samples import plain, runs_of
 from torch import nn
 
+from demo.check import check
 from demo.errors import InputError
-from demo.explain import check
 from demo.models import Library
 from demo.models.classification import Classifier
 from demo.models.resnet50 import GEOMETRY

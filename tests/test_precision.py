@@ -7,12 +7,13 @@ import pytest
 import torch
 from samples import ZEBRA, photo
 
-from demo import explain
+from demo import explain, precision
 from demo.engine import Engine
 from demo.models import Library
+from demo.precision import has_bfloat16
 from demo.query import Explain, Predict
 
-HERE = explain._has_bfloat16(torch.device("cpu"))
+HERE = has_bfloat16(torch.device("cpu"))
 pytestmark = pytest.mark.skipif(not HERE, reason="this processor has no instructions for bfloat16")
 
 
@@ -39,7 +40,8 @@ def test_panels_in_bfloat16_are_nearly_those_in_float32(engine):
 def test_a_slow_method_takes_it_by_itself(engine, monkeypatch):
     slow = replace(ZEBRA, targets=("zebra",), methods=("occlusion",))
     reduced = engine.answer(slow).rows[0]
-    monkeypatch.setattr(explain, "_has_bfloat16", lambda _device: False)
+    for module in (explain, precision):
+        monkeypatch.setattr(module, "has_bfloat16", lambda _device: False)
     exact = Engine(engine.library).answer(slow).rows[0]
     assert engine.answer(replace(slow, precision="float32")).rows[0].details.precision is None
     assert (exact.details.precision, reduced.details.precision) == (None, "bfloat16")
