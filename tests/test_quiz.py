@@ -464,7 +464,7 @@ def asked(page: Page) -> list[str]:
     expect(page.locator(".quiz figure canvas").first).to_be_visible()
     if page.get_by_role("button", name="Next").is_visible():
         page.get_by_role("button", name="Next").click()
-    expect(page.locator(".verdict")).to_be_empty()
+    expect(page.locator(".quiz .verdict")).to_be_empty()
     expect(page.locator(".answers button")).to_have_count(2)
     return page.locator(".answers button").all_inner_texts()
 
@@ -501,13 +501,13 @@ def test_nothing_is_asked_before_the_quiz_is_opened_and_then_an_object_is_named_
     expect(page.locator("#photo")).to_be_hidden()
     page.evaluate("document.activeElement.blur()")  # as where the page opens with the quiz
     page.keyboard.press("2")
-    expect(page.locator(".verdict")).to_contain_text(re.compile(r"^(Right|Wrong): this is"))
+    expect(page.locator(".quiz .verdict")).to_contain_text(re.compile(r"^(Right|Wrong): this is"))
     expect(page.get_by_role("button", name="Next")).to_be_focused()
     expect(page.locator(".quiz img")).to_be_visible()
     expect(page.locator(".votes h2")).to_have_text("Your answers: 1")
     assert_drawn_as_said(page, answers, engine)
     page.keyboard.press("Enter")
-    expect(page.locator(".verdict")).to_be_empty()
+    expect(page.locator(".quiz .verdict")).to_be_empty()
     expect(page.locator(".answers button").first).to_be_focused()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -525,11 +525,11 @@ def test_networks_are_compared_and_each_study_keeps_its_question_and_a_double_cl
     expect(page.locator(".answers button")).to_have_count(5)
     expect(page.locator(".about")).to_contain_text("Both networks say")
     page.locator(".answers button").nth(3).click()
-    expect(page.locator(".verdict")).to_contain_text("You trust the")
+    expect(page.locator(".quiz .verdict")).to_contain_text("You trust the")
     captions = sorted(page.locator(".sight figcaption").all_inner_texts())
     assert {text.split(" of ")[1] for text in captions} == {"the trained network", "the one with noise on its weights"}
     better = "Left" if captions[0].endswith("trained network") else "Right"
-    expect(page.locator(".verdict")).to_contain_text(f"the network at the {better.lower()} names about 86%")
+    expect(page.locator(".quiz .verdict")).to_contain_text(f"the network at the {better.lower()} names about 86%")
     expect(page.locator("[data-chart=trust]")).to_contain_text(
         "+1.00, 1 vote" if better == "Right" else "−1.00, 1 vote"
     )
@@ -588,7 +588,7 @@ def test_a_class_in_a_room_sees_its_votes_on_the_projector(room):
     phone.keyboard.press("Enter")
     expect(phone.locator(".votes h2")).to_have_text(f"Room {code}: 1 vote")
     phone.get_by_role("button", name="Next").click()
-    expect(phone.locator(".verdict")).to_be_empty()
+    expect(phone.locator(".quiz .verdict")).to_be_empty()
     phone.locator(".answers button").first.click()
     expect(projector.locator(".votes h2")).to_have_text(f"Room {code}: 2 votes")
     with projector.expect_download() as download:
