@@ -201,16 +201,21 @@ let joining = 0;
 window.forgetAnswers = () => joined.clear();
 window.countUnanswered = () => joining + [...joined].filter((event) => !completed.has(event)).length;
 
-async function follow(stream) {
+// Reads what passes through, before Gradio's script has it: that may end the stream with the answer.
+function noting() {
+  const decoder = new TextDecoder();
   let text = "";
-  for await (const part of stream.pipeThrough(new TextDecoderStream())) {
-    const messages = (text + part).split("\\n\\n");
-    text = messages.pop();
-    for (const message of messages) {
-      const { msg, event_id } = JSON.parse(message.slice("data:".length));
-      if (msg === "process_completed") completed.add(event_id);
-    }
-  }
+  return new TransformStream({
+    transform(part, controller) {
+      const messages = (text + decoder.decode(part, { stream: true })).split("\\n\\n");
+      text = messages.pop();
+      for (const message of messages) {
+        const { msg, event_id } = JSON.parse(message.slice("data:".length));
+        if (msg === "process_completed") completed.add(event_id);
+      }
+      controller.enqueue(part);
+    },
+  });
 }
 
 window.fetch = async (...request) => {
@@ -220,9 +225,7 @@ window.fetch = async (...request) => {
     const response = await fetch(...request);
     if (joins) joined.add((await response.clone().json()).event_id);
     if (!address.includes("/queue/data")) return response;
-    const [forGradio, forUs] = response.body.tee();
-    follow(forUs).catch(() => {});
-    return new Response(forGradio, response);
+    return new Response(response.body.pipeThrough(noting()), response);
   } finally {
     joining -= joins;
   }
