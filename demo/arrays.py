@@ -17,14 +17,12 @@ def to_json(array: np.ndarray) -> dict[str, object]:
 
 
 def from_json(value: object) -> np.ndarray:
-    """The array that `to_json` was given; or one as it is.
+    """The array that `to_json` was given.
 
     Raises:
         ValueError: the value is none of its results.
     """
     match value:
-        case np.ndarray():
-            return value
         case {"dtype": str(dtype), "shape": [*shape], "data": str(text)} if dtype in DTYPES:
             if not all(type(side) is int and side >= 0 for side in shape):
                 raise ValueError("shape must be a list of integers, at least 0")

@@ -216,7 +216,7 @@ def _shared_passes(
 ) -> SharedPasses:
     first = queries[0]
     layers = [model.layers[name] for name in first.layers]
-    with forward_pass(images, layers) as passed, computing_in(first.precision or "float32", images.device):
+    with forward_pass(images, layers) as passed, computing_in(_asked_precision(first, slow=False), images.device):
         encoded = model.encode(passed.images, [query.text for query in queries])
         predictions = [_predictions_for(model, one, query) for one, query in zip(encoded, queries, strict=True)]
         for index, of_query in enumerate(predictions):
@@ -262,7 +262,9 @@ def _array(model: Model, shared: SharedPasses, layer: int, key: str) -> np.ndarr
 
 def _slow_array(model: Model, shared: SharedPasses, key: str, watch: Stopwatch) -> Slow[np.ndarray]:
     try:
-        passes = METHODS[key].function(_inputs(model, shared, precision=shared.queries[0].precision or "bfloat16"))
+        passes = METHODS[key].function(
+            _inputs(model, shared, precision=_asked_precision(shared.queries[0], slow=True))
+        )
         while True:
             with watch:
                 progress = next(passes)
@@ -355,7 +357,7 @@ def _results(
                     feature_maps=maps.weights.shape[1],
                     input_side=shared.images.shape[3],
                     gradcam_seconds=seconds[1],
-                    precision=_precision(query, shared.images.device),
+                    precision=_reduced_precision(query, shared.images.device),
                 )
                 details = TASKS[query.task].describe(details, model, query, target, predictions)
                 # Copies, because what is cached should not keep the arrays of a whole batch.
@@ -366,8 +368,13 @@ def _results(
     return results
 
 
-def _precision(query: Explain, device: torch.device) -> Precision | None:
-    asked = query.precision or ("bfloat16" if is_slow(query) else "float32")
+def _asked_precision(query: Explain, *, slow: bool) -> Precision:
+    return query.precision or ("bfloat16" if slow else "float32")
+
+
+def _reduced_precision(query: Explain, device: torch.device) -> Precision | None:
+    """`Details.precision`."""
+    asked = _asked_precision(query, slow=is_slow(query))
     return asked if asked == "bfloat16" and has_bfloat16(device) else None
 
 

@@ -29,7 +29,7 @@ from demo.records import LOG
 from demo.service import surroundings
 from demo.tabs import mcp_tools
 from demo.tabs.uploads import tidied, tidy
-from demo.worker import LocalWorker, Worker
+from demo.worker import LocalWorker, Worker, compute
 from demo.zerogpu import compute_on_lent_gpu
 
 # How long a connection lasts on which nothing is asked. A request that is sent while the server closes its connection
@@ -79,11 +79,9 @@ def models_and_worker(args: argparse.Namespace) -> tuple[Library, Worker]:
         entries = SHIPPED_ENTRIES if args.no_downloads else REMOTE_ENTRIES
         return Library(entries=entries), ClusterWorker(args.cluster, args.device)
     max_models = MAX_MODELS if args.max_models is None else args.max_models
-    if is_lent_a_gpu():
-        library = Library("cpu", max_models, downloads=not args.no_downloads)
-        return library, LocalWorker(library, compute_on_lent_gpu())
-    library = Library(args.device, max_models, downloads=not args.no_downloads)
-    return library, LocalWorker(library)
+    is_lent = is_lent_a_gpu()
+    library = Library("cpu" if is_lent else args.device, max_models, downloads=not args.no_downloads)
+    return library, LocalWorker(library, compute_on_lent_gpu() if is_lent else compute)
 
 
 def launch(args: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> None:
@@ -106,7 +104,7 @@ def launch(args: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> None:
         elif args.classifier is not None:
             own = partial(hub_classifier, args.classifier, args.layer)
         if own is not None:
-            with ThreadPoolExecutor() as opener:  # ends, and with it what PyTorch keeps for a thread: see Engine
+            with ThreadPoolExecutor() as opener:  # ends, and with it what PyTorch keeps for a thread: see LocalWorker
                 opener.submit(library.offer, own).result()
         for name in args.preload:
             print(f"Fetching {name}, unless it is here already ...", flush=True)

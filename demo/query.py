@@ -338,7 +338,7 @@ def from_json(text: str | bytes) -> Any:
         case {"version": version, **_rest} if type(version) is not int or version != VERSION:
             raise InputError(f"The JSON has version {version!r:.80}. This program reads version {VERSION}.")
         case {"version": _, "kind": str(kind), **named} if kind in _KINDS:
-            try:
+            try:  # as JSON again, in which strict types still let a list be a tuple
                 return _adapter(kind).validate_json(json.dumps(named))
             except ValidationError as error:
                 first = error.errors(include_url=False, include_context=False)[0]

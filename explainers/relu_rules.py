@@ -129,7 +129,7 @@ def follow(rule: Rule, nodes: list[Any]) -> list[Any]:
 
 def _clamp_passed(passed: Gradients, _arrived: Gradients) -> None:
     if passed[0] is not None:
-        passed[0].clamp_(min=0)  # in place, as the node has just made it: a quarter of the rule's time
+        passed[0].clamp_(min=0)  # in place, as the node has just made it
 
 
 def _clamp_arrived(passed: Gradients, arrived: Gradients) -> Gradients:

@@ -205,7 +205,7 @@ def test_without_downloads_what_is_not_installed_is_not_offered_and_nothing_is_a
     library = Library(entries={**ENTRIES, "vqa": [ENTRIES["vqa"][0], net, other]}, downloads=False)
     shipped = ENTRIES["vqa"][0].name
     assert [entry.name for entry in library.catalog("vqa")] == [shipped]
-    for ask in (library.find, library.require, library.fetch, library.load, library.open):
+    for ask in (library.find, library.require, library.fetch, library.load, library.opened):
         with pytest.raises(
             InputError,
             match=rf"^net is not installed here, and downloads are turned off. Pick one of {re.escape(shipped)},",

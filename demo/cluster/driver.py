@@ -15,9 +15,6 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
-# Of a cluster that is gone people hear after so many seconds.
-os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
-
 import ray
 from cachetools import LRUCache
 from ray import serve

@@ -26,6 +26,7 @@ from demo.worker import STOPPING, AbandonedError, Job
 
 ROOT = Path(__file__).parents[2]
 GONE = "The computers that run the networks cannot be reached: try again in a minute."
+GONE_SECONDS = 10  # after which Ray ends the process that is connected to a cluster that is gone
 AGAIN_SECONDS = 5  # from one try to reach a cluster that is gone to the next
 CONNECT_SECONDS = 300  # in which a first replica is there
 ALIVE_SECONDS = 5  # from one sign of life of the process that is connected to the cluster to the next
@@ -105,7 +106,7 @@ class Driver:
         self._process = subprocess.Popen(
             command,
             pass_fds=[theirs.fileno()],
-            env=os.environ | {"PYTHONPATH": paths},
+            env={"RAY_gcs_rpc_server_reconnect_timeout_s": str(GONE_SECONDS)} | os.environ | {"PYTHONPATH": paths},
             start_new_session=True,  # what stops the page from outside lets this finish what has begun
         )
         theirs.close()

@@ -182,16 +182,8 @@ class Library:
         return self._used((task, self.find(task, name).name))
 
     def open(self, task: str, name: str | None = None) -> Future[Model]:
-        """The model of `load`, at once or as soon as a thread has opened it, which ends with that.
-
-        Raises:
-            InputError: no such task or model.
-        """
-        if (model := self.opened(task, name)) is None:
-            return _in_thread("opener", lambda: self.load(task, name))
-        opened: Future[Model] = Future()
-        opened.set_result(model)
-        return opened
+        """The model of `load`, as soon as a thread has opened it, which ends with that."""
+        return _in_thread("opener", lambda: self.load(task, name))
 
     def fetch(self, task: str, name: str | None = None) -> None:
         """Wait until the files of a model are here, unless it is open: `load` then waits for no network.

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from demo.errors import InputError
 from demo.models.layers import feature_maps
 from demo.query import ScoreKind
 
@@ -140,12 +139,8 @@ class Model(ABC):
         return []
 
     def log_probabilities(self, _encoded: Tensor) -> Tensor:
-        """The log-probabilities of all labels for an image from `encode`, (1, C).
-
-        Raises:
-            InputError: it has no list of labels.
-        """
-        raise InputError("Noise is made for classes and answers, not for captions.")
+        """The log-probabilities of all labels for an image from `encode`, (1, C), if its scores are logits."""
+        raise NotImplementedError
 
     def linear_weights(self, _encoded: Tensor, _features: Tensor) -> Tensor | None:
         """The weights (C, K) that make the logits of all labels of the mean of feature maps (1, K, h, w).

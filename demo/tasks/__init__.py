@@ -21,7 +21,7 @@ class Task(Protocol):
         """
 
     def check_targets(self, model: Model, text: str, targets: Iterable[Target]) -> tuple[Target, ...]:
-        """Return targets in the model's spelling, each once. Empty ones stay.
+        """Return targets in the model's spelling. Empty ones stay.
 
         Raises:
             InputError: the model cannot score one.

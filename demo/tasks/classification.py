@@ -14,7 +14,7 @@ class Classification:
         return ""
 
     def check_targets(self, model: Model, _text: str, targets: Iterable[Target]) -> tuple[Target, ...]:
-        return tuple(dict.fromkeys(target and model.resolve_label(str(target)) for target in targets))
+        return tuple(target and model.resolve_label(str(target)) for target in targets)
 
     def complete(self, query: Explain, predictions: dict[str, float]) -> Explain:
         best = next(iter(predictions), "")
