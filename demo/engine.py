@@ -13,6 +13,7 @@ from PIL import Image
 
 from demo.errors import TOO_MUCH, InputError
 from demo.images import open_photo
+from demo.job import AbandonedError, Job
 from demo.models import Library
 from demo.query import (
     AdversarialResult,
@@ -27,7 +28,7 @@ from demo.query import (
     prediction_query,
 )
 from demo.records import Records
-from demo.worker import STOPPING, AbandonedError, Job, LocalWorker, Worker
+from demo.worker import STOPPING, LocalWorker, Worker
 from explainers import METHODS
 
 CACHE_BYTES = 48 * 2**20

@@ -3,9 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import cast
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,13 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from demo.errors import InputError
-from demo.images import png
 from demo.models import Model
-from demo.models.network import GREY
+from demo.noise import add_noise
 from demo.precision import computing_in, has_bfloat16
 from demo.query import (
     Adversarial,
-    AdversarialResult,
     Details,
     Explain,
     ExplainResult,
@@ -28,12 +26,11 @@ from demo.query import (
     PredictResult,
     Query,
     Region,
-    RegionResult,
     Result,
     Row,
-    Target,
-    image_file,
+    best,
 )
+from demo.regions import find_evidence
 from demo.tasks import TASKS
 from explainers import (
     FILLS,
@@ -42,22 +39,16 @@ from explainers import (
     Explanation,
     ForwardPass,
     LayerMaps,
+    Method,
     MethodInputs,
     Rule,
     Slow,
     box_from_map,
     forward_pass,
-    linear_maps,
-    region_evidence,
     steps,
-    targeted_noise,
 )
 
-MAX_NOISE = 8  # levels of 256 by which noise changes a value
-NOISE_PASSES = 20
-ENOUGH_NOISE = 0.99  # the probability of the target
-MAX_PREDICTIONS = 10
-MAX_CANDIDATES = 20  # targets whose evidence in a region is computed, each by a gradient
+T = TypeVar("T")
 
 # Called with the index of a question and its predictions, before anything is explained.
 OnPredictions = Callable[[int, dict[str, float]], None]
@@ -90,8 +81,8 @@ def _has_own_passes(query: Explain) -> bool:
 
 def answer(
     model: Model, queries: Sequence[Query], images: Sequence[Image.Image], on_predictions: OnPredictions
-) -> list[Result]:
-    """Answer questions of one `batch_key`, or a single one that is not slow, from one forward pass.
+) -> Slow[list[Result]]:
+    """Answer questions of one `batch_key`, or a single one; only a slow one pauses between its passes.
 
     Args:
         queries: as `demo.check.check` returns them.
@@ -102,17 +93,12 @@ def answer(
     """
     match queries:
         case [Region() as query]:
-            return [_find_evidence(model, query, images[0])]
+            return [find_evidence(model, query, images[0])]
+        case [Adversarial() as query]:
+            return [(yield from add_noise(model, query, images[0]))]
         case [Explain(), *_]:
-            return _explain(model, cast("Sequence[Explain]", queries), images, on_predictions)
+            return (yield from _explain(model, cast("Sequence[Explain]", queries), images, on_predictions))
     return _predict(model, cast("Sequence[Predict]", queries), images, on_predictions)
-
-
-def answer_slowly(model: Model, query: Query, image: Image.Image, on_predictions: OnPredictions) -> Slow[Result]:
-    """Answer a slow question; as `answer`, but with a pause after each of many forward passes."""
-    if isinstance(query, Adversarial):
-        return (yield from _add_noise(model, query, image))
-    return (yield from _explain_slowly(model, cast("Explain", query), image, on_predictions))
 
 
 # ---- Predictions ----------------------------------------------------------------------------------------------------
@@ -125,14 +111,10 @@ def _predict(
     batch = torch.cat([model.prepare(image) for image in images])
     results: list[Result] = []
     for encoded, query in zip(model.encode(batch, [query.text for query in queries]), queries, strict=True):
-        predictions = _best(model.predictions(encoded, query.text))
+        predictions = best(model.predictions(encoded, query.text))
         on_predictions(len(results), predictions)
         results.append(PredictResult(query, predictions))
     return results
-
-
-def _best(predictions: dict[str, float]) -> dict[str, float]:
-    return dict(islice(predictions.items(), MAX_PREDICTIONS))
 
 
 # ---- Explanations ---------------------------------------------------------------------------------------------------
@@ -175,6 +157,16 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         self.seconds += self._now() - self._started
 
+    def steps(self, passes: Slow[T]) -> Slow[T]:
+        """The same passes, each of which is added."""
+        while True:
+            with self:
+                try:
+                    progress = next(passes)
+                except StopIteration as stop:
+                    return stop.value
+            yield progress
+
     def _now(self) -> float:
         if self._device.type != "cpu":  # a GPU computes after the call returns
             torch.accelerator.synchronize(self._device)
@@ -183,32 +175,18 @@ class Stopwatch:
 
 def _explain(
     model: Model, queries: Sequence[Explain], images: Sequence[Image.Image], on_predictions: OnPredictions
-) -> list[Result]:
+) -> Slow[list[Result]]:
     batch = torch.cat([model.prepare(image) for image in images])
     watch, own_watch = Stopwatch(batch.device), Stopwatch(batch.device)
     with watch:
         shared = _shared_passes(model, queries, batch, on_predictions)
-    with own_watch:
-        arrays = [
-            {key: _array(model, shared, layer, key) for key in queries[0].methods} for layer in range(len(shared.maps))
-        ]
+    arrays: list[dict[str, np.ndarray]] = []
+    for sources in shared.sources:
+        of_layer = {}
+        for key in queries[0].methods:
+            of_layer[key] = yield from _array(model, shared, sources, key, own_watch)
+        arrays.append(of_layer)
     return _results(model, shared, arrays, images, _seconds(queries[0], watch, own_watch))
-
-
-def _explain_slowly(model: Model, query: Explain, image: Image.Image, on_predictions: OnPredictions) -> Slow[Result]:
-    batch = model.prepare(image)
-    watch, own_watch = Stopwatch(batch.device), Stopwatch(batch.device)
-    with watch:
-        shared = _shared_passes(model, [query], batch, on_predictions)
-    arrays = {}
-    for key in query.methods:
-        if METHODS[key].cost:
-            arrays[key] = yield from _slow_array(model, shared, key, own_watch)
-        else:
-            with own_watch:
-                arrays[key] = _array(model, shared, 0, key)
-    (result,) = _results(model, shared, [arrays], [image], _seconds(query, watch, own_watch))
-    return result
 
 
 def _shared_passes(
@@ -220,7 +198,7 @@ def _shared_passes(
         encoded = model.encode(passed.images, [query.text for query in queries])
         predictions = [_predictions_for(model, one, query) for one, query in zip(encoded, queries, strict=True)]
         for index, of_query in enumerate(predictions):
-            on_predictions(index, _best(of_query))
+            on_predictions(index, best(of_query))
         completed = [_complete(query, of_query) for query, of_query in zip(queries, predictions, strict=True)]
         pairs = zip(encoded, completed, strict=True)
         scores = torch.cat([model.scores(one, query.text, query.targets) for one, query in pairs])
@@ -249,73 +227,63 @@ def _sources(
     return [{"layer": explanations[rules[0]]} | {str(rule): found for rule, found in explanations.items()}]
 
 
-def _array(model: Model, shared: SharedPasses, layer: int, key: str) -> np.ndarray:
+def _array(
+    model: Model, shared: SharedPasses, sources: Mapping[str, LayerMaps], key: str, watch: Stopwatch
+) -> Slow[np.ndarray]:
     """What a method computes at a layer; a row for each target."""
     method = METHODS[key]
-    own = method.passes == "own"
+    inputs = _method_inputs(model, shared, method) if method.passes == "own" else sources[method.passes]
     try:
-        values = method.function(_inputs(model, shared) if own else shared.sources[layer][method.passes])
-    except ValueError as error:
-        raise _no_such_method(key, error) from error
-    return _as_numpy(model, key, values)
-
-
-def _slow_array(model: Model, shared: SharedPasses, key: str, watch: Stopwatch) -> Slow[np.ndarray]:
-    try:
-        passes = METHODS[key].function(
-            _inputs(model, shared, precision=_asked_precision(shared.queries[0], slow=True))
-        )
-        while True:
+        if method.cost:
+            values = yield from watch.steps(method.function(inputs))
+        else:
             with watch:
-                progress = next(passes)
-            yield progress
-    except StopIteration as stop:
-        return _as_numpy(model, key, stop.value)
+                values = method.function(inputs)
     except ValueError as error:
-        raise _no_such_method(key, error) from error
+        raise InputError(f"There is no {method.title} here: {error}.") from error
+    return (model.geometry.as_rgb(values) if method.kind == "gradient" else values).cpu().numpy()
 
 
-def _no_such_method(key: str, error: ValueError) -> InputError:
-    return InputError(f"There is no {METHODS[key].title} here: {error}.")
-
-
-def _as_numpy(model: Model, key: str, values: Tensor) -> np.ndarray:
-    return (model.geometry.as_rgb(values) if METHODS[key].kind == "gradient" else values).cpu().numpy()
-
-
-def _inputs(model: Model, shared: SharedPasses, *, precision: Precision = "float32") -> MethodInputs:
+def _method_inputs(model: Model, shared: SharedPasses, method: Method) -> MethodInputs:
     """The inputs of a method with passes of its own, for the only question at its first layer."""
-    query, maps, image = shared.queries[0], shared.maps[0], shared.images
-    layer = model.layers[query.layers[0]]
+    query, image = shared.queries[0], shared.images
+    precision = _asked_precision(query, slow=method.cost is not None)
 
     def score(images: Tensor) -> Tensor:
         with computing_in(precision, images.device):
             encoded = model.encode(images, [query.text] * len(images))
             return torch.stack([model.scores(one, query.text, query.targets) for one in encoded]).float()
 
-    def linear_weights() -> Tensor | None:
-        encoded, features = shared.encoded[0], maps.features
-        if query.precision == "bfloat16":  # it is too coarse to tell whether the scores are linear
-            with forward_pass(image, [layer]) as passed:
-                encoded = model.encode(passed.images, [query.text])[0].detach()
-            (features,) = passed.feature_maps(reshape=model.reshape)
-        weights = model.linear_weights(encoded, features)
-        return None if weights is None else weights[[model.labels.index(str(target)) for target in query.targets]]
-
-    mean, std = (torch.tensor(values)[:, None, None].to(image) for values in (model.geometry.mean, model.geometry.std))
-    fill = FILLS[query.patches.fill]
     return MethodInputs(
         score=score,
         image=image,
-        layer=layer,
+        layer=model.layers[query.layers[0]],
         reshape=model.reshape,
-        layer_maps=maps,
-        linear_weights=linear_weights,
-        attention=lambda: model.attention(image, query.text),
+        layer_maps=shared.maps[0],
+        linear_weights=partial(_linear_weights, model, shared),
+        attention=partial(model.attention, image, query.text),
         patches=query.patches,
-        fill=torch.zeros_like(mean) if fill is None else (fill - mean) / std,
+        fill=_fill(model, query).to(image),
         batch=max(model.batch, 1),
     )
+
+
+def _linear_weights(model: Model, shared: SharedPasses) -> Tensor | None:
+    """`MethodInputs.linear_weights`, of the only question at its first layer."""
+    query, encoded, features = shared.queries[0], shared.encoded[0], shared.maps[0].features
+    if query.precision == "bfloat16":  # it is too coarse to tell whether the scores are linear
+        with forward_pass(shared.images, [model.layers[query.layers[0]]]) as passed:
+            encoded = model.encode(passed.images, [query.text])[0].detach()
+        (features,) = passed.feature_maps(reshape=model.reshape)
+    weights = model.linear_weights(encoded, features)
+    return None if weights is None else weights[[model.labels.index(str(target)) for target in query.targets]]
+
+
+def _fill(model: Model, query: Explain) -> Tensor:
+    """The colour of patches as the network takes it, (C, 1, 1)."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (model.geometry.mean, model.geometry.std))
+    fill = FILLS[query.patches.fill]
+    return torch.zeros_like(mean) if fill is None else (fill - mean) / std
 
 
 def _seconds(query: Explain, watch: Stopwatch, own_watch: Stopwatch) -> tuple[float, float | None]:
@@ -364,7 +332,7 @@ def _results(
                 pictures = {key: array[index].copy() for key, array in of_layer.items()}
                 rows.append(Row(pictures, details, _steps(maps, index) if query.steps else None))
             index += 1
-        results.append(ExplainResult(query, _best(predictions), tuple(rows)))
+        results.append(ExplainResult(query, best(predictions), tuple(rows)))
     return results
 
 
@@ -380,63 +348,3 @@ def _reduced_precision(query: Explain, device: torch.device) -> Precision | None
 
 def _steps(maps: LayerMaps, index: int) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in vars(steps(maps, index)).items()}
-
-
-# ---- Regions and noise ----------------------------------------------------------------------------------------------
-
-
-def _find_evidence(model: Model, query: Region, image: Image.Image) -> RegionResult:
-    text, targets, maps = _maps_of_candidates(model, query, model.prepare(image))
-    evidence, order = region_evidence(maps, query.box).sort(descending=True)
-    totals = maps.sum(dim=(1, 2))[order]
-    best = list(islice(zip(order.tolist(), evidence.tolist(), totals.tolist(), strict=True), MAX_PREDICTIONS))
-    supported = {str(targets[index]): (value, value / total) for index, value, total in best if value > 0}
-    return RegionResult(
-        replace(query, text=text),
-        evidence={target: value for target, (value, _) in supported.items()},
-        shares={target: share for target, (_, share) in supported.items()},
-    )
-
-
-def _maps_of_candidates(model: Model, query: Region, image: Tensor) -> tuple[str, Sequence[Target], Tensor]:
-    """The completed text, the targets that a region may support, and Grad-CAM's map of each, (T, h, w).
-
-    The targets are all labels where that needs no gradient, else the likely ones.
-    """
-    text = query.text
-    with forward_pass(image, [model.layers[query.layer]]) as passed:
-        (encoded,) = model.encode(passed.images, [text])
-        (features,) = passed.feature_maps(reshape=model.reshape)
-        with torch.no_grad():
-            if (weights := model.linear_weights(encoded.detach(), features)) is not None:
-                return text, model.labels, linear_maps(features, weights)
-            predictions = model.predictions(encoded.detach(), text)
-        text, targets = TASKS[query.task].candidates(text, predictions, MAX_CANDIDATES)
-        scores = model.scores(encoded, text, targets)
-    return text, targets, passed.layer_maps(scores, reshape=model.reshape)[0].maps
-
-
-def _add_noise(model: Model, query: Adversarial, image: Image.Image) -> Slow[AdversarialResult]:
-    geometry = model.geometry
-    pixels = geometry.pixels(image)
-    prepared = model.prepare(geometry.image(pixels))
-    levels = torch.from_numpy(pixels.copy()).permute(2, 0, 1).long()
-    low, high = ((bound - levels[None]).clamp(-MAX_NOISE, MAX_NOISE).to(prepared) for bound in (0, 255))
-    step = 1 / (255 * torch.tensor(geometry.std)[:, None, None]).to(prepared)
-
-    def log_probability(images: Tensor) -> Tensor:
-        (encoded,) = model.encode(images, [query.text])
-        return model.scores(model.log_probabilities(encoded), query.text, [query.target])
-
-    noise = yield from targeted_noise(
-        log_probability,
-        prepared,
-        step,
-        bounds=(low, high),
-        passes=NOISE_PASSES,
-        enough=math.log(ENOUGH_NOISE),
-        grey=geometry.order == GREY,
-    )
-    noisy = geometry.image((levels + noise[0].cpu()).byte().permute(1, 2, 0).numpy())
-    predictions = model.predict(model.prepare(noisy), query.text)
-    return AdversarialResult(query, image_file(png(noisy)), _best(predictions))

@@ -20,6 +20,7 @@ from gradio import http_server
 from demo.cluster.worker import REMOTE_ENTRIES, SHIPPED_ENTRIES, ClusterWorker
 from demo.engine import Engine
 from demo.errors import InputError, first_line
+from demo.explain import answer
 from demo.models import MAX_MODELS, Library
 from demo.models.own import hub_classifier, torchvision_classifier
 from demo.models.shipped import require_shipped
@@ -29,7 +30,7 @@ from demo.records import LOG
 from demo.service import surroundings
 from demo.tabs import mcp_tools
 from demo.tabs.uploads import tidied, tidy
-from demo.worker import LocalWorker, Worker, compute
+from demo.worker import LocalWorker, Worker
 from demo.zerogpu import compute_on_lent_gpu
 
 # How long a connection lasts on which nothing is asked. A request that is sent while the server closes its connection
@@ -81,7 +82,7 @@ def models_and_worker(args: argparse.Namespace) -> tuple[Library, Worker]:
     max_models = MAX_MODELS if args.max_models is None else args.max_models
     is_lent = is_lent_a_gpu()
     library = Library("cpu" if is_lent else args.device, max_models, downloads=not args.no_downloads)
-    return library, LocalWorker(library, compute_on_lent_gpu() if is_lent else compute)
+    return library, LocalWorker(library, compute_on_lent_gpu() if is_lent else answer)
 
 
 def launch(args: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationError, with_config
@@ -16,6 +17,7 @@ from demo.errors import InputError
 from explainers import METHODS, Box, Patches
 
 VERSION = 1  # of the JSON
+MAX_PREDICTIONS = 10
 
 PANELS = ("guided_backprop", "gradcam", "guided_gradcam")  # the paper's three panels, from left to right
 
@@ -224,6 +226,11 @@ class Row:
     pictures: dict[str, Array]
     details: Details
     steps: dict[str, Array] | None = None
+
+
+def best(predictions: dict[str, float]) -> dict[str, float]:
+    """The first `MAX_PREDICTIONS`."""
+    return dict(islice(predictions.items(), MAX_PREDICTIONS))
 
 
 @dataclass(frozen=True, eq=False)

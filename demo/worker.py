@@ -1,94 +1,27 @@
-"""The thread that runs all networks: a fair queue of questions, batches, progress and cancelling."""
+"""The thread that runs all networks: batches of questions, slow ones pass by pass."""
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from concurrent.futures import Future
+from typing import Protocol
 
 from PIL import Image
 
 from demo.check import check
 from demo.errors import InputError
-from demo.explain import OnPredictions, answer, answer_slowly, batch_key, is_slow
+from demo.explain import OnPredictions, answer, batch_key, is_slow
+from demo.fair_queue import FairQueue
+from demo.job import AbandonedError, Job
 from demo.models import Library, Model
 from demo.models.altered import blocks
-from demo.query import ModelInfo, Query, RegionResult, Result
+from demo.query import ModelInfo, Query, Result
 from explainers import Slow, finish
 
 MAX_SLOW = 8  # slow questions that are answered pass by pass at the same time
-MAX_ALONE = 2  # questions of one client in a batch, if no other waits
 STOPPING = "The demo is being stopped: try again in a few minutes."
 BROKEN = "The device that runs the models has failed. Try again when the demo has been restarted."
-
-R = TypeVar("R", bound=Result)
-
-
-@dataclass(eq=False)
-class Job(Generic[R]):
-    """A question on its way to its result.
-
-    Attributes:
-        image: of the question, opened.
-        cache: stores the result before it is set; None if it is not to be cached.
-        predictions: set before the result, where the model's predictions are known earlier.
-        clients: the ids of who asked and still waits, each as often as that.
-        asked, started: times, by `time.monotonic`; `started` is None while it waits.
-        progress: how many passes of a slow question are done, and of how many.
-        checked: the question in the model's spelling; see `check`.
-    """
-
-    query: Query[R]
-    image: Image.Image
-    cache: Callable[[R], None] | None = None
-    predictions: Future[dict[str, float]] = field(default_factory=Future)
-    result: Future[R] = field(default_factory=Future)
-    clients: list[str] = field(default_factory=list)
-    asked: float = field(default_factory=time.monotonic)
-    started: float | None = None
-    progress: tuple[int, int] = (0, 0)
-    checked: Query[R] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        for future in (self.predictions, self.result):
-            future.set_running_or_notify_cancel()  # one client of several cannot cancel it
-
-    def check(self, model: Model) -> bool:
-        """Whether a model can answer the question; else the job fails."""
-        try:
-            self.checked = check(model, self.query)
-        except Exception as error:  # of this job alone
-            self.fail(error)
-            return False
-        return True
-
-    def predict(self, predictions: dict[str, float]) -> None:
-        with suppress(InvalidStateError):
-            self.predictions.set_result(predictions)
-
-    def succeed(self, result: R) -> None:
-        self.predict({} if isinstance(result, RegionResult) else result.predictions)
-        if self.cache is not None:
-            self.cache(result)
-        with suppress(InvalidStateError):  # the demo is being stopped
-            self.result.set_result(result)
-
-    def fail(self, error: BaseException) -> None:
-        if isinstance(error, StopIteration):  # asyncio cannot raise it where the result is awaited
-            error = RuntimeError(repr(error))
-        for future in (self.predictions, self.result):
-            with suppress(InvalidStateError):
-                future.set_exception(error)
-
-
-class AbandonedError(InputError):
-    """Nobody waits for a question any more."""
-
-    def __init__(self) -> None:
-        super().__init__("Nobody waited for this any more: ask again.")
 
 
 class Worker(Protocol):
@@ -119,87 +52,7 @@ class Worker(Protocol):
         """Start nothing any more; what has started is finished, but for slow questions."""
 
 
-class FairQueue:
-    """Waiting jobs, served client by client in turn. A job of several clients waits in the queue of each."""
-
-    def __init__(self) -> None:
-        self._queues: dict[str, deque[Job]] = {}  # the first client is served next
-
-    def __bool__(self) -> bool:
-        return bool(self._queues)
-
-    def __contains__(self, job: Job) -> bool:
-        return any(job in queue for queue in self._queues.values())
-
-    def position(self, client: str) -> int:
-        """How many others are served before a client that waits."""
-        return list(self._queues).index(client) if client in self._queues else 0
-
-    def add(self, client: str, job: Job) -> None:
-        queue = self._queues.setdefault(client, deque())
-        if job not in queue:
-            queue.append(job)
-
-    def remove(self, client: str, job: Job) -> None:
-        """Remove a job from the queue of one client, if it is there."""
-        queue = self._queues.get(client, deque())
-        if job in queue:
-            queue.remove(job)
-            if not queue:
-                del self._queues[client]
-
-    def next_batch(
-        self,
-        max_size: Callable[[Job], int],
-        together: Callable[[Job, Job], bool],
-        ready: Callable[[Job], bool] = lambda _: True,
-    ) -> list[Job]:
-        """Take the first job of the first client, and others that can be computed together with it.
-
-        Args:
-            max_size: of the batch, by its first job.
-            together: whether a job can be computed with the first.
-            ready: whether a job can be computed now; others are passed over.
-
-        Returns:
-            At most one job of each client, or two where a single one waits: so a new client never waits for more than
-            two jobs of another. Nothing, if nothing is ready.
-        """
-        turn = next(((client, job) for client, queue in self._queues.items() for job in queue if ready(job)), None)
-        if turn is None:
-            return []
-        client, first = turn
-        batch = [first]
-        for other, queue in self._queues.items():
-            count = 1 if len(self._queues) > 1 else MAX_ALONE
-            if other == client:
-                count -= 1  # the first is its own
-            batch += [job for job in queue if job not in batch and ready(job) and together(first, job)][:count]
-        batch = batch[: max_size(first)]
-        self._take(batch)
-        self._move_behind_the_others(client)
-        return batch
-
-    def _take(self, batch: list[Job]) -> None:
-        for job in batch:
-            for client in list(self._queues):
-                self.remove(client, job)
-
-    def _move_behind_the_others(self, client: str) -> None:
-        if (queue := self._queues.pop(client, None)) is not None:
-            self._queues[client] = queue
-
-
 Compute = Callable[[Model, Sequence[Query], Sequence[Image.Image], OnPredictions], Slow[list[Result]]]
-
-
-def compute(
-    model: Model, queries: Sequence[Query], images: Sequence[Image.Image], on_predictions: OnPredictions
-) -> Slow[list[Result]]:
-    """Answer questions as `answer`, or a slow one as `answer_slowly`."""
-    if is_slow(queries[0]):
-        return [(yield from answer_slowly(model, queries[0], images[0], on_predictions))]
-    return answer(model, queries, images, on_predictions)
 
 
 class LocalWorker:
@@ -211,15 +64,15 @@ class LocalWorker:
     layer are explained together, and between the passes of a slow question others are answered.
 
     Args:
-        compute: answers the questions, in the worker's thread.
+        compute: answers the questions, in the worker's thread; see `demo.explain.answer`.
     """
 
-    def __init__(self, library: Library, compute: Compute = compute) -> None:
+    def __init__(self, library: Library, compute: Compute = answer) -> None:
         self._library = library
         self._compute = compute
         self._queue = FairQueue()
         self._models: dict[Job, Model] = {}  # of waiting jobs; the library may have dropped them meanwhile
-        self._slow: deque[tuple[Job, Slow[None]]] = deque()
+        self._slow: deque[tuple[Job, Slow[list[Result]]]] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._broken = False
@@ -330,60 +183,69 @@ class LocalWorker:
         return len(started) < MAX_SLOW and not theirs and not altered
 
     def _start(self, batch: list[Job]) -> None:
+        """Answer a batch, or begin with a slow job."""
         with self._changed:
             model, *_ = [self._models.pop(job) for job in batch]
-        work = self._work(model, batch)
-        if is_slow(batch[0].query):
-            self._slow.append((batch[0], work))
-        else:
-            finish(work)
-
-    def _step(self, job: Job, work: Slow[None]) -> None:
-        """Do one pass of a slow job."""
-        try:
-            job.progress = next(work)
-        except StopIteration:
-            return
-        if job.clients and not self._closing:
-            self._slow.append((job, work))
-            return
-        job.fail(InputError(STOPPING) if self._closing else AbandonedError())
-        work.close()
-
-    def _work(self, model: Model, batch: list[Job]) -> Slow[None]:
         query = batch[0].query
         try:
             if self._broken:
                 raise InputError(BROKEN)
             if query.weights is not None:  # a copy is made now, as waiting jobs would hold one each
                 model = self._library.altered(query.task, model, query.weights)
-            yield from self._answer(model, [job for job in batch if job.check(model)])
-        except Exception as error:  # or clients wait for ever
-            for job in batch:
-                job.fail(error)
-        errors = [job.result.exception() for job in batch if job.result.done()]
-        if any(isinstance(error, RuntimeError) for error in errors) and not self._library.computes():
-            self._broken = True
+        except Exception as error:
+            self._fail(batch, error)
+            return
+        jobs = [job for job in batch if self._is_checked(job, model)]
+        if jobs and is_slow(query):
+            self._slow.append((jobs[0], self._passes(model, jobs)))
+        elif jobs:
+            self._answer(model, jobs)
 
-    def _answer(self, model: Model, jobs: list[Job]) -> Slow[None]:
+    def _is_checked(self, job: Job, model: Model) -> bool:
+        """Whether the model can answer the job; else it fails, and no other."""
+        try:
+            job.checked = check(model, job.query)
+        except Exception as error:
+            self._fail([job], error)
+            return False
+        return True
+
+    def _answer(self, model: Model, jobs: list[Job]) -> None:
         """Answer jobs together; or if that fails each alone, so that none fails for another."""
         try:
-            yield from self._answer_together(model, jobs)
+            for job, result in zip(jobs, finish(self._passes(model, jobs)), strict=True):
+                job.succeed(result)
             return
         except Exception as error:
             if len(jobs) == 1:
-                jobs[0].fail(error)
+                self._fail(jobs, error)
                 return
         for job in jobs:  # not while the error holds the memory of the batch
-            yield from self._answer(model, [job])
+            self._answer(model, [job])
 
-    def _answer_together(self, model: Model, jobs: list[Job]) -> Slow[None]:
-        if not jobs:
-            return
+    def _passes(self, model: Model, jobs: list[Job]) -> Slow[list[Result]]:
         queries, images = [job.checked for job in jobs], [job.image for job in jobs]
-        results = yield from self._compute(model, queries, images, lambda index, found: jobs[index].predict(found))
-        for job, result in zip(jobs, results, strict=True):
-            job.succeed(result)
+        return self._compute(model, queries, images, lambda index, predictions: jobs[index].predict(predictions))
+
+    def _step(self, job: Job, passes: Slow[list[Result]]) -> None:
+        """Do one pass of a slow job."""
+        try:
+            job.progress = next(passes)
+        except StopIteration as stop:
+            job.succeed(stop.value[0])
+        except Exception as error:
+            self._fail([job], error)
+        else:
+            if job.clients and not self._closing:
+                self._slow.append((job, passes))
+                return
+            job.fail(InputError(STOPPING) if self._closing else AbandonedError())
+
+    def _fail(self, jobs: list[Job], error: Exception) -> None:
+        if isinstance(error, RuntimeError) and not self._library.computes():
+            self._broken = True
+        for job in jobs:
+            job.fail(error)
 
 
 def _together(first: Job, other: Job) -> bool:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from demo.errors import InputError
-from demo.explain import OnPredictions
+from demo.explain import OnPredictions, answer
 from demo.models import Library, Model
 from demo.query import Query, Result
-from demo.worker import Compute, compute
+from demo.worker import Compute
 from explainers import Slow
 
 
@@ -37,7 +37,7 @@ def _work(queries: list[Query], images: list[Image.Image]) -> Iterator[_News]:
     predictions: list[tuple[int, dict[str, float]]] = []
     try:
         model = _library().load(queries[0].task, queries[0].model, queries[0].weights)
-        passes = compute(model, queries, images, lambda *predicted: predictions.append(predicted))
+        passes = answer(model, queries, images, lambda *predicted: predictions.append(predicted))
         while True:
             progress = next(passes)
             yield _News(predictions, progress)

@@ -12,8 +12,7 @@ As the ReLU rules, this is laid on the autograd graph of one forward pass: a bac
 in the place of gradients.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +20,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
+from explainers import graph
 from explainers.gradcam import (
     Reshape,
     Score,
@@ -34,7 +33,7 @@ from explainers.gradcam import (
     _gradients,
     forward_pass,
 )
-from explainers.relu_rules import Gradients, _is_relu
+from explainers.relu_rules import Gradients, is_relu
 
 # A rule's work on what arrives at a node from above, and on what the node then passes on below.
 Hooks = tuple[Callable[[Gradients], Gradients] | None, Callable[[Gradients, Gradients], Gradients] | None]
@@ -84,20 +83,16 @@ def excitation_maps(
         with _Sums() as sums, forward_pass(image, [] if layer is None else [layer]) as passed:
             scores = score(passed.images)
         (output,) = passed.outputs(scores) or [passed.leaf]
-        network = _network(scores, passed.leaf, sums)
+        users = graph.users(scores.grad_fn)
+        network = _Network(users, set(graph.above(passed.leaf, users)), sums)
         goal = _used(output, network)
-        with _rules_on(_nodes_above(goal, network), network, contrastive=contrastive):
+        nodes = graph.above(goal, users)[1:]
+        with _rules_on(nodes, network, contrastive=contrastive):
             name = "image" if layer is None else "layer's output"
             passes = _gradients(scores, [goal], torch.eye(len(scores)).to(scores), name, last=True)
         reshape = None if layer is None else reshape
         maps = [_feature_maps(_filled(output, {id(goal): p}), reshape, 1) for (p,) in passes]
         return torch.cat(maps).float().sum(dim=1).clamp(min=0)
-
-
-def _nodes_above(goal: Tensor, network: "_Network") -> list[Any]:
-    """The nodes between a tensor and the scores, from the tensor up."""
-    _, *nodes = _reached([get_gradient_edge(goal).node], network.users_of)
-    return nodes
 
 
 @contextmanager
@@ -119,20 +114,28 @@ def _rules_on(nodes: list[Any], network: "_Network", *, contrastive: bool) -> It
 def _used(output: Any, network: "_Network") -> Tensor:
     """The tensor in what a layer returned that the scores depend on; if they depend on none of them, the first."""
     parts = {id(part): part for part in _differentiable(output)}
-    used = [part for part in parts.values() if get_gradient_edge(part).node in network.users]
+    used = [part for part in parts.values() if graph.node_of(part) in network.users]
     if len(used) > 1:
         raise ValueError(f"the layer returns {len(used)} tensors that the scores depend on, not one")
     return (used or list(parts.values()))[0]
 
 
 class _Sums(TorchFunctionMode):
-    """While it is on, it keeps what autograd does not keep of a forward pass in this thread and the rules need."""
+    """While it is on, it keeps what autograd does not keep of a forward pass in this thread and the rules need.
+
+    - Of a linear layer the input, which autograd keeps for the gradient of the weight alone: frozen weights get one.
+    - Of a sum or a mean the positive parts of what it adds.
+    - A sum in place overwrites what it adds: it becomes a sum, and a copy of it into that place. Copies into a view
+      are kept, because their nodes look like those of any other work on it.
+
+    Attributes:
+        parts: for the node of a sum, the positive parts of what it adds, and their sum.
+        copies: the nodes of copies into views.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        # For the node of a sum: the positive parts of what it adds, and their sum.
         self.parts: dict[Any, tuple[list[Tensor], Tensor]] = {}
-        # The nodes of copies into views, which look like those of any other work on a view.
         self.copies: set[Any] = set()
 
     def __torch_function__(
@@ -140,30 +143,40 @@ class _Sums(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if function == Tensor.add_:
-            with self:
-                return args[0].copy_(torch.add(args[0].clone(), *args[1:], **kwargs))
-        if function == F.linear and len(args) > 1 and not args[1].requires_grad:
-            # Autograd keeps the input of a linear layer for the gradient of its weight alone.
-            args = (args[0], args[1].detach().requires_grad_(), *args[2:])
+            return self._add_as_copy(*args, **kwargs)
+        if function == F.linear:
+            args = _with_gradient_of_weight(args)
         result = function(*args, **kwargs)
         if isinstance(result, Tensor) and result.grad_fn is not None:
-            self._keep(function, args, kwargs, result)
+            if function == Tensor.copy_ and result._base is not None:
+                self.copies.add(result._base.grad_fn)
+            self._keep_sum(function, args, kwargs, result)
         return result
 
-    def _keep(self, function: Callable, args: tuple, kwargs: dict[str, Any], result: Tensor) -> None:
-        if function == Tensor.copy_ and result._base is not None:
-            self.copies.add(result._base.grad_fn)
+    def _add_as_copy(self, into: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """A sum in place, as a sum that is kept and a copy, since it overwrites what it adds."""
+        with self:
+            return into.copy_(torch.add(into.clone(), *args, **kwargs))
+
+    def _keep_sum(self, function: Callable, args: tuple, kwargs: dict[str, Any], result: Tensor) -> None:
         node = _node_of(result)
-        if _operation(node) in _SUMS and _is_made_from(node, args):
+        if graph.operation(node) in _SUMS and _is_made_from(node, args):
             positive = [value.detach().clamp(min=0) if isinstance(value, Tensor) else value for value in args]
             parts = [value for value in positive if isinstance(value, Tensor)]
             self.parts[node] = parts, function(*positive, **kwargs)
 
 
+def _with_gradient_of_weight(args: tuple) -> tuple:
+    """Arguments of `F.linear` with which autograd keeps its input, as only the gradient of the weight needs that."""
+    if len(args) < 2 or args[1].requires_grad:
+        return args
+    return args[0], args[1].detach().requires_grad_(), *args[2:]
+
+
 def _node_of(result: Tensor) -> Any:
     """The node of the operation that made a tensor. A mean whose channels are last is viewed by another node."""
     node: Any = result.grad_fn
-    return node.next_functions[0][0] if _operation(node) == "AsStrided" else node
+    return node.next_functions[0][0] if graph.operation(node) == "AsStrided" else node
 
 
 def _is_made_from(node: Any, args: tuple) -> bool:
@@ -176,64 +189,27 @@ def _is_made_from(node: Any, args: tuple) -> bool:
 class _Network:
     """The autograd nodes of a forward pass: those that use each, those that the image reaches, and what is kept."""
 
-    users: dict[Any, list[Any]]
+    users: graph.Users
     from_image: set[Any]
     sums: _Sums
-
-    def users_of(self, node: Any) -> list[Any]:
-        return self.users.get(node, [])
 
     def operands(self, node: Any) -> list[int]:
         """Which inputs of a node depend on the image."""
         return [index for index, (used, _) in enumerate(node.next_functions) if used in self.from_image]
 
 
-def _network(scores: Tensor, leaf: Tensor, sums: _Sums) -> _Network:
-    users = _users(scores.grad_fn)
-    from_image = _reached([get_gradient_edge(leaf).node], lambda node: users.get(node, []))
-    return _Network(users, set(from_image), sums)
-
-
-def _users(top: Any) -> dict[Any, list[Any]]:
-    """For each node from `top` down, the nodes that use it."""
-    users: dict[Any, list[Any]] = {top: []}
-    for node in _reached([top], _inputs):
-        for used in _inputs(node):
-            users.setdefault(used, []).append(node)
-    return users
-
-
 def _topmost(nodes: list[Any]) -> set[Any]:
     """The linear and convolution nodes with no other such node above them."""
-    linear = {node for node in nodes if _operation(node) in _LINEAR}
-    return linear.difference(_reached([used for node in linear for used in _inputs(node)], _inputs))
-
-
-def _reached(starts: Iterable[Any], step: Callable[[Any], Iterable[Any]]) -> list[Any]:
-    reached = dict.fromkeys(starts)
-    pending = list(reached)
-    while pending:
-        new = [node for node in step(pending.pop()) if node not in reached]
-        reached.update(dict.fromkeys(new))
-        pending.extend(new)
-    return list(reached)
-
-
-def _inputs(node: Any) -> list[Any]:
-    return [used for used, _ in node.next_functions if used is not None]
-
-
-def _operation(node: Any) -> str:
-    """`Convolution` for a `ConvolutionBackward0`."""
-    return re.sub(r"^.*::|Backwards?\d*$", "", node.name())
+    linear = {node for node in nodes if graph.operation(node) in _LINEAR}
+    return linear.difference(graph.reached([used for node in linear for used in graph.inputs(node)], graph.inputs))
 
 
 def _rule(node: Any, network: _Network, *, contrasted: bool) -> Hooks:
     """What carries probabilities through a node, in the place of its gradient."""
-    operation = _operation(node)
+    operation = graph.operation(node)
     if operation in _MOVES or node in network.sums.copies:
         return None, None
-    if _is_relu(node):
+    if is_relu(node):
         return None, _pass_on
     if operation in _LINEAR:
         hooks = _linear(node, network, contrasted=contrasted)
@@ -280,7 +256,7 @@ def _convolution(node: Any) -> _Linear | None:
 
 def _matrix_product(node: Any) -> _Linear | None:
     """Of `nn.Linear`: rows of inputs times the transposed weight, plus a bias or not."""
-    place, x = (1, node._saved_mat1) if _operation(node) == "Addmm" else (0, node._saved_self)
+    place, x = (1, node._saved_mat1) if graph.operation(node) == "Addmm" else (0, node._saved_self)
     if x is None:
         return None
     return _Linear(place, x, node._saved_mat2, (1, -1), torch.matmul, lambda q, w: q @ w.T)
@@ -295,26 +271,27 @@ def _linear_layer(node: Any) -> _Linear | None:
 
 def _linear(node: Any, network: _Network, *, contrasted: bool) -> Hooks | None:
     """Equations 1 and 2, and the contrast at the top."""
-    linear = _LINEAR[_operation(node)](node)
+    linear = _LINEAR[graph.operation(node)](node)
     if linear is None or network.operands(node) != [linear.place]:
         return None
     weight = linear.weight * _signs_of_batch_norm(network.users[node], linear)
 
-    def excite(passed: Gradients, arrived: Gradients) -> Gradients:
-        (p,) = arrived
-        if p is None:
+    def probabilities_of_input(p: Tensor) -> Tensor:
+        excited = _excite(linear, weight, p)
+        return excited - _excite(linear, -weight, p) if contrasted else excited
+
+    def replace_gradients(passed: Gradients, arrived: Gradients) -> Gradients:
+        if arrived[0] is None:
             return passed
-        below = _excite(linear, weight, p)
-        if contrasted:
-            below = below - _excite(linear, -weight, p)
+        below = probabilities_of_input(arrived[0])
         return tuple(below if place == linear.place else None for place in range(len(passed)))
 
-    return None, excite
+    return None, replace_gradients
 
 
 def _signs_of_batch_norm(users: list[Any], linear: _Linear) -> Tensor | float:
     """The signs of the scales in the batch norm on a linear map: all that does not cancel of them in equation 2."""
-    if len(users) != 1 or _operation(users[0]) not in _BATCH_NORMS or users[0]._saved_weight is None:
+    if len(users) != 1 or graph.operation(users[0]) not in _BATCH_NORMS or users[0]._saved_weight is None:
         return 1.0
     return users[0]._saved_weight.sign().to(linear.weight).reshape(linear.neurons)
 
@@ -356,7 +333,7 @@ def _sum(node: Any, network: _Network) -> Hooks | None:
 
 def _constant(node: Any, network: _Network) -> Hooks | None:
     """Multiplied or divided by a positive constant, or less a constant: no other neuron comes in."""
-    operands, operation = network.operands(node), _operation(node)
+    operands, operation = network.operands(node), graph.operation(node)
     if len(operands) > 1 or (operation != "Mul" and operands != [0]):
         return None
     constant = node._saved_self if operands == [1] else 1 if operation == "Sub" else node._saved_other

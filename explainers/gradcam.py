@@ -268,18 +268,23 @@ def _gradients(
     A source is a tensor, or what holds some: then so does its gradient, with zeros where the scores do not depend on
     one.
     """
-    parts = [part for source in sources for part in _differentiable(source)]
     gradients = []
     for number, start in enumerate(starts, start=1):
-        retain = not last or number < len(starts)
-        with without_cudnn_error():
-            found = torch.autograd.grad(scores, parts, start, retain_graph=retain, allow_unused=True)
-        by_part = {id(part): gradient for part, gradient in zip(parts, found, strict=True)}
-        for source in sources:
-            if all(by_part[id(part)] is None for part in _differentiable(source)):
-                raise ValueError(f"the scores do not depend on the {name}")
+        by_part = _backward_pass(scores, sources, start, keep_graph=not last or number < len(starts))
+        if any(all(by_part[id(part)] is None for part in _differentiable(source)) for source in sources):
+            raise ValueError(f"the scores do not depend on the {name}")
         gradients.append(tuple(_filled(source, by_part) for source in sources))
     return gradients
+
+
+def _backward_pass(
+    scores: Tensor, sources: Sequence[Any], start: Tensor, *, keep_graph: bool
+) -> dict[int, Tensor | None]:
+    """The gradients, from one start, of the tensors in `sources`, by the `id` of each."""
+    parts = [part for source in sources for part in _differentiable(source)]
+    with without_cudnn_error():
+        found = torch.autograd.grad(scores, parts, start, retain_graph=keep_graph, allow_unused=True)
+    return {id(part): gradient for part, gradient in zip(parts, found, strict=True)}
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from explainers.graph import above, users
+
 Rule = Literal["guided", "deconv", "plain"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
@@ -67,33 +69,12 @@ def relu_nodes(output: Tensor, leaf: Tensor) -> list[Any]:
     Returns:
         Nodes of `torch.autograd.graph.Node`, in no particular order.
     """
-    users: dict[Any, list[Any]] = {}
-    source = None
-    pending: list[Any] = [output.grad_fn]
-    while pending:
-        node = pending.pop()
-        if getattr(node, "variable", None) is leaf:
-            source = node
-        for used, _ in node.next_functions:
-            if used is None:
-                continue
-            if used not in users:
-                users[used] = []
-                pending.append(used)
-            users[used].append(node)
-
-    reached = {source}
-    pending = [source]
-    while pending:
-        for user in users.get(pending.pop(), []):
-            if user not in reached:
-                reached.add(user)
-                pending.append(user)
-    return [node for node in reached if _is_relu(node)]
+    return [node for node in above(leaf, users(output.grad_fn)) if is_relu(node)]
 
 
-def _is_relu(node: Any) -> bool:
-    match node.name() if node is not None else "":
+def is_relu(node: Any) -> bool:
+    """Whether a node is that of a ReLU; see `relu_nodes`."""
+    match node.name():
         case "ReluBackward0":
             return True
         case "HardtanhBackward0":

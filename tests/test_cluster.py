@@ -21,9 +21,9 @@ from demo.cluster import worker
 from demo.cluster.worker import GONE, REMOTE_ENTRIES, ClusterWorker
 from demo.engine import Engine
 from demo.errors import InputError
+from demo.job import Job
 from demo.models import Library
 from demo.query import Explain, Predict, image_file
-from demo.worker import Job
 from evaluation.load import free_port
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="there is no Ray")

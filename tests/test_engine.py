@@ -17,6 +17,7 @@ from samples import QUERIES, ZEBRA, Slow, photo, see_small, thin
 
 from demo.engine import MAX_OF_ONE, Engine
 from demo.errors import InputError
+from demo.job import AbandonedError, Job
 from demo.models import Entry, Library
 from demo.models.classification import Classifier
 from demo.models.downloads import File
@@ -36,7 +37,6 @@ from demo.query import (
     prediction_query,
     to_json,
 )
-from demo.worker import AbandonedError, Job
 from explainers import Patches
 
 T = TypeVar("T")

@@ -9,11 +9,11 @@ from helpers import in_a_loop
 from samples import see_small
 
 from demo.engine import Engine
+from demo.job import Job
 from demo.models import Library
 from demo.query import Explain, image_file
 from demo.tabs import late
 from demo.tabs.late import Late, renewed
-from demo.worker import Job
 from explainers import Patches
 
 PHOTO = image_file((Path(__file__).parents[1] / "assets" / "examples" / "zebra_elephant.jpg").read_bytes())

@@ -18,11 +18,11 @@ from helpers import EXAMPLES, in_a_loop
 from samples import Held, see_small
 
 from demo.engine import Engine
+from demo.job import Job
 from demo.page import LAUNCH, build
 from demo.service import surroundings
 from demo.tabs import late
 from demo.tabs.waiting import AT_ONCE, opening
-from demo.worker import Job
 
 USERS = 30
 TASKS = ("classification", "captioning", "vqa")

@@ -16,12 +16,12 @@ from torch import nn
 
 from demo.check import check
 from demo.errors import InputError
+from demo.explain import answer
 from demo.models import Library
 from demo.models.classification import Classifier
 from demo.models.resnet50 import GEOMETRY
 from demo.query import Explain, ImageFile
 from demo.tasks import TASKS
-from demo.worker import compute
 from explainers import (
     METHODS,
     Patches,
@@ -185,7 +185,7 @@ def pictures(model, asked: str, keys: tuple[str, ...], photo: str = "zebra_eleph
     layers = ("layer1",) if keys == ("score_cam",) and "layer1" in model.layers else ("",)
     query = check(model, replace(ASKED[asked], methods=keys, layers=layers))
     image = Image.open(EXAMPLES / f"{photo}.jpg").convert("RGB")
-    (result,) = finish(compute(model, [query], [image], lambda *_: None))
+    (result,) = finish(answer(model, [query], [image], lambda *_: None))
     return result.rows[0].pictures
 
 

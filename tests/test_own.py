@@ -15,7 +15,7 @@ from torchvision.models import VisionTransformer, get_model
 
 from demo.engine import Engine
 from demo.errors import InputError
-from demo.explain import answer_slowly
+from demo.explain import answer
 from demo.images import open_photo
 from demo.models import Library, catalog
 from demo.models.classification import Classifier, distinct
@@ -269,7 +269,7 @@ def test_the_noise_of_a_grey_image_of_three_channels_is_grey():
     model = Classifier("net", network, CLASSES, {"": network[0]}, Geometry(8, (0.5,) * 3, (0.5,) * 3, order=GREY))
     photo = Image.new("RGB", (8, 8), "grey")
     query = Adversarial(image_file(b""), "classification", "net", target="dog")
-    result = finish(answer_slowly(model, query, photo, lambda *_: None))
+    (result,) = finish(answer(model, [query], [photo], lambda *_: None))
     noised = np.asarray(open_photo(result.image.data)).astype(int)
     weights = network[1].weight[1].reshape(3, 8, 8).sum(dim=0) - network[1].weight[[0, 2]].mean(dim=0).reshape(
         3, 8, 8

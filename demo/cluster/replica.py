@@ -11,11 +11,11 @@ from ray.serve import Application
 
 from demo.engine import MAX_WAITING, Engine
 from demo.errors import InputError
+from demo.job import Job
 from demo.models import MAX_MODELS, Library
 from demo.models.resnet50 import BATCH
 from demo.process import keep_heap
 from demo.query import Query, from_json, to_json
-from demo.worker import Job
 
 NAME = "why"  # of the application
 NEWS_SECONDS = 0.5  # from one piece of news about a query that waits to the next
@@ -36,7 +36,7 @@ class Replica:
 
     def check_health(self) -> None:
         if not self._engine.is_well():
-            raise RuntimeError("The thread of the networks has ended.")
+            raise RuntimeError("No network can be run any more.")
 
     async def info(self, task: str, name: str) -> tuple[str, str]:
         """Return "result" and a model's info as JSON, once it is open; or "refused" and the error message."""
@@ -63,27 +63,16 @@ class Replica:
             question = from_json(query)
             question = replace(question, image=replace(question.image, data=data))
             job = await self._ask(question, cache, client)
-        except InputError as error:
-            yield "refused", str(error)
-            return
-        predictions, result = asyncio.wrap_future(job.predictions), asyncio.wrap_future(job.result)
-        for future in (predictions, result):
-            future.add_done_callback(lambda future: future.cancelled() or future.exception())  # or asyncio complains
-        sent: dict[str, Any] = {}
-        try:
-            if model := serve.get_multiplexed_model_id():
-                await self.keeps(model)
-            while not result.done():
-                await asyncio.wait([result if predictions.done() else predictions], timeout=NEWS_SECONDS)
-                news = {kind: value for kind, value in self._news(job, client).items() if sent.get(kind) != value}
-                sent |= news
-                for piece in news.items():
+            try:
+                if model := serve.get_multiplexed_model_id():
+                    await self.keeps(model)
+                async for piece in self._news(job, client):
                     yield piece
-            yield "result", to_json(await result)
+                yield "result", to_json(job.result.result())
+            finally:
+                self._engine.leave(job, client)
         except InputError as error:
             yield "refused", str(error)
-        finally:
-            self._engine.leave(job, client)
 
     async def _ask(self, question: Query, cache: bool, client: str) -> Job:
         """`Engine.ask` beside the event loop. If the caller leaves meanwhile, so does its client."""
@@ -94,14 +83,27 @@ class Replica:
             asking.add_done_callback(partial(self._leave, client))
             raise
 
-    def _news(self, job: Job, client: str) -> dict[str, Any]:
+    async def _news(self, job: Job, client: str) -> AsyncIterator[tuple[str, Any]]:
+        """What changes of a job, until it is done."""
+        futures = [asyncio.wrap_future(future) for future in (job.predictions, job.result)]
+        for future in futures:
+            future.add_done_callback(lambda future: future.cancelled() or future.exception())  # or asyncio complains
+        told: dict[str, Any] = {}
+        while not job.result.done():
+            await asyncio.wait([future for future in futures if not future.done()][:1], timeout=NEWS_SECONDS)
+            for kind, value in self._state(job, client).items():
+                if told.get(kind) != value:
+                    yield kind, value
+                    told[kind] = value
+
+    def _state(self, job: Job, client: str) -> dict[str, Any]:
         """What there is to tell of a job that goes on."""
         if job.started is None:
             return {"waits": self._engine.position(client)}
-        news: dict[str, Any] = {"started": job.started - job.asked, "progress": job.progress}
+        state: dict[str, Any] = {"started": job.started - job.asked, "progress": job.progress}
         if job.predictions.done() and job.predictions.exception() is None:
-            news["predictions"] = job.predictions.result()
-        return news
+            state["predictions"] = job.predictions.result()
+        return state
 
     def _leave(self, client: str, asking: asyncio.Task[Job]) -> None:
         if asking.exception() is None:

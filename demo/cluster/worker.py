@@ -20,9 +20,10 @@ from typing import Any
 from demo.cluster.messages import Message, pack, unpack
 from demo.errors import InputError
 from demo.explain import is_slow
+from demo.job import AbandonedError, Job
 from demo.models.entries import ENTRIES, Entry
 from demo.query import ModelInfo, from_json, to_json
-from demo.worker import STOPPING, AbandonedError, Job
+from demo.worker import STOPPING
 
 ROOT = Path(__file__).parents[2]
 GONE = "The computers that run the networks cannot be reached: try again in a minute."

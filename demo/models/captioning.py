@@ -4,7 +4,7 @@ Vinyals et al., "Show and Tell", CVPR 2015; the kind of model that the paper's s
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from torchvision.models import ResNet
 from demo.errors import InputError, nearest
 from demo.models.network import Model
 from demo.models.resnet50 import BATCH, FEATURES, GEOMETRY, encoder, pooled, stages
-from demo.models.words import FUNCTION_WORDS, joined, read
+from demo.models.words import FUNCTION_WORDS, joined, read, words
 from demo.query import ScoreKind
 
 WEIGHTS = Path(__file__).parents[2] / "assets" / "captioner.safetensors"
@@ -166,14 +166,27 @@ def content_words(vocabulary: Sequence[str]) -> set[int]:
     return {token for token, word in enumerate(vocabulary, start=END + 1) if word not in FUNCTION_WORDS}
 
 
-class Captioner(Model):
-    """A network that gives a log-probability to each word of any caption over its vocabulary.
+class CaptionModel(Model):
+    """A network that gives a log-probability to each word of a caption of 1 to 50 words.
+
+    The score of a word is log p(word | the words before it, image). That of the caption is the sum over its words, the
+    end token left out. Targets are positions in `words(caption)`, or `WHOLE` for the caption.
+    """
+
+    score_is: ScoreKind = "log-probability"
+
+    def resolve_targets(self, caption: str, targets: Sequence[int]) -> Sequence[int]:
+        check_positions(targets, len(words(self.resolve_label(caption))))
+        return targets
+
+
+class Captioner(CaptionModel):
+    """A caption model for the words of its vocabulary.
 
     Attributes:
         vocabulary: the V words it knows.
     """
 
-    score_is: ScoreKind = "log-probability"
     batch = BATCH
     above = ("_decoder",)
     _network: ResNet
@@ -192,7 +205,7 @@ class Captioner(Model):
         return list(pooled(self._network, images).split(1))
 
     def predictions(self, features: Tensor, _text: str) -> dict[str, float]:
-        """The captions of the beam for pooled features (1, 2048), best first, each with its score (see `score`).
+        """The captions of the beam for pooled features (1, 2048), best first, each with its score.
 
         The best has the highest mean log-probability per word, so a shorter one below it may have a higher score.
         """
@@ -200,7 +213,7 @@ class Captioner(Model):
         return {self.spell(tokens): total for tokens, total in captions}
 
     def scores(self, features: Tensor, caption: str, targets: Sequence[int]) -> Tensor:
-        """The scores (T,) of parts of a caption for pooled features (1, 2048); see `score`."""
+        """The scores (T,) of parts of a caption for pooled features (1, 2048)."""
         given = torch.tensor(self._read(caption), device=features.device)
         logits = self._decoder(features, given[None, :-1])[0]
         each = logits.log_softmax(dim=1).gather(1, given[:, None])[:, 0]
@@ -210,26 +223,10 @@ class Captioner(Model):
         """The caption in the network's spelling: its words alone, in lower case.
 
         Raises:
-            InputError: it cannot be scored; see `score`.
+            InputError: it has no word, too many, or one that is not in the vocabulary, which the message names, with
+                the nearest ones.
         """
         return self.spell(self._read(caption))
-
-    def score(self, caption: str, *targets: int) -> Callable[[Tensor], Tensor]:
-        """The scores of a caption's parts, (1, 3, H, W) -> (T,), in the order of the targets, from one forward pass.
-
-        The score of a word is log p(word | the words before it, image). That of the caption is the sum over its
-        words, the end token left out.
-
-        Args:
-            caption: 1 to 50 words of the vocabulary; case and punctuation do not matter.
-            targets: positions in `words(caption)`, or `WHOLE` for the caption.
-
-        Raises:
-            InputError: the caption has no word, too many, or one that is not in the vocabulary, which the message
-                names, with the nearest ones; or it has no word at a position.
-        """
-        check_positions(targets, len(self._read(caption)))
-        return lambda image: self.scores(pooled(self._network, image), caption, targets)
 
     def spell(self, tokens: Sequence[int]) -> str:
         """The caption that consists of these tokens."""

@@ -90,8 +90,7 @@ class Classifier(LogitModel):
         Raises:
             InputError: a name is not known; see `resolve_label`.
         """
-        known = [self.resolve_label(name) for name in names]
-        return lambda image: self.scores(self._network(image), "", known)
+        return super().score("", *names)
 
 
 def shipped_resnet50(name: str, device: str) -> Classifier:

@@ -1,7 +1,7 @@
 """Captioners of the Hugging Face hub: BLIP, GIT and ViT-GPT2, vision transformers with a decoder of word pieces."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from demo.errors import InputError
-from demo.models.captioning import WHOLE, check_positions
+from demo.models.captioning import WHOLE, CaptionModel
 from demo.models.hub import open_all, spelled
 from demo.models.layers import numbered
-from demo.models.network import Geometry, Model
+from demo.models.network import Geometry
 from demo.models.words import joined, read
-from demo.query import ScoreKind
 
 BEAM = 3
 MOST_TOKENS = 30  # of a caption that is generated
 MOST_PIECES = 200  # of a caption that is written; GPT-2 has places for 1024, BERT for 512
 
 
-class HubCaptioner(Model):
-    """A network that gives a log-probability to each word piece of any caption.
+class HubCaptioner(CaptionModel):
+    """A caption model of word pieces: the score of a word is the sum over its pieces.
 
     Its layers are the blocks of its vision transformer, the last one first.
     """
 
-    score_is: ScoreKind = "log-probability"
     _network: Any
 
     def __init__(
@@ -51,7 +49,7 @@ class HubCaptioner(Model):
 
     @torch.inference_mode()
     def predictions(self, image: Tensor, _text: str) -> dict[str, float]:
-        """The captions of a beam search for a prepared image, best first, each with its score (see `score`).
+        """The captions of a beam search for a prepared image, best first, each with its score.
 
         Raises:
             InputError: the network says no word.
@@ -69,7 +67,7 @@ class HubCaptioner(Model):
         return captions
 
     def scores(self, image: Tensor, caption: str, targets: Sequence[int]) -> Tensor:
-        """The scores (T,) of parts of a caption for a prepared image; see `score`."""
+        """The scores (T,) of parts of a caption for a prepared image."""
         pieces, owners = self._pieces(read("caption", caption))
         said = torch.tensor([self._start, *pieces], device=image.device)
         output = self._network(pixel_values=image, **{self._text_argument: said[None, :-1]})
@@ -82,30 +80,11 @@ class HubCaptioner(Model):
         """The caption's words alone, in lower case.
 
         Raises:
-            InputError: it cannot be scored; see `score`.
+            InputError: it has no word, too many, or one with signs that the network cannot read.
         """
         said = read("caption", caption)
         self._pieces(said)
         return joined(said)
-
-    def score(self, caption: str, *targets: int) -> Callable[[Tensor], Tensor]:
-        """The scores of a caption's parts, (1, 3, H, W) -> (T,), in the order of the targets, from one forward pass.
-
-        The score of a word is the sum over its pieces of log p(piece | the pieces before it, image). That of the
-        caption is the sum over its words, the end token left out.
-
-        Args:
-            caption: 1 to 50 words; case and punctuation do not matter.
-            targets: positions in `words(caption)`, or `WHOLE` for the caption.
-
-        Raises:
-            InputError: the caption has no word, too many, or one with signs that the network cannot read; or it has
-                no word at a position.
-        """
-        said = read("caption", caption)
-        self._pieces(said)
-        check_positions(targets, len(said))
-        return lambda image: self.scores(image, caption, targets)
 
     def _pieces(self, said: list[str]) -> tuple[list[int], list[int]]:
         """The word pieces of a caption, and for each the position of its word."""

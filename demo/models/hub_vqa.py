@@ -1,6 +1,6 @@
 """Question answering by models of the Hugging Face hub: ViLT, which chooses an answer, and BLIP, which writes one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ class Vilt(_HubAnswerer, ListAnswerer):
 class BlipAnswerer(_HubAnswerer):
     """Li et al., "BLIP", 2022: a decoder writes the answer word piece by word piece, so that any text can be one.
 
-    Its layers are the blocks of its vision transformer, the last one first.
+    The score of an answer is the sum over its word pieces of log p(piece | the pieces before it, question, image), the
+    end token left out. Its layers are the blocks of its vision transformer, the last one first.
     """
 
     score_is: ScoreKind = "log-probability"
@@ -140,7 +141,7 @@ class BlipAnswerer(_HubAnswerer):
         return dict(sorted(zip(answers, probabilities, strict=True), key=lambda pair: -pair[1]))
 
     def scores(self, image: Tensor, question: str, answers: Sequence[str]) -> Tensor:
-        """The scores (T,) of answers to a question about a prepared image; see `score`."""
+        """The scores (T,) of answers to a question about a prepared image."""
         start = self._network.config.text_config.bos_token_id
         seen = self._network.vision_model(pixel_values=image)[0]
         encoded = self._network.text_encoder(input_ids=self.read_question(question), encoder_hidden_states=seen)[0]
@@ -165,19 +166,6 @@ class BlipAnswerer(_HubAnswerer):
         if pieces > self._places:
             raise InputError(f"The answer has {pieces} word pieces, more than {self._places}: shorten it.")
         return spelled
-
-    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
-        """The scores of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
-
-        The score of an answer is the sum over its word pieces of log p(piece | the pieces before it, question, image),
-        the end token left out.
-
-        Raises:
-            InputError: the question or an answer cannot be read; see `read_question` and `resolve_label`.
-        """
-        self.read_question(question)
-        known = [self.resolve_label(answer) for answer in answers]
-        return lambda image: self.scores(image, question, known)
 
 
 def vilt(name: str, folder: Path, device: str) -> Vilt:

@@ -1,8 +1,7 @@
 """Which modules of a classifier Grad-CAM may look at, and their outputs as feature maps."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -67,21 +66,31 @@ def find_layers(network: nn.Module, scores: Callable[[], Tensor]) -> dict[str, n
         scores: runs it once on one square image and returns the C scores, (C,).
     """
     outputs, sizes, classes = _outputs(network, scores)
-    modules = dict(network.named_modules())
     if len(set(sizes.values())) >= STAGES:
-        last: dict[int, str] = {}
-        for name in _units(network, "", sizes):
-            if name not in outputs:
-                continue
-            before = last.pop(sizes[name], name)
-            # Maps of the classes themselves, as SqueezeNet ends with, are no features.
-            are_classes = _depth(outputs[name]) == classes != _depth(outputs[before])
-            last[sizes[name]] = before if are_classes else name
-        return {name: modules[name] for name in reversed(last.values())}
-    lists = [module for module in modules.values() if isinstance(module, nn.ModuleList | nn.Sequential)]
-    counting = {modules[name] for name in outputs}
-    blocks = max(map(list, lists), key=lambda parts: sum(part in counting for part in parts), default=[])
-    return {name: block for name, block in numbered(blocks).items() if block in counting}
+        return _last_of_each_size(network, outputs, sizes, classes)
+    return _blocks(network, outputs)
+
+
+def _last_of_each_size(
+    network: nn.Module, outputs: Mapping[str, Tensor], sizes: dict[str, int], classes: int
+) -> dict[str, nn.Module]:
+    last: dict[int, str] = {}
+    for name in _units(network, "", sizes):
+        if name not in outputs:
+            continue
+        before = last.pop(sizes[name], name)
+        # Maps of the classes themselves, as SqueezeNet ends with, are no features.
+        are_classes = _depth(outputs[name]) == classes != _depth(outputs[before])
+        last[sizes[name]] = before if are_classes else name
+    return {name: network.get_submodule(name) for name in reversed(last.values())}
+
+
+def _blocks(network: nn.Module, outputs: Mapping[str, Tensor]) -> dict[str, nn.Module]:
+    """Of the list of modules with the most that have an influence, those that have."""
+    influential = {network.get_submodule(name) for name in outputs}
+    lists = [module for module in network.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
+    blocks = max(map(list, lists), key=lambda parts: sum(part in influential for part in parts), default=[])
+    return {name: block for name, block in numbered(blocks).items() if block in influential}
 
 
 @torch.no_grad()
@@ -127,22 +136,24 @@ def _is_in_place(changes: Tensor) -> bool:
 
 def _maps_of(layers: Mapping[str, nn.Module], run: Callable[[Tensor], Any], image: Tensor) -> dict[str, Tensor]:
     """The feature maps of those layers that give some."""
-    outputs: dict[str, Any] = {}
-
-    def keep(name: str) -> Callable:
-        return lambda _module, _inputs, output: outputs.update({name: output})
-
-    handles = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
-    try:
+    with _recorded(layers) as outputs:
         run(image)
-    finally:
-        for handle in handles:
-            handle.remove()
     maps = {}
-    for name, output in outputs.items():
-        with suppress(ValueError):
-            maps[name] = feature_maps(output)
+    for name, returned in outputs.items():
+        with suppress(ValueError, IndexError):
+            maps[name] = feature_maps(returned[-1])
     return maps
+
+
+@contextmanager
+def _recorded(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Any]]]:
+    """What each module returns while the block runs, call by call, by its name."""
+    outputs: dict[str, list[Any]] = {name: [] for name in modules}
+    with ExitStack() as hooks:
+        for name, module in modules.items():
+            keep = outputs[name].append
+            hooks.enter_context(module.register_forward_hook(lambda _module, _inputs, output, keep=keep: keep(output)))
+        yield outputs
 
 
 def numbered(blocks: Sequence[nn.Module]) -> dict[str, nn.Module]:
@@ -151,36 +162,25 @@ def numbered(blocks: Sequence[nn.Module]) -> dict[str, nn.Module]:
 
 
 def _outputs(network: nn.Module, scores: Callable[[], Tensor]) -> tuple[dict[str, Tensor], dict[str, int], int]:
-    """Of the modules that ran once and gave maps of 2 x 2 cells or more: outputs, if they count; and sizes; and C."""
-    ran: Counter[str] = Counter()
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable:
-        def hook(_module: nn.Module, _inputs: tuple, output: Any) -> None:
-            ran[name] += 1
-            if (tensor := _first(output)) is not None and tensor.requires_grad and _size(tensor) > 1:
-                found[name] = tensor
-
-        return hook
-
-    handles = [module.register_forward_hook(keep(name)) for name, module in network.named_modules()]
-    try:
-        with torch.enable_grad():
-            values = scores()
-    finally:
-        for handle in handles:
-            handle.remove()
-    found = {name: output for name, output in found.items() if ran[name] == 1}
+    """Of the modules that ran once and gave maps of 2 x 2 cells or more: outputs, with influence; and sizes; and C."""
+    modules = dict(network.named_modules())
+    with torch.enable_grad(), _recorded(modules) as outputs:
+        values = scores()
+    tensors = {name: _first(returned[0]) for name, returned in outputs.items() if len(returned) == 1}
+    found = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if tensor is not None and tensor.requires_grad and _size(tensor) > 1
+    }
     if not found:
         return {}, {}, len(values)
     gradients = torch.autograd.grad(values.max(), list(found.values()), allow_unused=True)
-    modules = dict(network.named_modules())
-    counting = {
+    influential = {
         name: output
         for (name, output), gradient in zip(found.items(), gradients, strict=True)
         if gradient is not None and feature_maps(gradient).any() and _computes(modules[name])
     }
-    return counting, {name: _size(output) for name, output in found.items()}, len(values)
+    return influential, {name: _size(output) for name, output in found.items()}, len(values)
 
 
 def _size(output: Tensor) -> int:

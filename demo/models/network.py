@@ -117,19 +117,16 @@ class Model(ABC):
         """The scores (T,) of targets of an image from `encode`, in the network's spelling."""
 
     @abstractmethod
-    def score(self, *args: Any, **kwargs: Any) -> Callable[[Tensor], Tensor]:
-        """The scores of targets as a function of a prepared image, (1, C, side, side) -> (T,), for `explain`.
-
-        Of a classifier the classes are given; of others the caption or question first, and then words or answers.
-        """
-
-    @abstractmethod
     def resolve_label(self, label: str) -> str:
         """A class, an answer or a caption in the network's spelling.
 
         Raises:
             InputError: the network cannot score it.
         """
+
+    def resolve_targets(self, _text: str, targets: Sequence[Any]) -> Sequence[Any]:
+        """Targets in the network's spelling; see `resolve_label`."""
+        return [self.resolve_label(target) for target in targets]
 
     def check_question(self, question: str) -> None:  # noqa: B027
         """Raise InputError if a question cannot be read."""
@@ -152,6 +149,20 @@ class Model(ABC):
     def attention(self, _image: Tensor, _question: str) -> Tensor | None:
         """The weights (h, w) that the network gives to the cells of a prepared image, if it attends; they sum to 1."""
         return None
+
+    def score(self, text: str, /, *targets: Any) -> Callable[[Tensor], Tensor]:
+        """The scores of targets as a function of a prepared image, (1, C, side, side) -> (T,), for `explain`.
+
+        Args:
+            text: the caption or question.
+            targets: positions of words in the caption, or answers; in this order are the scores.
+
+        Raises:
+            InputError: the text or a target cannot be read; see `check_question`, `resolve_label`.
+        """
+        self.check_question(text)
+        resolved = self.resolve_targets(text, targets)
+        return lambda image: self.scores(self.encode(image, [text])[0], text, resolved)
 
     @torch.inference_mode()
     def predict(self, image: Tensor, text: str = "") -> dict[str, float]:

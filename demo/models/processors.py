@@ -163,32 +163,18 @@ def _resample(process: Process, geometry: Geometry, mode: str, named: int | None
     Where the processor crops the texture or gives it a border, the same is done before it is squashed.
     """
     side = geometry.side
-    mean, std = (torch.tensor(values)[:, None, None] for values in (geometry.mean, geometry.std))
     middle = slice(side // 4, side - side // 4)
-
-    def seen(image: Image.Image) -> np.ndarray:
-        values = process(image.convert(mode))[0] * std + mean
-        return 255 * values.permute(1, 2, 0).numpy()[..., :: -1 if geometry.order == "BGR" else 1]
-
-    size = 2 * side
-    ramp = np.broadcast_to((np.arange(size) + 0.5) * 256 / size, (size, size)).astype(np.uint8)
-    along = seen(Image.fromarray(ramp))[middle].mean(axis=(0, 2))[middle] + 0.5  # the mean of what bytes cut off
-    slope, start = np.polyfit(np.arange(side)[middle] + 0.5, along, 1)
-    left, right = (size * (start + slope * end) / 256 for end in (0, side))
-    if abs(left) < 2 and abs(right - size) < 2:
-        left, right = 0, size
-    if not -size / 4 < left < right < size * 5 / 4:
-        raise UnfitError("its image processor mirrors or moves an image, or gives it a border")
-    border = max(0, math.ceil(-left), math.ceil(right - size))
-    texture = _texture(size).convert(mode)
-    bordered = Image.fromarray(
-        np.pad(np.asarray(texture), [(border, border)] * 2 + [(0, 0)] * (mode == "RGB"), "edge")
-    )
-    window = (left + border, left + border, right + border, right + border)
-    aim = seen(texture)
+    window = _window(process, geometry, mode)
+    border = max(0, math.ceil(-window[0]), math.ceil(window[1] - 2 * side))
+    texture = _texture(2 * side).convert(mode)
+    bordered = np.pad(_array(texture), [(border, border), (border, border), (0, 0)], "edge").astype(np.uint8)
+    enlarged = Image.fromarray(bordered[..., 0] if mode == "L" else bordered)
+    start, end = (edge + border for edge in window)
+    processed = _levels_of(process, geometry, texture)
 
     def difference(kind: Image.Resampling) -> float:
-        return np.abs(_array(bordered.resize((side, side), kind, window)) - aim)[middle, middle].mean()
+        squashed = _array(enlarged.resize((side, side), kind, (start, start, end, end)))
+        return np.abs(squashed - processed)[middle, middle].mean()
 
     if named in FILTERS and difference(Image.Resampling(named)) <= LEVELS:
         return Image.Resampling(named)
@@ -199,6 +185,32 @@ def _resample(process: Process, geometry: Geometry, mode: str, named: int | None
             f"of a texture differs by {levels:.0f} of 255 levels"
         )
     return nearest
+
+
+def _levels_of(process: Process, geometry: Geometry, image: Image.Image) -> np.ndarray:
+    """What is made of an image, as levels from 0 to 255 in the order of its channels, (H, W, C)."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (geometry.mean, geometry.std))
+    values = process(image)[0] * std + mean
+    return 255 * values.permute(1, 2, 0).numpy()[..., :: -1 if geometry.order == "BGR" else 1]
+
+
+def _window(process: Process, geometry: Geometry, mode: str) -> tuple[float, float]:
+    """The left and the right edge of what is seen of a square of twice the side, in its pixels; outside is a border.
+
+    They are where a line through what is made of a ramp from 0 to 256 ends.
+    """
+    side, size = geometry.side, 2 * geometry.side
+    middle = slice(side // 4, side - side // 4)
+    ramp = np.broadcast_to((np.arange(size) + 0.5) * 256 / size, (size, size)).astype(np.uint8)
+    levels = _levels_of(process, geometry, Image.fromarray(ramp).convert(mode))
+    along = levels[middle].mean(axis=(0, 2))[middle] + 0.5  # the mean of what bytes cut off
+    slope, start = np.polyfit(np.arange(side)[middle] + 0.5, along, 1)
+    left, right = (size * (start + slope * end) / 256 for end in (0, side))
+    if abs(left) < 2 and abs(right - size) < 2:
+        return 0, size
+    if not -size / 4 < left < right < size * 5 / 4:
+        raise UnfitError("its image processor mirrors or moves an image, or gives it a border")
+    return left, right
 
 
 def _array(image: Image.Image) -> np.ndarray:

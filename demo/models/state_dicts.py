@@ -16,6 +16,7 @@ from demo.errors import InputError, first_line
 State = dict[str, Tensor]
 
 NAMED = 3  # of the names in an error
+COUNTER = "num_batches_tracked"  # of the batches that a batch norm has seen
 # What torch.nn.DataParallel, torch.compile and others put into the names of what they wrap.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # Their auxiliary classifiers are for training only, and not every file has them.
@@ -56,16 +57,9 @@ def fitted(state: State, architecture: str, weights: str) -> tuple[State, dict[s
     other = _template(architecture, {"num_classes": 3}).state_dict()
     head = [name for name in expected if expected[name].shape != other[name].shape]
     state = _renamed(state, expected, head, AUXILIARY.get(architecture))
-    missing = [name for name in expected if name not in state and not _is_counter(name)]
-    unexpected = [name for name in state if name not in expected]
-    if missing or unexpected:
-        said = [f"it lacks {_listed(missing)}"] if missing else []
-        said += [f"it has {_listed(unexpected)}, which a {architecture} has not"] if unexpected else []
-        is_like = len(missing) < len(expected) / 2
-        todo = f"Save that of torchvision's {architecture} as it is" if is_like else "Give --arch the right name"
-        raise InputError(f"“{weights}” is not a {architecture}: {', and '.join(said)}. {todo}.")
-    first = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    _check_names(state, expected, architecture, weights)
     options["num_classes"] = _size(state[head[0]], 0)
+    first = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
     if (channels := _size(state[f"{first}.weight"], 1)) in (1, 3):
         options["channels"] = channels
     elif channels > 0:
@@ -75,14 +69,28 @@ def fitted(state: State, architecture: str, weights: str) -> tuple[State, dict[s
     if isinstance(network, models.VisionTransformer):
         cells = math.isqrt(max(_size(state["encoder.pos_embedding"], 1) - 1, 1))
         options["image_size"] = cells * network.patch_size
-    expected = _template(architecture, options).state_dict()
+    _check_tensors(state, _template(architecture, options).state_dict(), architecture, weights)
+    return state, options, head
+
+
+def _check_names(state: State, expected: Mapping[str, Tensor], architecture: str, weights: str) -> None:
+    missing = [name for name in expected if name not in state and not name.endswith(COUNTER)]
+    unexpected = [name for name in state if name not in expected]
+    if missing or unexpected:
+        differences = [f"it lacks {_listed(missing)}"] if missing else []
+        differences += [f"it has {_listed(unexpected)}, which a {architecture} has not"] if unexpected else []
+        is_like = len(missing) < len(expected) / 2
+        todo = f"Save that of torchvision's {architecture} as it is" if is_like else "Give --arch the right name"
+        raise InputError(f"“{weights}” is not a {architecture}: {', and '.join(differences)}. {todo}.")
+
+
+def _check_tensors(state: State, expected: Mapping[str, Tensor], architecture: str, weights: str) -> None:
     for name, tensor in state.items():
         if tensor.shape != expected[name].shape:
             shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
             raise InputError(f"“{weights}” is not a {architecture}: its “{name}” is {shapes}.")
         if expected[name].is_floating_point() and not tensor.is_floating_point():
             raise InputError(f"“{weights}” holds {tensor.dtype} numbers in “{name}”: save it in float32 or float16.")
-    return state, options, head
 
 
 def untrained(architecture: str, options: Mapping[str, Any]) -> nn.Module:
@@ -115,34 +123,29 @@ def _template(architecture: str, options: Mapping[str, Any]) -> nn.Module:
 
 def _renamed(state: State, expected: Mapping[str, Tensor], head: list[str], auxiliary: str | None) -> State:
     """The tensors by the expected names, as far as their own ones tell; counters of batches and the like left out."""
-    state = {
-        ".".join(part for part in name.split(".") if part not in WRAPPERS): tensor for name, tensor in state.items()
-    }
+    state = {".".join(part for part in name.split(".") if part not in WRAPPERS): state[name] for name in state}
     prefix = _prefix(state, expected)
-    inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    beside = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
-    inside, beside = (
-        {
-            name: tensor
-            for name, tensor in part.items()
-            if not _is_counter(name)
-            and not (name not in expected and tensor.ndim == 0 and not tensor.is_floating_point())
-            and not (auxiliary and name.startswith(auxiliary))
-        }
-        for part in (inside, beside)
-    )
-    missing = [name for name in expected if name not in inside and not _is_counter(name)]
+    inside: State = {}
+    beside: State = {}
+    for name, tensor in state.items():
+        part = inside if name.startswith(prefix) else beside
+        name = name.removeprefix(prefix)
+        if not (_is_counter(name, tensor, expected) or (auxiliary and name.startswith(auxiliary))):
+            part[name] = tensor
+    missing = sorted(name for name in expected if name not in inside and not name.endswith(COUNTER))
     if not missing:
         return inside  # what lies beside it is of the training, as its loss
     whole = inside | beside
-    others = [name for name in whole if name not in expected]
+    others = sorted(name for name in whole if name not in expected)
     # A head that was wrapped, nn.Sequential(nn.Dropout(), nn.Linear(...)), or that has a name of its own.
-    parts = [name.rpartition(".")[2] for name in sorted(others)]
-    if sorted(missing) == sorted(head) and parts == [name.rpartition(".")[2] for name in sorted(head)]:
-        return {name: whole[name] for name in whole if name in expected} | {
-            name: whole[other] for name, other in zip(sorted(head), sorted(others), strict=True)
-        }
+    if missing == sorted(head) and list(map(_last_part, others)) == list(map(_last_part, missing)):
+        for name, other in zip(missing, others, strict=True):
+            whole[name] = whole.pop(other)
     return whole
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _prefix(names: Iterable[str], expected: Mapping[str, Tensor]) -> str:
@@ -156,9 +159,9 @@ def _prefix(names: Iterable[str], expected: Mapping[str, Tensor]) -> str:
     return found.most_common(1)[0][0] if found else ""
 
 
-def _is_counter(name: str) -> bool:
-    """Whether it is the number of batches that a batch norm has seen, which no evaluation needs."""
-    return name.endswith("num_batches_tracked")
+def _is_counter(name: str, tensor: Tensor, expected: Mapping[str, Tensor]) -> bool:
+    """Whether it counts batches or the like, which no evaluation needs."""
+    return name.endswith(COUNTER) or (name not in expected and tensor.ndim == 0 and not tensor.is_floating_point())
 
 
 def _size(tensor: Tensor, dimension: int) -> int:

@@ -143,16 +143,6 @@ class ListAnswerer(LogitModel):
     def check_question(self, question: str) -> None:
         self.read_question(question)
 
-    def score(self, question: str, *answers: str) -> Callable[[Tensor], Tensor]:
-        """The logits of answers to a question, (1, 3, H, W) -> (T,), in the order of the answers.
-
-        Raises:
-            InputError: the question or an answer cannot be read; see `read_question` and `resolve_label`.
-        """
-        self.read_question(question)
-        known = [self.resolve_label(answer) for answer in answers]
-        return lambda image: self.scores(self.encode(image, [question])[0], question, known)
-
 
 class Answerer(ListAnswerer):
     """The shipped encoder's features and a `Fusion`."""

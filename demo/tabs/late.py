@@ -9,11 +9,11 @@ from typing import Any
 
 from demo.engine import Engine
 from demo.errors import InputError
+from demo.job import Job
 from demo.query import PATCHES, Explain, Row
 from demo.tabs.waiting import arrived, ask, has_left, in_background, listened_event
 from demo.tasks.sentence import measured, passes, price
 from demo.viewer import data
-from demo.worker import Job
 from explainers import METHODS, Patches
 
 NEWS_SECONDS = 1.0  # after which a column says how far it is

@@ -14,8 +14,8 @@ from gradio.context import LocalContext
 
 from demo.engine import MAX_OF_ONE, MAX_WAITING, Engine
 from demo.errors import TOO_MUCH, InputError
+from demo.job import Job
 from demo.query import Query, Result
-from demo.worker import Job
 
 T = TypeVar("T")
 

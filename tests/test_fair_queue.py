@@ -1,6 +1,6 @@
 """Whose turn it is."""
 
-from demo.worker import FairQueue
+from demo.fair_queue import FairQueue
 
 
 def asked(**lines: list[str]) -> FairQueue:
