@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from cachetools import LRUCache
 from PIL import Image
 
-from demo.errors import TOO_MUCH, InputError
+from demo.errors import TOO_MUCH, BusyError, InputError
 from demo.images import open_photo
 from demo.job import AbandonedError, Job
 from demo.models import Library
@@ -89,7 +89,7 @@ class Engine:
         with self._changed:
             waiting = [job for job in self._jobs.values() if job.started is None]
         for job in waiting:
-            job.fail(InputError(STOPPING))
+            job.fail(BusyError(STOPPING))
         with self._changed:
             self._changed.wait_for(lambda: not self._jobs, seconds)
 
@@ -143,7 +143,7 @@ class Engine:
         own = sum(client in job.clients for job in self._jobs.values())
         if self._closing or len(self._jobs) >= MAX_WAITING or own >= MAX_OF_ONE:
             self.records.add_outcome(query.task, query.model, "refused")
-            raise InputError(STOPPING if self._closing else TOO_MUCH)
+            raise BusyError(STOPPING if self._closing else TOO_MUCH)
 
     def _end(self, job: Job, result: Future[Result]) -> None:
         """Record how a question ended."""

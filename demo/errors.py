@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 TOO_MUCH = "The server is busy. Please try again in a moment."
 ADDRESS = "An address is not fetched. Send the image itself."
+FAILED = "Something went wrong here: try again, or ask something else."
 UNFIT = "The request does not fit what is asked for here: see “Use via API” at the foot of the page."
 
 
@@ -13,10 +14,30 @@ class InputError(ValueError):
     """What somebody gave cannot be used. The message is one sentence for them: what is wrong and what to do.
 
     It is one line that can be sent, whatever it quotes: without halves of characters.
+
+    Attributes:
+        code: what a program can do about it; see docs/ask.md.
     """
+
+    code = "refused"
 
     def __init__(self, message: str) -> None:
         super().__init__(re.sub(r"[\0-\x1f\x7f-\x9f\u2028\u2029]+", " ", message.encode(errors="replace").decode()))
+
+
+class BusyError(InputError):
+    """Too much waits at the moment."""
+
+    code = "busy"
+
+    def __init__(self, message: str = TOO_MUCH) -> None:
+        super().__init__(message)
+
+
+class UnknownImageError(InputError):
+    """The image is not on the server, or not any more."""
+
+    code = "unknown_image"
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

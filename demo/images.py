@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 
-from demo.errors import TOO_MUCH, InputError
+from demo.errors import BusyError, InputError
 from demo.image_colours import deep_range, eight_bits, is_deep, to_srgb, white_is_zero
 from demo.image_files import DAMAGED, Opened, identify
 
@@ -45,7 +45,7 @@ def open_photo(source: str | Path | bytes) -> Image.Image:
             return _decoded(opened)
     del opened  # nothing is held by those who wait
     if not _LARGE_WAITING.acquire(blocking=False):
-        raise InputError(TOO_MUCH)
+        raise BusyError
     try:
         with _LARGE:
             return _decoded(_identify(source))
@@ -90,11 +90,16 @@ def read_upload(path: str | Path) -> bytes:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError):  # ValueError: a null character in the path
         raise InputError("The file cannot be read. Choose the image and upload it again.") from None
+    check_size(data)
+    return data
+
+
+def check_size(data: bytes) -> None:
+    """Raise InputError if an image file is empty or over MAX_BYTES."""
     if not data:
         raise InputError("The file is empty. Choose the image and upload it again.")
     if len(data) > MAX_BYTES:
         raise InputError(TOO_LARGE)
-    return data
 
 
 def _photograph(opened: Opened) -> Image.Image:

@@ -27,9 +27,9 @@ from demo.models.shipped import require_shipped
 from demo.page import LAUNCH, build
 from demo.process import is_lent_a_gpu
 from demo.records import LOG
-from demo.service import surroundings
-from demo.tabs import mcp_tools
-from demo.tabs.uploads import tidied, tidy
+from demo.server import mcp_tools
+from demo.server.routes import surroundings
+from demo.server.uploads import tidied, tidy
 from demo.worker import LocalWorker, Worker
 from demo.zerogpu import compute_on_lent_gpu
 

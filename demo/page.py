@@ -7,10 +7,11 @@ import gradio as gr
 from gradio_client.utils import is_http_url_like
 
 from demo.engine import MAX_WAITING, Engine
-from demo.errors import ADDRESS, UNFIT
+from demo.errors import ADDRESS, FAILED, UNFIT
 from demo.images import MAX_BYTES
-from demo.tabs import captioning, classification, endpoints, examples, frame, lesson, links, quiz, vqa
-from demo.tabs.uploads import is_kept
+from demo.server import endpoints
+from demo.server.uploads import is_kept
+from demo.tabs import captioning, classification, examples, frame, lesson, links, quiz, vqa
 from demo.viewer import data
 
 FOLDER = Path(__file__).parent
@@ -41,7 +42,6 @@ HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip 
 FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 
 LONGEST_PATH = 1000  # characters, more than an upload has
-FAILED = "Something went wrong here: try again, or ask something else."
 
 LAUNCH = {
     "head": DROPDOWNS + data.script(),
@@ -52,7 +52,7 @@ LAUNCH = {
     ],
     "max_file_size": MAX_BYTES,
     # Each browser that has a page open is a session: half a megabyte, and the photographs that its tabs show, of about
-    # a megabyte at most. One that is not open may be forgotten and is made anew: see demo.tabs.sessions.
+    # a megabyte at most. One that is not open may be forgotten and is made anew: see demo.server.sessions.
     "state_session_capacity": 400,
     # As many events at a time: they wait for the engine, which says when it is too much.
     "max_threads": MAX_WAITING + 100,

@@ -337,10 +337,23 @@ def from_json(text: str | bytes) -> Any:
     Raises:
         InputError: the text is not such JSON.
     """
+    return from_data(data_of(text))
+
+
+def data_of(text: str | bytes) -> Any:
+    """What JSON holds.
+
+    Raises:
+        InputError: the text is not JSON.
+    """
     try:
-        data = parse_json(text)
+        return parse_json(text)
     except ValueError as error:
         raise InputError(f"This is not JSON: {error!s:.200}.") from None
+
+
+def from_data(data: Any) -> Any:
+    """As `from_json`, of what the JSON holds."""
     match data:
         case {"version": version, **_rest} if type(version) is not int or version != VERSION:
             raise InputError(f"The JSON has version {version!r:.80}. This program reads version {VERSION}.")

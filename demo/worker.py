@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from demo.check import check
-from demo.errors import InputError
+from demo.errors import BusyError, InputError
 from demo.explain import OnPredictions, answer, batch_key, is_slow
 from demo.fair_queue import FairQueue
 from demo.job import AbandonedError, Job
@@ -239,7 +239,7 @@ class LocalWorker:
             if job.clients and not self._closing:
                 self._slow.append((job, passes))
                 return
-            job.fail(InputError(STOPPING) if self._closing else AbandonedError())
+            job.fail(BusyError(STOPPING) if self._closing else AbandonedError())
 
     def _fail(self, jobs: list[Job], error: Exception) -> None:
         if isinstance(error, RuntimeError) and not self._library.computes():

@@ -1,6 +1,7 @@
 """What tests of several files ask: photographs, pictures, questions, networks, and an engine that is held up."""
 
 import io
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -119,7 +120,7 @@ class Held:
     """An engine whose networks are busy while the block runs."""
 
     def __init__(self) -> None:
-        self.slow = Slow()
+        self.slow, self._numbers = Slow(), itertools.count()
         entries = {task: list(offered) for task, offered in ENTRIES.items()}
         entries["classification"].append(Entry("Slow", 0.0, lambda *_: self.slow))
         self.engine = Engine(Library(entries=entries))
@@ -127,7 +128,10 @@ class Held:
             self.engine.info(task, "").result(30)
 
     def __enter__(self) -> Engine:
-        self.running = self.engine.ask(Predict(photo("rocket"), "classification", "Slow"))
+        self.slow.begun.clear()
+        self.slow.go_on.clear()
+        unknown = str(next(self._numbers))  # to the cache
+        self.running = self.engine.ask(Predict(photo("rocket"), "classification", "Slow", unknown))
         assert self.slow.begun.wait(30)
         return self.engine
 

@@ -22,7 +22,8 @@ from demo.models import Library
 from demo.models.classification import Classifier, shipped_resnet50
 from demo.models.entries import ENTRIES, Entry
 from demo.page import FAILED, LAUNCH, build
-from demo.service import NO_ROOM, surroundings
+from demo.server.guard import NO_ROOM
+from demo.server.routes import surroundings
 
 pytestmark = pytest.mark.demo
 PHOTO = ROOT / "assets" / "examples" / "cat.jpg"

@@ -18,8 +18,8 @@ from hostile_files import FILES
 
 from demo.errors import ADDRESS, TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
-from demo.service import MAX_PARTS, MOST_BODY, TOO_MANY_PARTS
-from demo.tabs.uploads import GONE, NO_PHOTO
+from demo.server.guard import MAX_PARTS, MOST_BODY, TOO_MANY_PARTS
+from demo.server.uploads import GONE, NO_PHOTO
 from evaluation.fuzz import ANSWERED, FAULT, REFUSED, SECRET, UNREAD, hammered, table
 
 PHOTO = ROOT / "assets" / "examples" / "cat.jpg"

@@ -20,9 +20,9 @@ from samples import Held, see_small
 from demo.engine import Engine
 from demo.job import Job
 from demo.page import LAUNCH, build
-from demo.service import surroundings
+from demo.server.routes import surroundings
+from demo.server.waiting import AT_ONCE, opening
 from demo.tabs import late
-from demo.tabs.waiting import AT_ONCE, opening
 
 USERS = 30
 TASKS = ("classification", "captioning", "vqa")

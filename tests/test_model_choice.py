@@ -38,7 +38,7 @@ from torchvision import models
 
 from demo.errors import ADDRESS
 from demo.models import Library
-from demo.tabs.mcp_tools import GAP
+from demo.server.mcp_tools import GAP
 
 pytestmark = pytest.mark.demo
 

@@ -18,7 +18,7 @@ from demo.errors import TOO_MUCH, InputError
 from demo.images import MAX_BYTES, open_photo, png
 from demo.models import Library
 from demo.page import LAUNCH, build
-from demo.tabs.uploads import LARGE, MAX_WAITING, displayable, save, uploaded
+from demo.server.uploads import LARGE, MAX_WAITING, displayable, save, uploaded
 
 CAT = Path(__file__).parents[1] / "assets" / "examples" / "cat.jpg"
 

@@ -27,7 +27,7 @@ from helpers import (
 )
 from playwright.sync_api import Page, Request, expect
 
-from demo.tabs.uploads import GONE
+from demo.server.uploads import GONE
 from evaluation.load import free_port, photograph
 
 NAMES = ("dog", "cat", "bison", "coffee", "fruit", "rocket", "palace", "kitten")

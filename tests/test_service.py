@@ -15,9 +15,10 @@ from gradio_client import Client, handle_file
 from helpers import EXAMPLES, in_a_loop, metrics
 from starlette.responses import JSONResponse
 
-from demo import process, service
+from demo import process
 from demo.errors import InputError
 from demo.models.shipped import FILES, require_shipped
+from demo.server import guard
 
 
 def test_every_answer_bears_the_headers(server):
@@ -111,7 +112,7 @@ def test_large_bodies_of_any_kind_are_counted_and_timed(monkeypatch):
             pass
         await JSONResponse({})(scope, receive, send)
 
-    guard = service._Guard(app)
+    guarded = guard.Guard(app)
 
     async def status(headers: dict[bytes, bytes], *, is_slow: bool) -> int:
         sent = []
@@ -125,21 +126,21 @@ def test_large_bodies_of_any_kind_are_counted_and_timed(monkeypatch):
             sent.append(message)
 
         scope = {"type": "http", "path": "/gradio_api/queue/join", "client": ("a", 1), "headers": [*headers.items()]}
-        await guard(scope, receive, send)
+        await guarded(scope, receive, send)
         return sent[0]["status"]
 
     async def crowd() -> list[int]:
         large = ({b"content-length": b"10000000"}, {b"transfer-encoding": b"chunked"})
         slow = [
             asyncio.create_task(status(large[number % 2], is_slow=True))
-            for number in range(service.MAX_CONCURRENT_UPLOADS_OF_ONE)
+            for number in range(guard.MAX_CONCURRENT_UPLOADS_OF_ONE)
         ]
         await asyncio.sleep(0)
         statuses = [await status(headers, is_slow=False) for headers in (*large, {b"content-length": b"2"})]
         return statuses + await asyncio.gather(*slow)
 
-    monkeypatch.setattr(service, "UPLOAD_SECONDS", 0.1)
-    assert in_a_loop(crowd()) == [503, 503, 200] + [400] * service.MAX_CONCURRENT_UPLOADS_OF_ONE
+    monkeypatch.setattr(guard, "UPLOAD_SECONDS", 0.1)
+    assert in_a_loop(crowd()) == [503, 503, 200] + [400] * guard.MAX_CONCURRENT_UPLOADS_OF_ONE
 
 
 def test_proxies_that_the_environment_excludes_stay_excluded(monkeypatch):

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import gradio as gr
 
-from demo.tabs.sessions import MAX_OPEN, MAX_OPEN_OF_ONE, Sessions
+from demo.server.sessions import MAX_OPEN, MAX_OPEN_OF_ONE, Sessions
 
 
 def sessions(capacity: int) -> Sessions:

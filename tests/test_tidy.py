@@ -12,8 +12,8 @@ from helpers import metrics
 from demo.engine import Engine
 from demo.models import Library
 from demo.page import build
-from demo.tabs import uploads
-from demo.tabs.uploads import FORGET, TIDY_SECONDS, path_of, save, tidy
+from demo.server import uploads
+from demo.server.uploads import FORGET, TIDY_SECONDS, path_of, save, tidy
 from evaluation.load import functions_of, join_http, make_query, outputs_in, session
 
 

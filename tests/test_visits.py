@@ -13,7 +13,8 @@ from helpers import EXAMPLES, in_a_loop
 from demo.engine import Engine
 from demo.models import Entry, Library
 from demo.models.entries import ENTRIES
-from demo.tabs import captioning, choices, classification, frame, uploads, vqa
+from demo.server import uploads
+from demo.tabs import captioning, choices, classification, frame, vqa
 from demo.tabs.choices import Choosing
 from demo.tabs.visits import Shown, Visit, Wanted, show_again
 

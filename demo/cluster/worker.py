@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.cluster.messages import Message, pack, unpack
-from demo.errors import InputError
+from demo.errors import BusyError, InputError
 from demo.explain import is_slow
 from demo.job import AbandonedError, Job
 from demo.models.entries import ENTRIES, Entry
@@ -177,7 +177,7 @@ class ClusterWorker:
 
     def require(self, task: str, name: str) -> None:
         if self._driver is None:
-            raise InputError(GONE)
+            raise BusyError(GONE)
 
     def info(self, task: str, name: str) -> Future[ModelInfo]:
         request = Request()
@@ -235,7 +235,7 @@ class ClusterWorker:
             jobs = [request.job for request in self._requests.values() if request.job is not None]
         for job in jobs:
             if is_slow(job.query):
-                job.fail(InputError(STOPPING))
+                job.fail(BusyError(STOPPING))
 
     def _send(self, request: Request, kind: str, *, data: bytes = b"", **values: Any) -> None:
         number = next(self._numbers)
@@ -245,7 +245,7 @@ class ClusterWorker:
                 self._requests[number] = request
                 driver.send(packed)
         if driver is None:
-            request.fail(InputError(GONE))
+            request.fail(BusyError(GONE))
 
     def _run(self) -> None:
         """Hand on the news; when the cluster is gone, fail what waits, and connect again until closed."""
@@ -271,7 +271,7 @@ class ClusterWorker:
             lost = list(self._requests.values())
             self._requests.clear()
         for request in lost:
-            request.fail(InputError(GONE))
+            request.fail(BusyError(GONE))
         if driver is not None:
             driver.stop()
 

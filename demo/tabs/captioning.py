@@ -13,15 +13,16 @@ from demo.errors import InputError
 from demo.models.captioning import WHOLE
 from demo.models.words import words
 from demo.query import Explain, ExplainResult, Predict
-from demo.tabs import choices, components, endpoints, examples, links
+from demo.server import endpoints
+from demo.server.endpoints import Api
+from demo.server.uploads import about, identity, uploaded
+from demo.server.waiting import Making, answer, arrived, ask
+from demo.tabs import choices, components, examples, links
 from demo.tabs.choices import Choosing
 from demo.tabs.components import key_of
-from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
-from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, is_again, show, show_all, take_wanted
-from demo.tabs.waiting import Making, answer, arrived, ask
 from demo.tasks.sentence import per_word, percent
 
 TASK: Final = "captioning"

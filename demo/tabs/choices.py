@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from demo.engine import Engine
+from demo.server.uploads import Upload, about
+from demo.server.waiting import Making, arrived
 from demo.tabs import components, model_choice
 from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
-from demo.tabs.uploads import Upload, about
 from demo.tabs.viewer import Event, Viewer
 from demo.tabs.visits import Given, Visit, pass_over_unknown_layer, show_again, show_beside, show_in_layer
-from demo.tabs.waiting import Making, arrived
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 NO_MODEL = ("nothing", "")  # to compare with

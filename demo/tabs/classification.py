@@ -10,15 +10,16 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Explain, ExplainResult, Predict
-from demo.tabs import choices, endpoints, frame, links, live
+from demo.server import endpoints
+from demo.server.endpoints import Api
+from demo.server.uploads import about, uploaded
+from demo.server.waiting import Making, arrived, ask
+from demo.tabs import choices, frame, links, live
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars
-from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, Shared
-from demo.tabs.uploads import about, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, opens_with, show_all, take_wanted
-from demo.tabs.waiting import Making, arrived, ask
 
 TASK: Final = "classification"
 HEADING = "Predictions: click one to see why. + compares."

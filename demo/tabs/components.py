@@ -10,7 +10,7 @@ import gradio as gr
 
 from demo.engine import Engine
 from demo.query import ImageFile, Row
-from demo.tabs.uploads import save
+from demo.server.uploads import save
 from demo.tasks.sentence import percent
 from demo.viewer import data
 

@@ -9,15 +9,12 @@ import gradio as gr
 
 from demo.errors import InputError
 from demo.images import MAX_BYTES
+from demo.server.endpoints import NETWORK
+from demo.server.uploads import Upload, displayable, path_of
+from demo.server.waiting import opening
 from demo.tabs import components, examples
-from demo.tabs.uploads import Upload, displayable, path_of
-from demo.tabs.waiting import opening
 
 FIRST_EXAMPLE = examples.path_of(next(iter(examples.EXAMPLES)))
-
-# As many at a time as there are: they wait for the engine, which is fair.
-# Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
-NETWORK: dict[str, Any] = {"concurrency_limit": None, "preprocess": False}
 
 # An event of the page that asks the engine.
 ASKING: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"} | NETWORK

@@ -11,7 +11,7 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.job import Job
 from demo.query import PATCHES, Explain, Row
-from demo.tabs.waiting import arrived, ask, has_left, in_background, listened_event
+from demo.server.waiting import arrived, ask, has_left, in_background, listened_event
 from demo.tasks.sentence import measured, passes, price
 from demo.viewer import data
 from explainers import METHODS, Patches

@@ -12,12 +12,12 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.captioning import WHOLE
 from demo.query import PANELS, Explain, ExplainResult, ImageFile, Predict
+from demo.server.uploads import identity, uploaded
+from demo.server.waiting import answer, arrived, opening
 from demo.tabs import trust
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, told
 from demo.tabs.frame import ASKING, Shared
-from demo.tabs.uploads import identity, uploaded
 from demo.tabs.visits import Given, Visit
-from demo.tabs.waiting import answer, arrived, opening
 from demo.tasks import TASKS
 from demo.tasks.sentence import named, numbers, percent
 from demo.tasks.vqa import ANY, suggestions

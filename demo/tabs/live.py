@@ -10,10 +10,10 @@ import gradio as gr
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Explain, image_file
+from demo.server.waiting import answer
 from demo.tabs.components import bars, told
 from demo.tabs.frame import ASKING, QUIET
 from demo.tabs.visits import Given
-from demo.tabs.waiting import answer
 from demo.viewer import data
 
 MOST_CHARACTERS = 400_000  # of a frame; one of 320 pixels has about 25,000

@@ -19,12 +19,12 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Row
 from demo.rooms import ENOUGH, VALUES, Rooms, Study, Tally, Vote, tally
+from demo.server.uploads import save
+from demo.server.waiting import answer
 from demo.studies import Picture, Question
 from demo.tabs.components import drawn_by, shown_photo, told
 from demo.tabs.frame import ASKING, QUIET
-from demo.tabs.uploads import save
 from demo.tabs.visits import Given
-from demo.tabs.waiting import answer
 from demo.viewer import data
 from explainers import METHODS
 

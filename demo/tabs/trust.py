@@ -14,11 +14,11 @@ from demo.images import png
 from demo.likeness import ALIKE, Likeness, likenesses, rank_correlation, verdict
 from demo.models.network import squash
 from demo.query import PANELS, Adversarial, Explain, ExplainResult, ImageFile, ModelInfo, Randomised, Row
+from demo.server.uploads import save
+from demo.server.waiting import answer
 from demo.tabs.components import bars, drawn_by, file_of, told
 from demo.tabs.frame import ASKING, QUIET
-from demo.tabs.uploads import save
 from demo.tabs.visits import Given
-from demo.tabs.waiting import answer
 from demo.tasks.sentence import percent
 from demo.viewer import data
 from explainers import METHODS

@@ -15,14 +15,14 @@ from demo.errors import InputError
 from demo.files import archive, file_name, row_files
 from demo.query import FAST_METHODS, PANELS, Explain, ModelInfo, Region, RegionResult, Row
 from demo.rendering import COLOURS, OPACITY, scales
+from demo.server.uploads import NO_PHOTO, about, save
+from demo.server.waiting import answer, arrived
 from demo.tabs import examples
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.late import Late, renewed
 from demo.tabs.links import link
-from demo.tabs.uploads import NO_PHOTO, about, save
 from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit
-from demo.tabs.waiting import answer, arrived
 from demo.tasks import TASKS
 from demo.tasks.sentence import is_dim, numbers, scale, sentence
 from demo.viewer import data

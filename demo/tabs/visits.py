@@ -15,11 +15,11 @@ from cachetools import LRUCache
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Explain, ExplainResult, ImageFile, Region
+from demo.server.uploads import identity
+from demo.server.waiting import Making, answer, arrived
 from demo.tabs import examples
 from demo.tabs.components import told
 from demo.tabs.late import Late
-from demo.tabs.uploads import identity
-from demo.tabs.waiting import Making, answer, arrived
 
 MOST_ROWS = 4  # of panels
 

@@ -13,15 +13,16 @@ from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.vqa import premises, things, whether_there
 from demo.query import Explain, ExplainResult, Predict, prediction_query
-from demo.tabs import choices, components, endpoints, links
+from demo.server import endpoints
+from demo.server.endpoints import Api
+from demo.server.uploads import about, identity, uploaded
+from demo.server.waiting import Making, answer, arrived, ask, opening
+from demo.tabs import choices, components, links
 from demo.tabs.choices import Choosing, Targets
 from demo.tabs.components import NAMES, bars, key_of
-from demo.tabs.endpoints import Api
 from demo.tabs.frame import ASKING, QUIET, Shared
-from demo.tabs.uploads import about, identity, uploaded
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, opens_with, show_all, take_wanted
-from demo.tabs.waiting import Making, answer, arrived, ask, opening
 from demo.tasks.vqa import ANIMAL, ANIMALS, ANY, SURE_ENOUGH, denial, likely, ranked, suggestions
 
 TASK: Final = "vqa"

@@ -1,24 +1,18 @@
-"""What surrounds the page: a guard that holds off strangers, whether all is well, and numbers."""
+"""What every request passes: bounds of what comes in, headers of what goes out, and sentences for what fails."""
 
 import asyncio
 import logging
 import traceback
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.engine import Engine
 from demo.errors import TOO_MUCH, UNFIT
 from demo.images import MAX_BYTES, TOO_LARGE
 
@@ -53,16 +47,8 @@ TOO_MANY_PARTS = "The upload has too many parts. Upload one image at a time."
 TOO_SLOW = "The upload took too long. Make the image smaller, or try again with a better connection."
 NO_ROOM = "The server cannot keep files at the moment: try again later."
 
-# Of Gradio, and not used here: what keeps for ever what strangers send, has another program read it, or fetches it.
-CLOSED = (
-    "/gradio_api/process_recording",
-    "/gradio_api/deep_link",
-    "/gradio_api/file=http{address:path}",
-    "/gradio_api/file/http{address:path}",
-)
 
-
-class _Guard:
+class Guard:
     """Gives all answers the headers, takes no large body, and answers with a sentence where a route fails."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -164,25 +150,3 @@ def _failed(error: Exception) -> Response:
     where = traceback.extract_tb(error.__traceback__)[-1]
     logging.getLogger(__name__).warning("%s in %s:%s", type(error).__name__, where.filename, where.lineno)
     return JSONResponse({"detail": NO_ROOM if ours else UNFIT}, 503 if ours else 400)
-
-
-def surroundings(engine: Engine) -> dict[str, Any]:
-    """What the server of the page is made with: what guards it, and `routes`."""
-    return {"routes": routes(engine), "middleware": [Middleware(_Guard)]}
-
-
-def routes(engine: Engine) -> list[Route]:
-    """`/health`, which is 200 as long as queries are answered, `/metrics`, for Prometheus, and what is `CLOSED`."""
-
-    async def health(_request: Request) -> Response:
-        healthy = engine.is_well()
-        return JSONResponse({"healthy": healthy}, 200 if healthy else 503)
-
-    async def metrics(_request: Request) -> Response:
-        return Response(engine.records.as_text(), media_type=CONTENT_TYPE_LATEST)
-
-    async def nowhere(_request: Request) -> Response:
-        return JSONResponse({"detail": "Not Found"}, 404)
-
-    closed = [Route(path, nowhere, methods=["GET", "POST"]) for path in CLOSED]
-    return [Route("/health", health), Route("/metrics", metrics), *closed]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import tempfile
 import threading
 import time
@@ -17,17 +18,18 @@ from cachetools import LRUCache
 from gradio import processing_utils, utils
 from gradio.routes import App
 
-from demo.errors import TOO_MUCH, InputError
-from demo.images import is_large, open_photo, png, read_upload
+from demo.errors import BusyError, InputError, UnknownImageError
+from demo.images import check_size, is_large, open_photo, png, read_upload
 from demo.process import give_back_memory
 from demo.query import ImageFile, image_file
-from demo.tabs.sessions import Sessions
+from demo.server.sessions import Sessions
 
 Upload = dict[str, Any] | None
 
 GONE = "The image is not on the server any more. Choose it again."
 NO_PHOTO = "There is no image. Choose one first."
 LARGE = 2**20  # bytes of an upload
+SHA256 = re.compile("[0-9a-f]{64}")
 SHOWN_BY_BROWSERS = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"BM")  # the first bytes of such files
 GREY_OF_16_BITS = b"\x10\0"  # where a PNG says what it is: see demo.image_colours
 FORGET = 3000  # seconds after the last use of an upload or a result
@@ -35,7 +37,7 @@ MOST_BYTES = 2**30  # on disk, of all uploads and results together
 TIDY_SECONDS = 10.0
 
 # By path, which has the hash of the content in it: all tabs of a user share one. One that is requested while it is
-# opened is waited for, in some of the threads that open images: see demo.tabs.waiting.
+# opened is waited for, in some of the threads that open images: see demo.server.waiting.
 MAX_WAITING = 16
 _photos: LRUCache[str, Future[ImageFile]] = LRUCache(32)
 _photos_lock = threading.Lock()
@@ -52,6 +54,39 @@ def uploaded(upload: Upload) -> ImageFile:
     return _photo(path_of(upload))
 
 
+def known_image(name: str) -> ImageFile:
+    """The image that a question names: by the SHA-256 of its file, or by the path that an upload returned.
+
+    Raises:
+        InputError: as `uploaded`; UnknownImageError if it is not here, or not any more.
+    """
+    return uploaded({"path": str(_place(name)) if SHA256.fullmatch(name) else name})
+
+
+def keep(image: ImageFile) -> None:
+    """Keep an image as long as an upload, for `known_image` by its SHA-256."""
+    place = _place(image.sha256)
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
+            file.write(image.data)
+        Path(file.name).replace(place)  # whole, or not at all
+
+
+def _place(sha256: str) -> Path:
+    return Path(utils.get_upload_folder(), "images", sha256)
+
+
+def opened_file(data: bytes) -> ImageFile:
+    """An image file: as it is, or if it is large what it is opened as.
+
+    Raises:
+        InputError: it is empty or too large, or it is large and no image.
+    """
+    check_size(data)
+    return image_file(png(open_photo(data)) if len(data) > LARGE or is_large(data) else data)
+
+
 def _photo(path: str) -> ImageFile:
     with _photos_lock:
         if is_first := path not in _photos:
@@ -59,7 +94,7 @@ def _photo(path: str) -> ImageFile:
         photo = _photos[path]
     if is_first:
         try:
-            photo.set_result(_opened(path))
+            photo.set_result(opened_file(read_upload(path)))
         except BaseException as error:  # for those who wait, too; the next request tries again
             with _photos_lock:
                 if _photos.get(path) is photo:
@@ -67,17 +102,12 @@ def _photo(path: str) -> ImageFile:
             photo.set_exception(error)
     elif not photo.done():
         if not _waiting.acquire(blocking=False):
-            raise InputError(TOO_MUCH)
+            raise BusyError
         try:
             return photo.result()
         finally:
             _waiting.release()
     return photo.result()
-
-
-def _opened(path: str) -> ImageFile:
-    data = read_upload(path)
-    return image_file(png(open_photo(path)) if len(data) > LARGE or is_large(data) else data)
 
 
 def path_of(upload: Upload) -> str:
@@ -92,7 +122,7 @@ def path_of(upload: Upload) -> str:
         raise InputError('The image is not an uploaded file: send {"path": ...} as the upload returned it.')
     path = upload.get("path") or ""
     if not is_kept(path):
-        raise InputError(GONE)
+        raise UnknownImageError(GONE)
     with suppress(OSError):  # deleted just now
         Path(path).touch()  # the age at which it is deleted counts from its last use
     return str(Path(path).resolve())

@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from demo.engine import MAX_OF_ONE, MAX_WAITING, Engine
-from demo.errors import TOO_MUCH, InputError
+from demo.errors import BusyError
 from demo.job import Job
 from demo.query import Query, Result
 
@@ -62,14 +62,17 @@ def in_background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     return asyncio.create_task(work, context=context)
 
 
-async def opening(function: Callable[[], T]) -> T:
+async def opening(function: Callable[[], T], client: str | None = None) -> T:
     """Run a function that opens a user's image beside the event loop.
+
+    Args:
+        client: who asks; by default as of `visitor`.
 
     Raises:
         InputError: too many wait for that, of this user or in all.
         asyncio.CancelledError: the connection was closed before it began.
     """
-    who, event = visitor(), listened_event()
+    who, event = client or visitor(), listened_event()
 
     def opened() -> T:
         if has_left(event):
@@ -77,7 +80,7 @@ async def opening(function: Callable[[], T]) -> T:
         return function()
 
     if _asking[who] >= MAX_OF_ONE or _asking.total() >= MAX_WAITING:
-        raise InputError(TOO_MUCH)
+        raise BusyError
     _asking[who] += 1
     try:
         async with _opening.setdefault(who, asyncio.Semaphore(AT_ONCE)):
@@ -89,16 +92,19 @@ async def opening(function: Callable[[], T]) -> T:
             del _asking[who]
 
 
-async def ask(engine: Engine, made: Making[R], *, cache: bool = True) -> Job[R]:
+async def ask(engine: Engine, made: Making[R], *, cache: bool = True, client: str | None = None) -> Job[R]:
     """`Engine.ask` beside the event loop, as it opens the photograph, which the making of the query may read.
+
+    Args:
+        client: who asks; by default as of `visitor`.
 
     Raises:
         asyncio.CancelledError: nobody listens any more.
     """
     if has_left(listened_event()):
         raise asyncio.CancelledError
-    who = visitor()
-    asked = asyncio.create_task(opening(lambda: engine.ask(made(), cache=cache, client=who)))
+    who = client or visitor()
+    asked = asyncio.create_task(opening(lambda: engine.ask(made(), cache=cache, client=who), who))
     try:
         return await asyncio.shield(asked)
     except asyncio.CancelledError:  # its thread goes on

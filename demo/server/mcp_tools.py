@@ -10,7 +10,7 @@ from PIL import Image
 
 from demo.errors import ADDRESS, InputError
 from demo.images import MAX_BYTES, TOO_LARGE, png
-from demo.tabs.uploads import save
+from demo.server.uploads import save
 
 IMAGE = "image_text"  # the component
 IMAGE_INPUT = (

@@ -16,10 +16,9 @@ from demo.errors import InputError
 from demo.files import row_files
 from demo.query import FAST_METHODS, PANELS, Explain, ExplainResult, ImageFile, Query
 from demo.rendering import scales
-from demo.tabs import mcp_tools
-from demo.tabs.frame import NETWORK
-from demo.tabs.uploads import Upload, save, uploaded
-from demo.tabs.waiting import answer, opening
+from demo.server import mcp_tools
+from demo.server.uploads import Upload, save, uploaded
+from demo.server.waiting import answer, opening
 from explainers import METHODS
 
 # What the inputs are, for the page of the API and for assistants.
@@ -37,6 +36,10 @@ INPUTS = {
     "model": "its name in the list of the page; empty: the shipped one",
     "layer": "where Grad-CAM looks, by its name in the list of the page; empty: the model's default",
 }
+
+# As many at a time as there are: they wait for the engine, which is fair.
+# Without Gradio's own preprocessing: it would open the upload itself, where `demo.images` should.
+NETWORK: dict[str, Any] = {"concurrency_limit": None, "preprocess": False}
 
 Ask = Callable[..., Query]  # of a photograph and texts, whose names are those of the endpoint's inputs
 Reply = Callable[..., Any]  # of the result and the same texts
