@@ -12,7 +12,8 @@ from demo.images import MAX_BYTES
 from demo.server import endpoints
 from demo.server.uploads import is_kept
 from demo.tabs import captioning, classification, examples, frame, lesson, links, quiz, vqa
-from demo.viewer import data
+from demo.viewer import scripts
+from demo.viewer.scripts import on_event
 
 FOLDER = Path(__file__).parent
 TITLE = "Why did you say that?"
@@ -33,7 +34,7 @@ document.addEventListener("focusout", ({ target }) => {
 });
 </script>"""
 
-HEADER = f"""<a class="skip" href="#result" onclick="return viewer.skip()">Skip to the result</a>
+HEADER = f"""<a class="skip" href="#result">Skip to the result</a>
 <h1>{TITLE}</h1>
 <p>Grad-CAM shows where in an image a model finds the evidence for what it predicts
 (<a href="https://arxiv.org/abs/1610.02391">Selvaraju et al., 2017</a>).</p>"""
@@ -44,7 +45,7 @@ FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 LONGEST_PATH = 1000  # characters, more than an upload has
 
 LAUNCH = {
-    "head": DROPDOWNS + data.script(),
+    "head": DROPDOWNS + scripts.head(),
     "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
     "css_paths": [
         FOLDER / "page.css",
@@ -124,7 +125,7 @@ def build(engine: Engine, assistants: bool = False) -> gr.Blocks:
                     quiz.tab(engine)
         endpoints.method_endpoint(api)
         page.load(_open_link, None, [shared.photo, tabs], **frame.QUIET)
-        page.load(None, None, shared.photo, js="viewer.restored")
+        page.load(None, None, shared.photo, js=on_event("restored"))
     return page
 
 

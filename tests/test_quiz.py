@@ -415,7 +415,7 @@ async def pages(server: str) -> AsyncIterator[Pages]:
         config = (await client.get("/config")).json()
         ours = {
             part["id"] for part in config["components"]
-            if re.search(r"viewer\.(quiz|votes)\(", str(part["props"].get("js_on_load")))
+            if re.search(r"main\.(quiz|votes)\(", str(part["props"].get("js_on_load")))
         }  # fmt: skip
         yield Pages(
             client,

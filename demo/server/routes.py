@@ -11,6 +11,7 @@ from starlette.routing import Route
 from demo.engine import Engine
 from demo.server.ask import AskRoute
 from demo.server.guard import Guard
+from demo.server.scripts import SCRIPTS
 
 # Of Gradio, and not used here: what keeps for ever what strangers send, has another program read it, or fetches it.
 CLOSED = (
@@ -27,7 +28,7 @@ def surroundings(engine: Engine) -> dict[str, Any]:
 
 
 def routes(engine: Engine) -> list[Route]:
-    """`/ask`, `/health`, which is 200 as long as questions are answered, `/metrics`, and what is `CLOSED`."""
+    """Questions, the script, `/health`, which is 200 as long as questions are answered, `/metrics`, and `CLOSED`."""
 
     async def health(_request: Request) -> Response:
         healthy = engine.is_well()
@@ -41,4 +42,4 @@ def routes(engine: Engine) -> list[Route]:
 
     closed = [Route(path, nowhere, methods=["GET", "POST"]) for path in CLOSED]
     ask = Route("/ask", AskRoute(engine).answer, methods=["POST"])
-    return [ask, Route("/health", health), Route("/metrics", metrics), *closed]
+    return [ask, SCRIPTS, Route("/health", health), Route("/metrics", metrics), *closed]

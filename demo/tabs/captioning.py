@@ -24,6 +24,7 @@ from demo.tabs.frame import ASKING, Shared
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, is_again, show, show_all, take_wanted
 from demo.tasks.sentence import per_word, percent
+from demo.viewer.scripts import on_event
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip
@@ -239,4 +240,4 @@ def _connect(page: gr.Blocks, tab: CaptioningTab) -> None:
         *choosing.connect_layer(TASK, tab.using, tab.layer),
     ):
         event.then(turn(tab.speak), asked, tab.spoken, trigger_mode="multiple", **ASKING)
-    tab.using.change(**offer).then(None, js="viewer.lookAgain")
+    tab.using.change(**offer).then(None, js=on_event("lookAgain"))

@@ -14,6 +14,7 @@ from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
 from demo.tabs.viewer import Event, Viewer
 from demo.tabs.visits import Given, Visit, pass_over_unknown_layer, show_again, show_beside, show_in_layer
+from demo.viewer.scripts import on_event
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 NO_MODEL = ("nothing", "")  # to compare with
@@ -123,7 +124,7 @@ class Choosing:
             await look_at(given, name)
             return {layer: name}
 
-        layer.input(None, js="viewer.choose")
+        layer.input(None, js=on_event("choose"))
         return [
             self.viewer.follow(layer.input, named, self.inputs),
             self.viewer.follow(self.viewer.layers.pick, clicked, self.inputs | {model}, [layer]),

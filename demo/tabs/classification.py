@@ -20,6 +20,7 @@ from demo.tabs.components import NAMES, bars
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, opens_with, show_all, take_wanted
+from demo.viewer.scripts import on_event
 
 TASK: Final = "classification"
 HEADING = "Predictions: click one to see why. + compares."
@@ -127,7 +128,7 @@ def _connect(page: gr.Blocks, tab: ClassificationTab) -> None:
     reading = links.read_link(page, tab.engine, TASK, tab.visit, tab.using)
     tab.panels.refresh(reading.then(**offer).then(turn(tab.open_page), **look).then)
     tab.panels.refresh(tab.panels.panels.look(turn(tab.look), **look, trigger_mode="multiple").then)
-    tab.using.change(**offer).then(None, js="viewer.lookAgain")
+    tab.using.change(**offer).then(None, js=on_event("lookAgain"))
     choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.targets.said)
     choosing.connect(tab.targets.names, NAMES)

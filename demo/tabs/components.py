@@ -1,7 +1,6 @@
-"""The components that `viewer.js` draws, and what they are sent and tell."""
+"""The components that the page's script draws, and what they are sent and tell."""
 
 import io
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from demo.query import ImageFile, Row
 from demo.server.uploads import save
 from demo.tasks.sentence import percent
 from demo.viewer import data
+from demo.viewer.scripts import on_load
 
 
 def drawn_by(
@@ -22,14 +22,13 @@ def drawn_by(
     classes: Sequence[str] = (),
     **more: Any,
 ) -> gr.HTML:
-    """A component that a function of `viewer.js` draws from its value, and that has these events.
+    """A component that a function of `main.js` draws from its value, and that has these events.
 
     The settings are in the script's call, because Gradio takes a component's own properties away with `gr.skip`.
     """
-    call = json.dumps([list(events), settings or {}])  # Gradio finds the names of the events here
     return gr.HTML(
         html_template=f'<div class="{function}"></div>',
-        js_on_load=f"viewer.{function}(element, {{ trigger, props, watch, upload }}, ...{call})",
+        js_on_load=on_load(function, list(events), settings or {}),  # Gradio finds the names of the events here
         apply_default_css=False,
         elem_classes=["drawn", *classes],
         **more,

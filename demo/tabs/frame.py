@@ -13,6 +13,7 @@ from demo.server.endpoints import NETWORK
 from demo.server.uploads import Upload, displayable, path_of
 from demo.server.waiting import opening
 from demo.tabs import components, examples
+from demo.viewer.scripts import on_event
 
 FIRST_EXAMPLE = examples.path_of(next(iter(examples.EXAMPLES)))
 
@@ -70,8 +71,8 @@ def shared_column() -> Shared:
         except InputError:  # too much is asked
             return gr.skip()
 
-    offered.pick(None, None, photo, js="viewer.picked")
-    photo.change(None, photo, None, js="viewer.photographed")
+    offered.pick(None, None, photo, js=on_event("picked"))
+    photo.change(None, photo, None, js=on_event("photographed"))
     camera.taken(take, None, photo, **QUIET)
     camera.unseen(show_unseen, photo, photo, **ASKING | QUIET)
     photo.upload(show_unseen, photo, photo, **ASKING | QUIET)  # a browser shows deep greys, but too dark

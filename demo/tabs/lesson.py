@@ -29,7 +29,7 @@ MOST_CLASSES = 5  # that are offered
 
 INTRODUCTION = """<h2 class="unseen">How it works</h2>
 <p>The model gives each class or answer a <b>score</b>. Grad-CAM shows which parts of the image raise it, in six steps.
-<button type="button" class="button" onclick="viewer.goTo('trust')">Can it be trusted? ↓</button></p>"""
+<button type="button" class="button" data-leads-to="trust">Can it be trusted? ↓</button></p>"""
 
 
 @dataclass

@@ -26,6 +26,7 @@ from demo.tabs.components import drawn_by, shown_photo, told
 from demo.tabs.frame import ASKING, QUIET
 from demo.tabs.visits import Given
 from demo.viewer import data
+from demo.viewer.scripts import on_event
 from explainers import METHODS
 
 TASK: Final = "quiz"
@@ -367,5 +368,5 @@ def connect(tab: QuizTab) -> None:
     tab.votes.join(tab.join, {tab.visit}, tab.votes, **at_once)
     tab.votes.look(tab.look, {tab.visit}, tab.votes, **at_once)
     tab.votes.csv(tab.save_votes, {tab.visit}, [tab.table, tab.votes], **at_once).success(
-        None, tab.table, None, js="(file) => file && viewer.download(file)"
+        None, tab.table, None, js=on_event("download")
     )

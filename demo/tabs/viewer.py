@@ -26,6 +26,7 @@ from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit
 from demo.tasks import TASKS
 from demo.tasks.sentence import is_dim, numbers, scale, sentence
 from demo.viewer import data
+from demo.viewer.scripts import on_event
 from explainers import METHODS, Box, Patches
 
 Event = Callable[..., gr.events.Dependency]
@@ -133,12 +134,12 @@ class Viewer:
         self.panels.late(self._late, {self.visit}, self.late, trigger_mode="multiple", **ASKING | QUIET)
         asked = {self.visit, self.rival}
         self.panels.zip(self._zip, asked, self.zipped, **ASKING | QUIET).success(
-            None, self.zipped, None, js="(file) => file && viewer.download(file)"
+            None, self.zipped, None, js=on_event("download")
         )
         asked = {self.visit, self.shared.photo}
         self.panels.region(self._mark, asked, self.region, trigger_mode="multiple", **ASKING)
         self.panels.part(lambda: "", None, self.rival, **QUIET)
-        self.panels.open(None, None, self.shared.photo, js="viewer.openedWith")
+        self.panels.open(None, None, self.shared.photo, js=on_event("openedWith"))
 
     async def _draw(self, given: Given) -> Given:
         visitor: Visit = given[self.visit]

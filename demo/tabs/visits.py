@@ -149,7 +149,7 @@ def in_turn(visit: gr.State, handler: Callable[..., Any]) -> Callable[..., Async
 
 
 def _is_drawn(widget: Any, value: Any) -> bool:
-    """Whether an output has a value for a component of `viewer.js`, in which nobody types meanwhile."""
+    """Whether an output has a value for a component that the script draws, in which nobody types meanwhile."""
     return isinstance(widget, gr.HTML) and value != gr.skip()
 
 

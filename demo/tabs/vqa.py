@@ -24,6 +24,7 @@ from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, opens_with, show_all, take_wanted
 from demo.tasks.vqa import ANIMAL, ANIMALS, ANY, SURE_ENOUGH, denial, likely, ranked, suggestions
+from demo.viewer.scripts import on_event
 
 TASK: Final = "vqa"
 HEADING = "Answers: click one to see why. + compares."
@@ -263,7 +264,7 @@ def _connect(page: gr.Blocks, tab: AnsweringTab) -> None:
     ):
         explained = tab.panels.refresh(event.then)
         explained.then(tab.doubt, {tab.visit}, tab.doubts, trigger_mode="multiple", **ASKING | QUIET)
-    tab.using.change(**offer).then(None, js="viewer.lookAgain")
+    tab.using.change(**offer).then(None, js=on_event("lookAgain"))
     choosing = Choosing(tab.engine, tab.visit, tab.shared.photo, asked, tab.panels, tab.query)
     choosing.connect(tab.targets.said)
     choosing.connect(tab.targets.names, NAMES)

@@ -1,37 +1,18 @@
-"""What the browser is sent to draw: few numbers, as text that `viewer.js` reads."""
+"""What the browser is sent to draw: few numbers, as text that the script reads."""
 
 import base64
 import io
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from demo.query import Row
-from demo.rendering import COLOURS, LEGENDS, SIGNED, Colours, colour_table, gradient_limit, map_limit, scales
+from demo.rendering import LEGENDS, gradient_limit, map_limit, scales
 from explainers import METHODS
 
-# The first is what the page starts with: it stands out from most images where it covers them in part.
-COLOUR_NAMES: dict[Colours, str] = {
-    "inferno": "even, safe for colour-blind readers (inferno)",
-    "viridis": "even, safe for colour-blind readers (viridis)",
-    "jet": "as in the paper (jet)",
-}
-_TABLES = {colours: colours for colours in COLOURS} | {"signed": SIGNED}
 MOST_REACH = 4  # times the value that is drawn strongest
-SCRIPTS = ("viewer.js", "lesson.js", "trust.js", "quiz.js")  # the first has what the others draw with
-_FOLDER = Path(__file__).parent
-
-
-def script() -> str:
-    """The element of a page's head that draws: the colours of the maps, and the scripts."""
-    tables = {name: _text(colour_table(colours).tobytes()) for name, colours in _TABLES.items()}
-    constants = f"const COLOUR_TABLES = {json.dumps(tables)}, COLOUR_NAMES = {json.dumps(COLOUR_NAMES)};"
-    scripts = "\n".join((_FOLDER / name).read_text("utf-8") for name in SCRIPTS)
-    return f"<script>{constants}\n{scripts}</script>"
 
 
 def methods(keys: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -45,7 +26,7 @@ def explained(key: str) -> str:
 
 
 def pictures(rows: Sequence[Row], keys: Sequence[str]) -> list[dict[str, dict[str, Any]]]:
-    """For each of the rows its pictures by method, as `viewer.js` draws them; rows of one model share a scale.
+    """For each of the rows its pictures by method, as the script draws them; rows of one model share a scale.
 
     Of a picture `limit` is the value that is drawn strongest where it is alone, and `shared` where its row is not. A
     map is sent as it is. A gradient is sent in 255 steps up to its `reach`, at the network's own size; and one that is

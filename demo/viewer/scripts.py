@@ -1,0 +1,42 @@
+"""The page's script: ES modules, of which `main.js` is the first, and the colours that they draw with."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+from demo.rendering import COLOURS, SIGNED, Colours, colour_table
+
+# The first is what the page starts with: it stands out from most images where it covers them in part.
+COLOUR_NAMES: dict[Colours, str] = {
+    "inferno": "even, safe for colour-blind readers (inferno)",
+    "viridis": "even, safe for colour-blind readers (viridis)",
+    "jet": "as in the paper (jet)",
+}
+FILES = {path.name: path.read_bytes() for path in sorted((Path(__file__).parent / "static").glob("*.js"))}
+VERSION = hashlib.sha256(b"".join(FILES.values())).hexdigest()[:12]
+
+
+# A relative import would be one of Gradio's own files.
+_MAIN = f'import(new URL("why/{VERSION}/main.js", document.baseURI))'
+
+
+def head() -> str:
+    """The elements of the page's head that have the browser fetch the script, and the colours that it draws with."""
+    tables = {colours: colour_table(colours) for colours in COLOURS} | {"signed": colour_table(SIGNED)}
+    encoded = {name: base64.b64encode(table.tobytes()).decode() for name, table in tables.items()}
+    constants = f"const COLOUR_TABLES = {json.dumps(encoded)}, COLOUR_NAMES = {json.dumps(COLOUR_NAMES)};"
+    # All at once, as each is known only when the one that imports it has been read.
+    preloads = "".join(f'<link rel="modulepreload" href="why/{VERSION}/{name}">' for name in FILES)
+    return f"<script>{constants}</script>{preloads}"
+
+
+def on_load(function: str, *arguments: object) -> str:
+    """A component's `js_on_load`: a function of `main.js` gets its element, what Gradio offers, and arguments."""
+    given = "".join(f", {json.dumps(argument)}" for argument in arguments)
+    return f"{_MAIN}.then((main) => main.{function}(element, {{ trigger, props, watch, upload }}{given}))"
+
+
+def on_event(function: str) -> str:
+    """An event's `js`: a function of `main.js`."""
+    return f"async (...given) => (await {_MAIN}).{function}(...given)"
