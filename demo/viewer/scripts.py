@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from demo.rendering import COLOURS, SIGNED, Colours, colour_table
@@ -21,13 +22,21 @@ VERSION = hashlib.sha256(b"".join(FILES.values())).hexdigest()[:12]
 _MAIN = f'import(new URL("why/{VERSION}/main.js", document.baseURI))'
 
 
+def _needed(name: str) -> set[str]:
+    """A module, and those that it imports before it runs."""
+    imported = re.findall(r'from "\./(.*)";', FILES[name].decode())
+    return {name}.union(*map(_needed, imported))
+
+
 def head() -> str:
     """The elements of the page's head that have the browser fetch the script, and the colours that it draws with."""
     tables = {colours: colour_table(colours) for colours in COLOURS} | {"signed": colour_table(SIGNED)}
     encoded = {name: base64.b64encode(table.tobytes()).decode() for name, table in tables.items()}
     constants = f"const COLOUR_TABLES = {json.dumps(encoded)}, COLOUR_NAMES = {json.dumps(COLOUR_NAMES)};"
     # All at once, as each is known only when the one that imports it has been read.
-    preloads = "".join(f'<link rel="modulepreload" href="why/{VERSION}/{name}">' for name in FILES)
+    preloads = "".join(
+        f'<link rel="modulepreload" href="why/{VERSION}/{name}">' for name in sorted(_needed("main.js"))
+    )
     return f"<script>{constants}</script>{preloads}"
 
 

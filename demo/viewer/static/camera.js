@@ -36,7 +36,6 @@ export function live(ask, take) {
   const stopping = make("button", { type: "button", onclick: () => dialog.close() }, "Close");
   const buttons = make("p", { class: "buttons" }, keep, stopping);
   const dialog = make("dialog", { class: "live", "aria-label": "Live", onclose: stop }, canvas, seen.element, note, buttons);
-  const start = make("button", { type: "button", class: "start", onclick: begin }, "Camera (live)");
   const enter = closedByBack(dialog);
   let stream = null;
   let sent = 0; // how many frames; an answer that comes after its time is dropped
@@ -117,7 +116,7 @@ export function live(ask, take) {
 
   document.addEventListener("visibilitychange", () => document.hidden && dialog.close());
   addEventListener("offline", () => stream && end("There is no network: close this and open it again when there is."));
-  return { elements: [start, dialog], answered };
+  return { dialog, begin, answered };
 }
 
 /* What a network sees in the frames: the most probable class is explained, or the one that was chosen. */

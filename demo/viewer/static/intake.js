@@ -1,6 +1,5 @@
 /* Takes a photograph that is pasted or dropped anywhere on the page, and has the camera. */
 
-import { live } from "./camera.js";
 import { lostMessage, openWithoutLost } from "./choosing.js";
 import { make } from "./dom.js";
 
@@ -54,7 +53,28 @@ export function intake(element, { trigger, props, watch, upload }, _events, { mo
   }, true);
   document.addEventListener("load", ({ target }) => target.closest?.("#photo") && (target.style.visibility = ""), true);
 
-  const camera = live((frame) => trigger("frame", frame), take);
-  element.querySelector(".intake").replaceChildren(...camera.elements, note);
-  watch("value", () => camera.answered(props.value));
+  let camera = null; // once it was asked for
+  const start = make("button", { type: "button", class: "start", onclick: begin }, "Camera (live)");
+  const parts = element.querySelector(".intake");
+  parts.replaceChildren(start, note);
+
+  async function opened() {
+    const { live } = await import("./camera.js");
+    const made = live((frame) => trigger("frame", frame), take);
+    parts.append(made.dialog);
+    return made;
+  }
+
+  async function begin() {
+    start.disabled = true; // or a double click would open two
+    try {
+      camera ??= await opened();
+      camera.begin();
+    } catch (error) {
+      say(`The camera cannot be opened: ${error.message}.`);
+    }
+    start.disabled = false;
+  }
+
+  watch("value", () => camera?.answered(props.value));
 }

@@ -1,6 +1,6 @@
 /* What the components and events of the page call. */
 
-import { goTo, skip } from "./dom.js";
+import { goTo, skip, whenTurned } from "./dom.js";
 
 export { choices } from "./choices.js";
 export { picked, openedWith, photographed, restored, lookAgain, choose } from "./choosing.js";
@@ -8,12 +8,27 @@ export { compare } from "./compare.js";
 export { download } from "./dom.js";
 export { intake } from "./intake.js";
 export { late } from "./late.js";
-export { lesson } from "./lesson.js";
 export { names } from "./names.js";
 export { panels } from "./panels.js";
-export { quiz } from "./quiz.js";
-export { randomising, noising } from "./trust.js";
-export { votes } from "./votes.js";
+
+/* A part of the page that is fetched when it first comes into sight. */
+function later(file, name) {
+  return (element, ...given) => {
+    let begun = false;
+    whenTurned(element, (open) => {
+      if (!open || begun) return;
+      begun = true;
+      // Without a network it is tried again the next time.
+      import(file).then((part) => part[name](element, ...given), () => (begun = false));
+    });
+  };
+}
+
+export const lesson = later("./lesson.js", "lesson");
+export const randomising = later("./trust.js", "randomising");
+export const noising = later("./trust.js", "noising");
+export const quiz = later("./quiz.js", "quiz");
+export const votes = later("./votes.js", "votes");
 
 document.addEventListener("click", (event) => {
   if (event.target.closest(".skip")) skip(event);
