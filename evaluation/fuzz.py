@@ -27,7 +27,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 
-from demo.page import FAILED
+from demo.errors import FAILED
 from evaluation.load import ROOT, served
 from explainers import METHODS
 
