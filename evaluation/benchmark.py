@@ -10,8 +10,9 @@ Each starts the demo in a process of its own, asks it from this process on the s
 All traffic stays on 127.0.0.1. The bare explanation, `explain(model.score(...), image, layer)` without preparing the
 image, runs in another process. The speed of a machine drifts: the ratios are what can be compared.
 
-- http: one request at a time by `gradio_client`, from the upload until three pictures are fetched, in turn with bare
-  explanations; then many clients at once by plain HTTP. Each request sends an image that the server has not seen.
+- http: one request at a time by `gradio_client`, from the upload until three pictures are fetched, and by `POST /ask`,
+  in turn with bare explanations; then many clients at once by plain HTTP. Each request sends an image that the server
+  has not seen.
 - page: what a user waits for in Chromium, and what it costs to send; where the first row of panels is; and frames a
   second of the camera.
 - long: what the server holds after each 500 requests to all six endpoints by 8 clients.
@@ -73,6 +74,7 @@ SINGLE = 15  # queries one after another
 STORE = 512 * 2**20  # bytes that a machine keeps of what is sent
 
 Make = Callable[[str, tuple[int, int]], Query]  # endpoint and size, of an image that is new
+Ask = Callable[[Query], Any]
 Rates = tuple[float, float, int, int]
 
 
@@ -121,7 +123,7 @@ def bare_seconds(bare: ProcessPoolExecutor, query: Query) -> float:
     return bare.submit(explain_bare, TASKS[query.endpoint], query.photo, query.texts).result()
 
 
-def seconds_of(ask: Callable[[Query], Any], query: Query) -> float:
+def seconds_of(ask: Ask, query: Query) -> float:
     """Return how long a request takes; NaN if it fails, and print the error."""
     started = time.perf_counter()
     try:
@@ -132,10 +134,11 @@ def seconds_of(ask: Callable[[Query], Any], query: Query) -> float:
     return time.perf_counter() - started
 
 
-def ask_all(server: Server, clients: int, queries: list[Query]) -> list[float]:
+def ask_all(server: Server, clients: int, queries: list[Query], *, by_route: bool = False) -> list[float]:
     """Return the seconds of each request; each client takes the next one when it has its response."""
     with load.opened(server) as (http, functions), ThreadPoolExecutor(clients) as pool:
-        return list(pool.map(partial(seconds_of, partial(load.ask_http, http, functions)), queries))
+        ask = partial(load.ask_route, http, server.address) if by_route else partial(load.ask_http, http, functions)
+        return list(pool.map(partial(seconds_of, ask), queries))
 
 
 def answered(seconds: Iterable[float]) -> list[float]:
@@ -167,27 +170,32 @@ def measure_single(server: Server, bare: ProcessPoolExecutor, make: Make, rounds
     with tempfile.TemporaryDirectory() as downloads:
         client = Client(server.address, verbose=False, download_files=downloads, analytics_enabled=False)
 
-        def ask(query: Query) -> None:
+        def ask_client(query: Query) -> None:
             job = client.submit(handle_file(query.photo), *query.inputs, api_name=f"/{query.endpoint}")
             job.result(timeout=load.PATIENCE)
 
         bares: dict[tuple, list[float]] = defaultdict(list)
         responses: dict[tuple, list[float]] = defaultdict(list)
-        for number, case in itertools.product(range(rounds + 1), itertools.product(TASKS, SIZES)):
-            query = make(*case)
-            alone = bare_seconds(bare, query)
-            time.sleep(SETTLE)
-            seconds = seconds_of(ask, query)
-            if number > 0:  # the first round is not counted
-                bares[case].append(alone)
-                responses[case].append(seconds)
+        with load.opened(server) as (http, _):
+            ways: dict[str, Ask] = {
+                "`/{}`": ask_client,
+                "`POST /ask`, as `/{}`": partial(load.ask_route, http, server.address),
+            }
+            for number, way, endpoint, size in itertools.product(range(rounds + 1), ways, TASKS, SIZES):
+                query = make(endpoint, size)
+                alone = bare_seconds(bare, query)
+                time.sleep(SETTLE)
+                seconds = seconds_of(ways[way], query)
+                if number > 0:  # the first round is not counted
+                    bares[way, endpoint, size].append(alone)
+                    responses[way, endpoint, size].append(seconds)
         client.close()
-    print_heading("endpoint", "image", "bare explanation, s", "request, s", "ratio", "errors")
-    for case, taken in responses.items():
-        endpoint, (width, height) = case
-        alone, request = statistics.median(bares[case]), percentile(answered(taken), 0.5)
+    print_heading("request", "image", "bare explanation, s", "request, s", "ratio", "errors")
+    for key, taken in responses.items():
+        way, endpoint, (width, height) = key
+        alone, request = statistics.median(bares[key]), percentile(answered(taken), 0.5)
         cells = f"{alone:.3f}", f"{request:.3f}", f"{request / alone:.2f}", rounds - len(answered(taken))
-        print_row(f"`/{endpoint}`", f"{width} × {height}", *cells)
+        print_row(way.format(endpoint), f"{width} × {height}", *cells)
 
 
 def measure_many(server: Server, bare: ProcessPoolExecutor, make: Make, requests: int) -> None:
@@ -195,14 +203,18 @@ def measure_many(server: Server, bare: ProcessPoolExecutor, make: Make, requests
     print_heading(
         "requests", "clients", "a second", "p50, s", "p95, s", "errors", "bare, a second", "× bare", "client's CPU, s"
     )
-    cases = {"the three tasks in turn": list(TASKS), "`/explain_class`": ["explain_class"]}
-    for (title, endpoints), clients in itertools.product(cases.items(), CLIENTS):
+    cases = {
+        "the three tasks in turn": (list(TASKS), False),
+        "`/explain_class`": (["explain_class"], False),
+        "`POST /ask`, the three tasks in turn": (list(TASKS), True),
+    }
+    for (title, (endpoints, by_route)), clients in itertools.product(cases.items(), CLIENTS):
         turns = itertools.islice(itertools.cycle(endpoints), requests)
         queries = [make(endpoint, SIZES[0]) for endpoint in turns]
         alone = [bare_seconds(bare, query) for query in queries[:BARE_RUNS]]
         time.sleep(SETTLE)
         cpu, started = time.process_time(), time.perf_counter()
-        seconds = answered(ask_all(server, clients, queries))
+        seconds = answered(ask_all(server, clients, queries, by_route=by_route))
         rate = len(seconds) / (time.perf_counter() - started)
         cpu = (time.process_time() - cpu) / requests
         alone += [bare_seconds(bare, query) for query in queries[:BARE_RUNS]]

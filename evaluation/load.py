@@ -36,6 +36,7 @@ ENDPOINTS = ("classify", "caption", "answer", *TASKS)
 CLASSES = ("zebra", "African elephant", "tabby", "golden retriever", "hen", "lemon", "airliner")
 CAPTIONS = ("a dog runs on the grass", "two people stand near the water", "a man in a red shirt", "a white horse")
 QUESTIONS = (("What animal is this?", "dog"), ("What color is the ball?", "red"), ("Where is this?", "street"))
+PANELS = ("guided_backprop", "gradcam", "guided_gradcam")  # as of demo.query, which imports PyTorch
 START_LIMIT = 300  # seconds
 PATIENCE = 600  # seconds after which a request counts as an error
 MAX_LEVELS, MAX_SHARE = 2, 1e-4  # see Difference
@@ -224,6 +225,32 @@ def ask_http(http: httpx.Client, functions: Mapping[str, int], query: Query, pat
         http.get(output["url"]).raise_for_status().content if isinstance(output, dict) and "url" in output else output
         for output in outputs
     ]
+
+
+def ask_route(http: httpx.Client, address: str, query: Query) -> list[dict[str, Any]]:
+    """Return the lines of `POST /ask` about the three panels, with the image in the request.
+
+    Raises:
+        RuntimeError: there is no result.
+        httpx.HTTPError: there is no response.
+    """
+    *text, target = query.texts
+    question: dict[str, Any] = {
+        "kind": "Explain",
+        "image": "photo",
+        "task": TASKS[query.endpoint],
+        "methods": list(PANELS),
+    }
+    question |= {"text": str(*text), "targets": [target]}
+    form = {"json": json.dumps({"version": 1, "client": session(), "questions": [question]})}
+    with (
+        query.photo.open("rb") as file,
+        http.stream("POST", f"{address}/ask", data=form, files={"photo": file}) as response,
+    ):
+        lines = [json.loads(line) for line in response.iter_lines()]
+    if lines[-1]["kind"] != "end":
+        raise RuntimeError(str(lines[-1]))
+    return lines
 
 
 class Difference(NamedTuple):
