@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 
 from demo.query import ExplainResult, Predict, Region, from_json, to_json
 from demo.server import ask
+from demo.server.lines import Line
 from demo.server.routes import surroundings
 from demo.server.uploads import FORGET
 
@@ -267,14 +268,8 @@ def test_a_school_behind_one_address_gets_in_and_nobody_takes_all_places(held, u
 
 
 def test_the_document_lists_every_line_and_code():
-    classes = (
-        ask.QueueLine,
-        ask.PredictionsLine,
-        ask.ProgressLine,
-        ask.ResultLine,
-        ask.ErrorLine,
-        ask.EndLine,
-    )
+    classes = Line.__subclasses__()
+    assert len(classes) == 6
     for line in classes:
         own = [field.name for field in fields(line) if field.name != "index"]
         assert f"| `{line.kind}` | {', '.join(f'`{name}`' for name in own)}" in DOCUMENT

@@ -2,14 +2,13 @@
 
 import asyncio
 import html
-import json
 import logging
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -28,8 +27,8 @@ from demo.query import (
     Row,
     data_of,
     from_data,
-    to_json,
 )
+from demo.server.lines import EndLine, ErrorLine, Line, PredictionsLine, ProgressLine, QueueLine, ResultLine
 from demo.server.uploads import keep, known_image, opened_file
 from demo.server.waiting import NEWS_SECONDS, ask, opening
 from demo.tasks.sentence import sentence
@@ -43,93 +42,6 @@ REPEAT_SECONDS = 15  # after which the last news are told again, so that no prox
 CLIENT = re.compile(r"[\w-]{1,64}")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second for nginx
 QUESTION_KINDS = ("Predict", "Explain", "Region", "Adversarial")
-
-
-@dataclass(frozen=True)
-class Line:
-    """What becomes known of a question.
-
-    Attributes:
-        index: of the question in the list.
-    """
-
-    kind: ClassVar[str]
-    index: int
-
-    def to_json(self) -> str:
-        return json.dumps({"kind": self.kind} | asdict(self))
-
-
-@dataclass(frozen=True)
-class QueueLine(Line):
-    """It waits.
-
-    Attributes:
-        position: how many other clients are served before.
-    """
-
-    kind = "queue"
-    position: int
-
-
-@dataclass(frozen=True)
-class PredictionsLine(Line):
-    """What the model predicts; see `PredictResult.predictions`."""
-
-    kind = "predictions"
-    predictions: dict[str, float]
-
-
-@dataclass(frozen=True)
-class ProgressLine(Line):
-    """How many forward passes of a slow method are done, and of how many."""
-
-    kind = "progress"
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class ResultLine(Line):
-    """A result; of an explanation one target at one layer.
-
-    Attributes:
-        row, rows: which of how many targets and layers this is.
-        summary: what the page says of it.
-        result: with one row.
-    """
-
-    kind = "result"
-    row: int
-    rows: int
-    summary: str
-    result: Result
-
-    def to_json(self) -> str:
-        head = {"kind": self.kind, "index": self.index, "row": self.row, "rows": self.rows, "summary": self.summary}
-        return f'{json.dumps(head)[:-1]}, "result": {to_json(self.result)}}}'
-
-
-@dataclass(frozen=True)
-class ErrorLine(Line):
-    """The question has no answer, and no other line follows.
-
-    Attributes:
-        code: "refused": it cannot be answered; "busy": ask again later; "unknown_image": send the image with the
-            question; "failed": a fault of the demo.
-        message: what happened, and what to do.
-    """
-
-    kind = "error"
-    code: str
-    message: str
-
-
-@dataclass(frozen=True)
-class EndLine(Line):
-    """The answer is complete."""
-
-    kind = "end"
 
 
 class AskRoute:
