@@ -247,7 +247,7 @@ def _array(
 def _method_inputs(model: Model, shared: SharedPasses, method: Method) -> MethodInputs:
     """The inputs of a method with passes of its own, for the only question at its first layer."""
     query, image = shared.queries[0], shared.images
-    precision = _asked_precision(query, slow=method.cost is not None)
+    precision = _asked_precision(query, slow=True) if method.cost else "float32"
 
     def score(images: Tensor) -> Tensor:
         with computing_in(precision, images.device):

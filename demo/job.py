@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
-from demo.errors import InputError
+from demo.errors import BusyError
 from demo.query import Query, RegionResult, Result
 
 R = TypeVar("R", bound=Result)
@@ -63,7 +63,7 @@ class Job(Generic[R]):
                 future.set_exception(error)
 
 
-class AbandonedError(InputError):
+class AbandonedError(BusyError):
     """Nobody waits for a question any more."""
 
     def __init__(self) -> None:

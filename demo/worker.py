@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from demo.check import check
-from demo.errors import BusyError, InputError
+from demo.errors import BusyError
 from demo.explain import OnPredictions, answer, batch_key, is_slow
 from demo.fair_queue import FairQueue
 from demo.job import AbandonedError, Job
@@ -189,7 +189,7 @@ class LocalWorker:
         query = batch[0].query
         try:
             if self._broken:
-                raise InputError(BROKEN)
+                raise BusyError(BROKEN)
             if query.weights is not None:  # a copy is made now, as waiting jobs would hold one each
                 model = self._library.altered(query.task, model, query.weights)
         except Exception as error:
@@ -230,19 +230,22 @@ class LocalWorker:
     def _step(self, job: Job, passes: Slow[list[Result]]) -> None:
         """Do one pass of a slow job."""
         try:
-            job.progress = next(passes)
-        except StopIteration as stop:
-            job.succeed(stop.value[0])
+            try:
+                job.progress = next(passes)
+            except StopIteration as stop:
+                job.succeed(stop.value[0])
+                return
         except Exception as error:
             self._fail([job], error)
+            return
+        if job.clients and not self._closing:
+            self._slow.append((job, passes))
         else:
-            if job.clients and not self._closing:
-                self._slow.append((job, passes))
-                return
             job.fail(BusyError(STOPPING) if self._closing else AbandonedError())
 
     def _fail(self, jobs: list[Job], error: Exception) -> None:
-        if isinstance(error, RuntimeError) and not self._library.computes():
+        # Before a client hears of it, and asks again.
+        if isinstance(error, RuntimeError) and not self._broken and not self._library.computes():
             self._broken = True
         for job in jobs:
             job.fail(error)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import socket
 import threading
@@ -21,13 +22,13 @@ from samples import QUERIES, Held, assert_same, photo, see_small
 from starlette.applications import Starlette
 
 from demo.query import ExplainResult, Predict, Region, from_json, to_json
-from demo.server import ask
+from demo.server import ask, guard
 from demo.server.lines import Line
 from demo.server.routes import surroundings
-from demo.server.uploads import FORGET
 
 ZEBRA = (EXAMPLES / "zebra_elephant.jpg").read_bytes()
 DOCUMENT = (ROOT / "docs" / "ask.md").read_text()
+NAMES = ("cat", "dog", "rocket", "fruit")
 EXPLAIN = {"kind": "Explain", "image": "photo", "task": "classification", "methods": ["gradcam"]}
 
 
@@ -105,6 +106,7 @@ def test_a_region_and_noise_are_results_too(held, url):
     (result,) = [line["result"] for line in found if line["kind"] == "result" and line["index"] == 0]
     query = Region(photo("zebra_elephant"), "classification", box=(0.0, 0.0, 0.5, 1.0))
     assert list(result["evidence"]) == list(held.engine.answer(query).evidence)
+    assert set(kinds(found, 1)[:-2]) <= {"progress"}
     assert kinds(found, 1)[-2:] == ["result", "end"]
 
 
@@ -118,7 +120,10 @@ def test_an_image_is_sent_once_and_named_by_its_hash_or_the_path_of_an_upload(ur
     upload.write_bytes(ZEBRA)
     assert kinds(lines(url, EXPLAIN | {"image": str(upload)})) == ["predictions", "result", "end"]
     kept = Path(utils.get_upload_folder(), "images", name)
-    assert kept.read_bytes() == ZEBRA and FORGET > 0
+    assert kept.read_bytes() == ZEBRA
+    os.utime(kept, (0, 0))  # as if it had not been used for years
+    lines(url, EXPLAIN, files={"photo": ZEBRA})
+    assert time.time() - kept.stat().st_mtime < 60
     kept.unlink()
     (error,) = lines(url, EXPLAIN | {"image": name})
     assert (error["kind"], error["code"]) == ("error", "unknown_image")
@@ -176,15 +181,35 @@ def test_a_request_that_cannot_be_read_gets_one_sentence(url, content, message):
     assert message in answer.json()["detail"]
 
 
-def test_a_form_without_questions_or_with_many_files_is_refused(url):
+def test_a_form_has_questions_and_four_files_at_most(url):
     assert "needs a field “json”" in httpx.post(url, files={"photo": ZEBRA}).json()["detail"]
-    many = httpx.post(url, **request(EXPLAIN, files={f"photo{number}": ZEBRA for number in range(6)}))
+    files = {f"photo{number}": (EXAMPLES / f"{name}.jpg").read_bytes() for number, name in enumerate(NAMES)}
+    questions = [EXPLAIN | {"image": name} for name in files]
+    found = lines(url, *questions, files=files)
+    images = {line["result"]["query"]["image"] for line in found if line["kind"] == "result"}
+    assert images == {photo(name).sha256 for name in NAMES}
+    many = httpx.post(url, **request(EXPLAIN, files=files | {"photo": ZEBRA}))
     assert many.status_code == 400
-    assert "Traceback" not in many.text
+    assert "too many" in many.text.lower()
+    twice = request(EXPLAIN, files={}) | {"files": [("photo", ZEBRA), ("photo", ZEBRA)]}
+    assert "Two files have one name" in httpx.post(url, **twice).json()["detail"]
     assert httpx.get(url).status_code == 405
 
 
-def test_a_question_that_waits_says_its_position_and_what_is_known_comes_meanwhile(held, url):
+def test_a_question_that_waits_says_its_position_again_and_again(held, url, monkeypatch):
+    monkeypatch.setattr(ask, "REPEAT_SECONDS", 0.1)
+    question = {"kind": "Predict", "image": "photo", "task": "vqa", "text": "Who is before me?"}
+    other = question | {"text": "Who comes first?"}
+    with held:
+        with httpx.stream("POST", url, **request(other, files={"photo": ZEBRA}, client="first")):
+            until(lambda: any("tab 127.0.0.1 first" in job.clients for job in list(held.engine._jobs.values())))
+            with httpx.stream("POST", url, **request(question, files={"photo": ZEBRA}, client="second")) as answer:
+                found = (json.loads(line) for line in answer.iter_lines())
+                assert [next(found) for _ in range(3)] == [{"kind": "queue", "index": 0, "position": 1}] * 3
+        until(lambda: len(held.engine._jobs) == 1)
+
+
+def test_what_is_known_comes_while_another_question_waits(held, url):
     known = EXPLAIN | {"image": "photo", "targets": ["zebra"]}
     lines(url, known, files={"photo": ZEBRA})
     waiting = {"kind": "Predict", "image": "photo", "task": "vqa", "text": "What waits?"}
@@ -221,11 +246,24 @@ def test_who_closes_the_connection_takes_nothing_from_others(held, url):
         until(lambda: not clients())
 
 
-def test_a_slow_method_tells_its_progress_and_stops_when_nobody_waits(held, url):
+def test_who_waits_for_an_answer_counts_as_no_upload(held, url, monkeypatch):
+    monkeypatch.setattr(guard, "MAX_CONCURRENT_UPLOADS_OF_ONE", 1)
+    question = {"kind": "Predict", "image": "photo", "task": "vqa", "text": "Who uploads?"}
+    with held, httpx.stream("POST", url, **request(question, files={"photo": ZEBRA}, client="a")) as first:
+        assert json.loads(next(first.iter_lines()))["kind"] == "queue"
+        with httpx.stream("POST", url, **request(question, files={"photo": ZEBRA}, client="b")) as second:
+            assert second.status_code == 200
+            held.slow.go_on.set()
+            assert kinds([json.loads(line) for line in second.iter_lines()]) == ["predictions", "end"]
+
+
+def test_a_slow_method_tells_its_progress_and_stops_when_nobody_waits(held, url, monkeypatch):
+    monkeypatch.setattr(ask, "NEWS_SECONDS", 0.01)
     question = EXPLAIN | {"methods": ["occlusion"], "targets": ["zebra"]}
     found = lines(url, question, files={"photo": ZEBRA})
     progress = [(line["done"], line["total"]) for line in found if line["kind"] == "progress"]
-    assert progress == sorted(progress) and {total for _, total in progress} <= {49}
+    assert progress == sorted(progress)
+    assert {total for _, total in progress} == {49}
     assert kinds(found)[-2:] == ["result", "end"]
     slow = question | {"methods": ["score_cam"]}
     with httpx.stream("POST", url, **request(slow, files={"photo": ZEBRA})) as answer:

@@ -89,8 +89,8 @@ class Replica:
         for future in futures:
             future.add_done_callback(lambda future: future.cancelled() or future.exception())  # or asyncio complains
         told: dict[str, Any] = {}
-        while not job.result.done():
-            await asyncio.wait([future for future in futures if not future.done()][:1], timeout=NEWS_SECONDS)
+        while pending := [future for future in futures if not future.done()]:
+            await asyncio.wait(pending[:1], timeout=NEWS_SECONDS)
             for kind, value in self._state(job, client).items():
                 if told.get(kind) != value:
                     yield kind, value

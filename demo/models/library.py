@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from demo.errors import InputError, first_line
+from demo.errors import BusyError, InputError, first_line
 from demo.models.altered import altered
 from demo.models.classification import Classifier
 from demo.models.downloads import Download, Downloads, Source
@@ -221,7 +221,7 @@ class Library:
             if fetching is None or fetching.done():
                 self._fetching[source] = _in_thread("download", lambda: self._downloads.fetch(source, entry.name))
         size = f"{entry.megabytes:.0f} MB"
-        raise InputError(f"{entry.name} is being downloaded ({size}). Try again in a few minutes.{failed}")
+        raise BusyError(f"{entry.name} is being downloaded ({size}). Try again in a few minutes.{failed}")
 
     def offer(self, open_classifier: Callable[[str], Classifier]) -> None:
         """Offer the user's own classifier, behind the shipped one; it is opened at once, with a device.

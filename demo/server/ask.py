@@ -19,8 +19,10 @@ from demo.errors import FAILED, BusyError, InputError
 from demo.job import Job
 from demo.query import (
     VERSION,
+    Explain,
     ExplainResult,
     ImageFile,
+    Predict,
     PredictResult,
     Query,
     Result,
@@ -37,6 +39,7 @@ MAX_QUESTIONS = MAX_OF_ONE  # of a request
 MAX_OF_ADDRESS = 400  # questions; a school may be one address
 MAX_JSON = 2**20  # bytes
 MAX_FILES = 4
+MAX_LINES = 4  # that wait to be sent; each may have two megabytes
 JSON_FIELD = "json"  # of a form, beside the image files
 REPEAT_SECONDS = 15  # after which the last news are told again, so that no proxy takes the connection for dead
 CLIENT = re.compile(r"[\w-]{1,64}")
@@ -61,15 +64,19 @@ class AskRoute:
         client = f"tab {address} {client}" if client else f"address {address}"
         lines = self._lines(questions, client, address, files)
         return StreamingResponse(
-            (f"{line.to_json()}\n" async for line in lines), media_type="application/x-ndjson", headers=HEADERS
+            (f"{line}\n" async for line in lines), media_type="application/x-ndjson", headers=HEADERS
         )
 
     async def _lines(
         self, questions: list[Any], client: str, address: str, files: dict[str, bytes]
-    ) -> AsyncIterator[Line]:
-        """The lines of all questions, each as soon as it is known."""
-        images = {name: await _opened(data, client) for name, data in files.items()}
-        lines: asyncio.Queue[Line | None] = asyncio.Queue(maxsize=len(questions))
+    ) -> AsyncIterator[str]:
+        """The lines of all questions as JSON, each as soon as it is known."""
+        named = {question.get("image") for question in questions if isinstance(question, dict)}
+        images: dict[str, ImageFile | InputError] = {}
+        for name in files.keys() & named:
+            images[name] = BusyError() if self._open[address] >= MAX_OF_ADDRESS else await _opened(files[name], client)
+        files.clear()
+        lines: asyncio.Queue[str | None] = asyncio.Queue(MAX_LINES)
 
         async def follow(index: int, question: Any) -> None:
             async with aclosing(self._lines_of(index, question, client, address, images)) as own_lines:
@@ -91,7 +98,7 @@ class AskRoute:
 
     async def _lines_of(
         self, index: int, question: Any, client: str, address: str, images: Mapping[str, ImageFile | InputError]
-    ) -> AsyncGenerator[Line, None]:
+    ) -> AsyncGenerator[str, None]:
         self._open[address] += 1
         try:
             if self._open[address] > MAX_OF_ADDRESS:
@@ -99,17 +106,17 @@ class AskRoute:
             job = await ask(self._engine, lambda: _query(question, images), client=client)
             try:
                 async for line in self._news(index, job, client):
-                    yield line
+                    yield line.to_json()
             finally:
                 self._engine.leave(job, client)
             for line in _result_lines(index, job.result.result()):
-                yield line
-            yield EndLine(index)
+                yield await asyncio.to_thread(line.to_json)  # two megabytes with gradients
+            yield EndLine(index).to_json()
         except InputError as error:
-            yield ErrorLine(index, error.code, str(error))
+            yield ErrorLine(index, error.code, str(error)).to_json()
         except Exception:
             logging.getLogger(__name__).exception("A question could not be answered.")
-            yield ErrorLine(index, "failed", FAILED)
+            yield ErrorLine(index, "failed", FAILED).to_json()
         finally:
             self._open[address] -= 1
             self._open += Counter()  # forgets addresses without questions
@@ -127,18 +134,19 @@ class AskRoute:
             await asyncio.wait(pending, timeout=NEWS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if not predicted and predictions.done() and predictions.exception() is None:
                 predicted = True
-                if predictions.result():
+                if predictions.result() and isinstance(job.query, Predict | Explain):
                     yield PredictionsLine(index, predictions.result())
             line = self._state(index, job, client)
-            if not result.done() and line is not None and (line != told or clock() - when > REPEAT_SECONDS):
+            is_new = line != told and line != ProgressLine(index, 0, 0)
+            if not result.done() and (is_new or clock() - when > REPEAT_SECONDS):
                 told, when = line, clock()
                 yield line
 
-    def _state(self, index: int, job: Job, client: str) -> Line | None:
+    def _state(self, index: int, job: Job, client: str) -> Line:
         """Where a question is that has no result."""
         if job.started is None:
             return QueueLine(index, self._engine.position(client))
-        return ProgressLine(index, *job.progress) if job.progress[1] else None
+        return ProgressLine(index, *job.progress)
 
 
 def _result_lines(index: int, result: Result) -> list[ResultLine]:
@@ -166,8 +174,10 @@ async def _opened(data: bytes, client: str) -> ImageFile | InputError:
             keep(image)
         return image
 
+    task = asyncio.create_task(opening(opened, client))
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())  # or asyncio complains
     try:
-        return await opening(opened, client)
+        return await asyncio.shield(task)  # its thread goes on, and counts as long
     except InputError as error:
         return error
 
@@ -186,7 +196,7 @@ def _query(question: Any, images: Mapping[str, ImageFile | InputError]) -> Query
     image = images[name] if name in images else known_image(name)
     if isinstance(image, InputError):
         raise image
-    return replace(from_data(question | {"version": VERSION, "image": image.sha256}), image=image)
+    return replace(from_data({"version": VERSION} | question | {"image": image.sha256}), image=image)
 
 
 async def _read(request: Request) -> tuple[list[Any], str, dict[str, bytes]]:
@@ -199,7 +209,10 @@ async def _read(request: Request) -> tuple[list[Any], str, dict[str, bytes]]:
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         async with request.form(max_files=MAX_FILES, max_fields=1, max_part_size=MAX_JSON) as form:
             text = form.get(JSON_FIELD)
-            files = {name: await file.read() for name, file in form.items() if isinstance(file, UploadFile)}
+            sent = [(name, file) for name, file in form.multi_items() if isinstance(file, UploadFile)]
+            files = {name: await file.read() for name, file in sent}
+        if len(files) < len(sent):
+            raise InputError("Two files have one name: give each its own.")
         if not isinstance(text, str):
             raise InputError(f"The form needs a field “{JSON_FIELD}” with the questions.")
     else:

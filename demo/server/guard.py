@@ -39,13 +39,18 @@ HEADERS = {
 }
 
 MOST_BODY = MAX_BYTES + 2**20  # bytes of a request: a photograph and what surrounds it, or a query of the page
-MAX_PARTS = 4  # of an upload, each of which is an open file; the page and clients send one
+MAX_PARTS = 5  # of an upload, most of them open files: those of a request of `POST /ask`, and its questions
 SMALL_BODY = 2**16  # bytes of a request that is not counted as an upload, which those of the page are below
 MAX_CONCURRENT_UPLOADS, MAX_CONCURRENT_UPLOADS_OF_ONE = 128, 64  # in all, and from one address: a classroom may be one
+SEND_SECONDS = 60.0  # in which somebody who is sent something has to take it
 UPLOAD_SECONDS = 120.0  # in which an upload has to arrive: 10 MB at 0.7 Mbit/s
 TOO_MANY_PARTS = "The upload has too many parts. Upload one image at a time."
 TOO_SLOW = "The upload took too long. Make the image smaller, or try again with a better connection."
 NO_ROOM = "The server cannot keep files at the moment: try again later."
+
+
+class _UnreadError(Exception):
+    """Somebody does not take what is sent."""
 
 
 class Guard:
@@ -59,13 +64,19 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        taken, more, begun = 0, True, False
+        taken, more, begun, counted = 0, True, False, False
         headers = Headers(scope=scope)
         parts = _PartCounter(headers.get("content-type", ""))
         length = int(headers.get("content-length", 0))
         address = (scope.get("client") or ("",))[0]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + UPLOAD_SECONDS
+
+        def arrived() -> None:
+            nonlocal counted
+            self._uploads[address] -= counted
+            self._uploads += Counter()  # forgets addresses without uploads
+            counted = False
 
         async def receive_at_most() -> Message:
             nonlocal taken, more
@@ -84,7 +95,8 @@ class Guard:
                 raise MultiPartException(TOO_MANY_PARTS)
             if message["type"] == "http.disconnect" and taken and more:
                 raise MultiPartException("The upload was broken off.")
-            more = message.get("more_body", False)
+            if not (more := message.get("more_body", False)):
+                arrived()
             return message
 
         async def send_with_headers(message: Message) -> None:
@@ -92,7 +104,11 @@ class Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await send(message)
+            except TimeoutError:
+                raise _UnreadError from None
 
         counted = bool(parts.boundary) or length > SMALL_BODY or "transfer-encoding" in headers
         busy = counted and (
@@ -107,6 +123,8 @@ class Guard:
             else:
                 with _held_open(scope, address):
                     await self._app(scope, receive_at_most, send_with_headers)
+        except _UnreadError:  # the server closes a connection whose answer is not complete
+            return
         except Exception as error:
             if begun and isinstance(error.__cause__, HTTPException):  # a stream of events has said what it is
                 await send({"type": "http.response.body"})
@@ -115,8 +133,7 @@ class Guard:
             else:
                 await _failed(error)(scope, receive, send_with_headers)
         finally:
-            self._uploads[address] -= counted
-            self._uploads += Counter()  # forgets addresses without uploads
+            arrived()
 
 
 def _held_open(scope: Scope, address: str) -> AbstractContextManager[None]:

@@ -66,11 +66,13 @@ def known_image(name: str) -> ImageFile:
 def keep(image: ImageFile) -> None:
     """Keep an image as long as an upload, for `known_image` by its SHA-256."""
     place = _place(image.sha256)
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
-            file.write(image.data)
-        Path(file.name).replace(place)  # whole, or not at all
+    if place.exists():
+        place.touch()  # as if it had been used
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
+        file.write(image.data)
+    Path(file.name).replace(place)  # whole, or not at all
 
 
 def _place(sha256: str) -> Path:

@@ -15,7 +15,7 @@ COLOUR_NAMES: dict[Colours, str] = {
     "jet": "as in the paper (jet)",
 }
 FILES = {path.name: path.read_bytes() for path in sorted((Path(__file__).parent / "static").glob("*.js"))}
-VERSION = hashlib.sha256(b"".join(FILES.values())).hexdigest()[:12]
+VERSION = hashlib.sha256(repr(FILES).encode()).hexdigest()[:12]
 
 
 # A relative import would be one of Gradio's own files.

@@ -3,6 +3,9 @@
 import { keepChoice } from "./choosing.js";
 import { inSight } from "./dom.js";
 
+/* The room of the quiz that the page was opened for; the address may be another one later. */
+export const linkedRoom = new URLSearchParams(location.search).get("room");
+
 /* The address of the page shows again what the tab that is open shows. */
 export function address({ root, shown }) {
   if (!inSight(root) || !shown?.link) return;

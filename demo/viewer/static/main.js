@@ -1,6 +1,6 @@
 /* What the components and events of the page call. */
 
-import { goTo, skip, whenTurned } from "./dom.js";
+import { goTo, make, skip, whenTurned } from "./dom.js";
 
 export { choices } from "./choices.js";
 export { picked, openedWith, photographed, restored, lookAgain, choose } from "./choosing.js";
@@ -11,6 +11,15 @@ export { late } from "./late.js";
 export { names } from "./names.js";
 export { panels } from "./panels.js";
 
+/* What stands in the place of a part that could not be fetched: browsers do not try again. */
+const unfetched = () =>
+  make(
+    "p",
+    { class: "note", role: "alert" },
+    "This part of the page could not be fetched. ",
+    make("button", { type: "button", class: "button", onclick: () => location.reload() }, "Open the page again"),
+  );
+
 /* A part of the page that is fetched when it first comes into sight. */
 function later(file, name) {
   return (element, ...given) => {
@@ -18,8 +27,7 @@ function later(file, name) {
     whenTurned(element, (open) => {
       if (!open || begun) return;
       begun = true;
-      // Without a network it is tried again the next time.
-      import(file).then((part) => part[name](element, ...given), () => (begun = false));
+      import(file).then((part) => part[name](element, ...given), () => element.append(unfetched()));
     });
   };
 }

@@ -1,6 +1,6 @@
 /* The votes of the quiz: how they stand, and on the projector of a room. */
 
-import { showAddress } from "./address.js";
+import { linkedRoom, showAddress } from "./address.js";
 import { inSight, make, whenTurned } from "./dom.js";
 import { button, enterRoom, newest, room } from "./quiz_room.js";
 
@@ -10,7 +10,7 @@ export function votes(element, { trigger, props, watch }, _events, { chance, mos
   const root = element.querySelector(".votes");
   const isNewer = newest();
   let value = { room: "", own: 0, charts: {}, note: "" };
-  let linked = new URLSearchParams(location.search).get("room"); // until it is joined
+  let linked = linkedRoom; // until it is joined
 
   const title = make("h2");
   const code = make("input", { type: "text", maxlength: 12, autocomplete: "off", autocapitalize: "characters", spellcheck: "false" });
