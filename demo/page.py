@@ -6,14 +6,15 @@ from typing import Any
 import gradio as gr
 from gradio_client.utils import is_http_url_like
 
+from demo import examples
 from demo.engine import MAX_WAITING, Engine
 from demo.errors import ADDRESS, FAILED, UNFIT
 from demo.images import MAX_BYTES
 from demo.server import endpoints
 from demo.server.uploads import is_kept
-from demo.tabs import captioning, classification, examples, frame, lesson, links, quiz, vqa
-from demo.viewer import scripts
-from demo.viewer.scripts import on_event
+from demo.tabs import captioning, classification, frame, lesson, links, quiz, vqa
+from demo.viewer import page_files
+from demo.viewer.page_files import on_event
 
 FOLDER = Path(__file__).parent
 TITLE = "Why did you say that?"
@@ -45,7 +46,7 @@ FONT = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
 LONGEST_PATH = 1000  # characters, more than an upload has
 
 LAUNCH = {
-    "head": DROPDOWNS + scripts.head(),
+    "head": DROPDOWNS + page_files.head(),
     "theme": gr.themes.Default(primary_hue="indigo", font=[FONT, "system-ui", "sans-serif"]),
     "css_paths": [
         FOLDER / "page.css",

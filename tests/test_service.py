@@ -30,6 +30,15 @@ def test_every_answer_bears_the_headers(server):
         assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_page_is_packed_for_browsers_that_take_it_so(server):
+    for path in ("/", "/config", "/theme.css"):
+        packed = httpx.get(server + path, headers={"Accept-Encoding": "gzip"})
+        plain = httpx.get(server + path, headers={"Accept-Encoding": "identity"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert "content-encoding" not in plain.headers
+        assert int(packed.headers["content-length"]) < len(packed.content) / 2
+
+
 def test_a_connection_is_kept_while_somebody_looks_at_the_answer(server):
     connection = http.client.HTTPConnection(server.removeprefix("http://"))
     sockets = []

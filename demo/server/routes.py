@@ -11,7 +11,8 @@ from starlette.routing import Route
 from demo.engine import Engine
 from demo.server.ask import AskRoute
 from demo.server.guard import Guard
-from demo.server.scripts import SCRIPTS
+from demo.server.packing import Packing
+from demo.server.page_files import PAGE_FILES
 
 # Of Gradio, and not used here: what keeps for ever what strangers send, has another program read it, or fetches it.
 CLOSED = (
@@ -24,7 +25,7 @@ CLOSED = (
 
 def surroundings(engine: Engine) -> dict[str, Any]:
     """What the server of the page is made with: what guards it, and `routes`."""
-    return {"routes": routes(engine), "middleware": [Middleware(Guard)]}
+    return {"routes": routes(engine), "middleware": [Middleware(Guard), Middleware(Packing)]}
 
 
 def routes(engine: Engine) -> list[Route]:
@@ -42,4 +43,4 @@ def routes(engine: Engine) -> list[Route]:
 
     closed = [Route(path, nowhere, methods=["GET", "POST"]) for path in CLOSED]
     ask = Route("/ask", AskRoute(engine).answer, methods=["POST"])
-    return [ask, SCRIPTS, Route("/health", health), Route("/metrics", metrics), *closed]
+    return [ask, PAGE_FILES, Route("/health", health), Route("/metrics", metrics), *closed]

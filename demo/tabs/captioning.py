@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import gradio as gr
 
+from demo import examples
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.models.captioning import WHOLE
@@ -17,14 +18,14 @@ from demo.server import endpoints
 from demo.server.endpoints import Api
 from demo.server.uploads import about, identity, uploaded
 from demo.server.waiting import Making, answer, arrived, ask
-from demo.tabs import choices, components, examples, links
+from demo.tabs import choices, components, links
 from demo.tabs.choices import Choosing
 from demo.tabs.components import key_of
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import NOTHING, Given, Shown, Visit, in_turn, is_again, show, show_all, take_wanted
 from demo.tasks.sentence import per_word, percent
-from demo.viewer.scripts import on_event
+from demo.viewer.page_files import on_event
 
 TASK: Final = "captioning"
 ALL = "(all)"  # the first picture of the strip

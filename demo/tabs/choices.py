@@ -14,7 +14,7 @@ from demo.tabs.components import key_of, told
 from demo.tabs.frame import ASKING
 from demo.tabs.viewer import Event, Viewer
 from demo.tabs.visits import Given, Visit, pass_over_unknown_layer, show_again, show_beside, show_in_layer
-from demo.viewer.scripts import on_event
+from demo.viewer.page_files import on_event
 
 LAYER_INFO = "The first is the last of the network: its maps stand for whole things rather than textures."
 NO_MODEL = ("nothing", "")  # to compare with

@@ -20,7 +20,7 @@ from demo.tabs.components import NAMES, bars
 from demo.tabs.frame import ASKING, Shared
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, opens_with, show_all, take_wanted
-from demo.viewer.scripts import on_event
+from demo.viewer.page_files import on_event
 
 TASK: Final = "classification"
 HEADING = "Predictions: click one to see why. + compares."

@@ -12,7 +12,7 @@ from demo.query import ImageFile, Row
 from demo.server.uploads import save
 from demo.tasks.sentence import percent
 from demo.viewer import data
-from demo.viewer.scripts import on_load
+from demo.viewer.page_files import on_load
 
 
 def drawn_by(
@@ -58,9 +58,10 @@ def choices(
         reveal: whether the page moves to what is new in it.
         headed: whether the heading is seen above them.
         more: as of `gr.HTML`. The value is `{"items": [{"key": ..., "label": ...}]}`, where an item may have a
-            `detail`, a `share` of 1 that its bar is long, and a picture: a `thumbnail` (an address) of the file in
-            its `url`, or a `heat` map over the `photo`; and beside the items the `current` key, if not what the panels
-            show is marked, what they are `about`, which the events tell, and a `note` that stands instead of them.
+            `detail`, a `share` of 1 that its bar is long, and a picture of the file in its `url`: a `thumbnail` (the
+            address of a sheet of them, and its `place` there in percent), or a `heat` map over the `photo`; and beside
+            the items the `current` key, if not what the panels show is marked, what they are `about`, which the events
+            tell, and a `note` that stands instead of them.
     """
     settings = {"heading": heading, "style": style, "task": task, "add": add, "reveal": reveal, "headed": headed}
     return drawn_by("choices", CHOICES, settings, **more)

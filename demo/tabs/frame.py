@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from demo import examples
 from demo.errors import InputError
 from demo.images import MAX_BYTES
 from demo.server.endpoints import NETWORK
 from demo.server.uploads import Upload, displayable, path_of
 from demo.server.waiting import opening
-from demo.tabs import components, examples
-from demo.viewer.scripts import on_event
+from demo.tabs import components
+from demo.viewer.page_files import FOLDER, on_event
 
 FIRST_EXAMPLE = examples.path_of(next(iter(examples.EXAMPLES)))
 
@@ -53,9 +54,10 @@ def shared_column() -> Shared:
             "key": name,
             "label": example.name,
             "url": components.file_of(examples.path_of(name)),
-            "thumbnail": examples.thumbnail(name),
+            "thumbnail": f"{FOLDER}/{examples.THUMBNAILS}",
+            "place": 100 * place / (len(examples.EXAMPLES) - 1),
         }
-        for name, example in examples.EXAMPLES.items()
+        for place, (name, example) in enumerate(examples.EXAMPLES.items())
     ]
     offered = components.choices("Or take one of these", "pictures", value={"items": pictures}, elem_id="examples")
 

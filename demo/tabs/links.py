@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from demo import examples
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Explain
-from demo.tabs import examples
 from demo.tabs.frame import QUIET
 from demo.tabs.visits import MOST_ROWS, Given, Visit, Wanted
 from demo.tasks import TASKS

@@ -26,7 +26,7 @@ from demo.tabs.components import drawn_by, shown_photo, told
 from demo.tabs.frame import ASKING, QUIET
 from demo.tabs.visits import Given
 from demo.viewer import data
-from demo.viewer.scripts import on_event
+from demo.viewer.page_files import on_event
 from explainers import METHODS
 
 TASK: Final = "quiz"

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from demo import examples
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.files import archive, file_name, row_files
@@ -17,7 +18,6 @@ from demo.query import FAST_METHODS, PANELS, Explain, ModelInfo, Region, RegionR
 from demo.rendering import COLOURS, OPACITY, scales
 from demo.server.uploads import NO_PHOTO, about, save
 from demo.server.waiting import answer, arrived
-from demo.tabs import examples
 from demo.tabs.components import choices, drawn_by, key_of, shown_photo, small_maps, told
 from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.late import Late, renewed
@@ -26,7 +26,7 @@ from demo.tabs.visits import MOST_ROWS, Given, Shown, Visit
 from demo.tasks import TASKS
 from demo.tasks.sentence import is_dim, numbers, scale, sentence
 from demo.viewer import data
-from demo.viewer.scripts import on_event
+from demo.viewer.page_files import on_event
 from explainers import METHODS, Box, Patches
 
 Event = Callable[..., gr.events.Dependency]

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import gradio as gr
 from cachetools import LRUCache
 
+from demo import examples
 from demo.engine import Engine
 from demo.errors import InputError
 from demo.query import Explain, ExplainResult, ImageFile, Region
 from demo.server.uploads import identity
 from demo.server.waiting import Making, answer, arrived
-from demo.tabs import examples
 from demo.tabs.components import told
 from demo.tabs.late import Late
 

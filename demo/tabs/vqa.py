@@ -24,7 +24,7 @@ from demo.tabs.frame import ASKING, QUIET, Shared
 from demo.tabs.viewer import Viewer, viewer
 from demo.tabs.visits import Given, Shown, Visit, in_turn, is_again, opens_with, show_all, take_wanted
 from demo.tasks.vqa import ANIMAL, ANIMALS, ANY, SURE_ENOUGH, denial, likely, ranked, suggestions
-from demo.viewer.scripts import on_event
+from demo.viewer.page_files import on_event
 
 TASK: Final = "vqa"
 HEADING = "Answers: click one to see why. + compares."

@@ -105,7 +105,7 @@ export function choices(element, { trigger, props, watch }, _events, { heading, 
 /* Something to choose: a button that tells "pick", and perhaps one that tells "add". */
 function laidItem(item, adds, tell) {
   const pick = make("button", { type: "button", class: "pick", "data-key": item.key, onclick: () => tell("pick", item) });
-  if (item.thumbnail) pick.append(make("img", { src: item.thumbnail, alt: "" }));
+  if (item.thumbnail) pick.append(make("img", { src: item.thumbnail, alt: "", style: `object-position: 0 ${item.place}%` }));
   if (item.heat) pick.append(make("canvas", { "aria-hidden": "true" }));
   pick.append(make("span", { class: "name" }, item.label));
   if (item.detail) pick.append(make("span", { class: "detail" }, item.detail));

@@ -1,6 +1,5 @@
 """The example images: their names, and what the tabs open with."""
 
-import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,8 @@ from PIL import Image, ImageOps
 
 from demo.query import ImageFile, image_file
 
-FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+FOLDER = Path(__file__).parents[1] / "assets" / "examples"
+THUMBNAILS = "examples.webp"
 THUMBNAIL = (200, 150)  # pixels, for a strip that is drawn at most 100 wide
 
 
@@ -78,12 +78,15 @@ def path_of(name: str) -> Path:
     return FOLDER / f"{name}.jpg"
 
 
-def thumbnail(name: str) -> str:
-    """Return an example as a small picture in an address of its own, of about 4 KB."""
+def thumbnails() -> bytes:
+    """Return all examples as small pictures below each other, a WEBP file of about 100 KB."""
+    sheet = Image.new("RGB", (THUMBNAIL[0], THUMBNAIL[1] * len(EXAMPLES)))
+    for place, name in enumerate(EXAMPLES):
+        with Image.open(path_of(name)) as image:
+            sheet.paste(ImageOps.fit(image.convert("RGB"), THUMBNAIL), (0, place * THUMBNAIL[1]))
     buffer = io.BytesIO()
-    with Image.open(path_of(name)) as image:
-        ImageOps.fit(image, THUMBNAIL).save(buffer, "WEBP", quality=60, method=6)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    sheet.save(buffer, "WEBP", quality=60, method=4)
+    return buffer.getvalue()
 
 
 NAMES = {image_file(path_of(name).read_bytes()).sha256: name for name in EXAMPLES}

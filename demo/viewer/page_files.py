@@ -1,4 +1,4 @@
-"""The page's script: ES modules, of which `main.js` is the first, and the colours that they draw with."""
+"""The page's files: its script, ES modules of which `main.js` is the first, and the small pictures of the examples."""
 
 import base64
 import hashlib
@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from demo import examples
 from demo.rendering import COLOURS, SIGNED, Colours, colour_table
 
 # The first is what the page starts with: it stands out from most images where it covers them in part.
@@ -15,11 +16,13 @@ COLOUR_NAMES: dict[Colours, str] = {
     "jet": "as in the paper (jet)",
 }
 FILES = {path.name: path.read_bytes() for path in sorted((Path(__file__).parent / "static").glob("*.js"))}
+FILES[examples.THUMBNAILS] = examples.thumbnails()
 VERSION = hashlib.sha256(repr(FILES).encode()).hexdigest()[:12]
 
 
+FOLDER = f"why/{VERSION}"  # of their addresses, relative to the page
 # A relative import would be one of Gradio's own files.
-_MAIN = f'import(new URL("why/{VERSION}/main.js", document.baseURI))'
+_MAIN = f'import(new URL("{FOLDER}/main.js", document.baseURI))'
 
 
 def _needed(name: str) -> set[str]:
@@ -34,9 +37,7 @@ def head() -> str:
     encoded = {name: base64.b64encode(table.tobytes()).decode() for name, table in tables.items()}
     constants = f"const COLOUR_TABLES = {json.dumps(encoded)}, COLOUR_NAMES = {json.dumps(COLOUR_NAMES)};"
     # All at once, as each is known only when the one that imports it has been read.
-    preloads = "".join(
-        f'<link rel="modulepreload" href="why/{VERSION}/{name}">' for name in sorted(_needed("main.js"))
-    )
+    preloads = "".join(f'<link rel="modulepreload" href="{FOLDER}/{name}">' for name in sorted(_needed("main.js")))
     return f"<script>{constants}</script>{preloads}"
 
 
