@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import re
@@ -45,6 +46,7 @@ def url(held) -> Iterator[str]:
     """The routes and the guard, without a page."""
     server = uvicorn.Server(uvicorn.Config(Starlette(**surroundings(held.engine)), log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)  # of what a client has not taken
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/ask"
@@ -269,6 +271,27 @@ def test_a_slow_method_tells_its_progress_and_stops_when_nobody_waits(held, url,
     with httpx.stream("POST", url, **request(slow, files={"photo": ZEBRA})) as answer:
         next(line for line in answer.iter_lines() if json.loads(line)["kind"] == "progress")
     until(lambda: not held.engine._jobs)
+
+
+def test_who_does_not_read_is_let_go(held, url, monkeypatch):
+    monkeypatch.setattr(ask, "SEND_SECONDS", 0.2)
+    labels = held.engine.library.load("classification").labels[:100]
+    question = {"kind": "Explain", "image": "photo", "task": "classification", "targets": labels}
+    given = request(question, files={"photo": ZEBRA})
+    made = httpx.Request("POST", url, data=given["data"], files=given["files"])
+    made.read()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((made.url.host, made.url.port))
+        head = "".join(f"{name}: {value}\r\n" for name, value in made.headers.items())
+        client.sendall(f"POST /ask HTTP/1.1\r\n{head}\r\n".encode() + made.content)
+        routes = [found for found in gc.get_objects() if isinstance(found, ask.AskRoute)]
+        until(lambda: any(route._open for route in routes))
+        until(lambda: not any(route._open for route in routes))
+        client.settimeout(60)
+        answer = b"".join(iter(lambda: client.recv(2**20), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert not answer.endswith(b"0\r\n\r\n")  # as a stream that is complete
 
 
 def test_a_school_behind_one_address_gets_in_and_nobody_takes_all_places(held, url, monkeypatch):

@@ -306,6 +306,29 @@ def test_of_quick_clicks_the_last_one_stays(page, tab, choices, places):
     assert [place for place, one in enumerate(pressed) if one] == [places[-1]]
 
 
+def test_a_click_that_a_later_one_overtakes_changes_nothing(page):
+    picks, held = page.locator("#classification-top .pick"), []
+    names = [pick.locator(".name").inner_text() for pick in picks.all()]
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/queue/join*", hold_the_first)
+    with page.expect_request("**/queue/join*"):
+        picks.nth(2).click()
+    picks.nth(3).click()
+    says(page, f"{names[3]}, ")
+    with page.expect_event("requestfinished", lambda request: request == held[0].request):
+        held[0].continue_()
+    page.unroute("**/queue/join*")
+    page.locator("#classification-top .add").nth(4).click()
+    says(page, f"{names[4]}, ", row=1)
+    says(page, f"{names[3]}, ", row=0)
+
+
 def test_a_click_on_what_stood_there_before_and_leaving_the_box_of_names_change_nothing(page):
     """The classes of the photograph before, clicked while the new ones are on their way."""
     with answered(page):

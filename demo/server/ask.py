@@ -13,6 +13,7 @@ from typing import Any
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Message, Send
 
 from demo.engine import MAX_OF_ONE, Engine
 from demo.errors import FAILED, BusyError, InputError
@@ -41,10 +42,23 @@ MAX_JSON = 2**20  # bytes
 MAX_FILES = 4
 MAX_LINES = 4  # that wait to be sent; each may have two megabytes
 JSON_FIELD = "json"  # of a form, beside the image files
+SEND_SECONDS = 60  # in which a client has to take what is sent, or what it asked would be held for ever
 REPEAT_SECONDS = 15  # after which the last news are told again, so that no proxy takes the connection for dead
 CLIENT = re.compile(r"[\w-]{1,64}")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the second for nginx
 QUESTION_KINDS = ("Predict", "Explain", "Region", "Adversarial")
+
+
+class LinesResponse(StreamingResponse):
+    """A stream that ends, incomplete, when somebody does not take what is sent."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send(message)
+
+        with suppress(TimeoutError):
+            await super().stream_response(send_in_time)
 
 
 class AskRoute:
@@ -63,9 +77,7 @@ class AskRoute:
         address = request.client.host if request.client else ""
         client = f"tab {address} {client}" if client else f"address {address}"
         lines = self._lines(questions, client, address, files)
-        return StreamingResponse(
-            (f"{line}\n" async for line in lines), media_type="application/x-ndjson", headers=HEADERS
-        )
+        return LinesResponse((f"{line}\n" async for line in lines), media_type="application/x-ndjson", headers=HEADERS)
 
     async def _lines(
         self, questions: list[Any], client: str, address: str, files: dict[str, bytes]

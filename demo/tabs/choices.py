@@ -97,11 +97,15 @@ class Choosing:
         """Follow the events of what can be chosen."""
         does = {"pick": self.explain, "beside": self.put_beside, "drop": self.viewer.drop}
         for event in events:
-            self._follow(getattr(clicked, event), does[event])
+            self._follow(getattr(clicked, event), does[event], is_alone=event == "pick")
 
-    def _follow(self, event: Event, does: Callable[[Given, str], Awaitable[None]]) -> None:
+    def _follow(self, event: Event, does: Callable[[Given, str], Awaitable[None]], *, is_alone: bool) -> None:
+        """Follow an event; one after which something is shown alone does nothing where a later one came first."""
+
         async def chosen(given: Given, event: gr.EventData) -> None:
-            if is_about(event, given[self.photo], given[self.visit].text):
+            visitor: Visit = given[self.visit]
+            is_late = is_alone and visitor.is_overtaken("pick", event)
+            if not is_late and is_about(event, given[self.photo], visitor.text):
                 await does(given, key_of(event))
 
         self.viewer.follow(event, chosen, self.inputs)

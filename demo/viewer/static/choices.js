@@ -1,6 +1,6 @@
 /* What can be chosen: bars, words, small pictures. */
 
-import { choose, exampleFiles, takeExample } from "./choosing.js";
+import { choose, exampleFiles, pickNumber, takeExample } from "./choosing.js";
 import { decoded } from "./codec.js";
 import { overlaid } from "./colours.js";
 import { arrows, isNoValue, make, put } from "./dom.js";
@@ -51,7 +51,7 @@ export function choices(element, { trigger, props, watch }, _events, { heading, 
     takeExample(url);
     choose();
     const name = event === "add" ? (explained.includes(key) ? "drop" : "beside") : event;
-    trigger(name, { key, about: value.about ?? "" });
+    trigger(name, { key, about: value.about ?? "", number: pickNumber() });
   }
 
   /* Marks what the panels show; what is shown alone cannot be taken away. One button is the stop for the Tab key. */

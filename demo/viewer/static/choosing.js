@@ -37,6 +37,11 @@ export function keepChoice() {
   }
 }
 
+let picks = 0;
+
+/* The number of a click on something to be explained: one may overtake another on its way. */
+export const pickNumber = () => ++picks;
+
 /* Work on an image chooses it: it stays in all tabs. */
 export function choose() {
   chosen = true;

@@ -1,6 +1,6 @@
 /* A box for names, of what is explained alone or put beside. */
 
-import { choose } from "./choosing.js";
+import { choose, pickNumber } from "./choosing.js";
 import { isNoValue, make } from "./dom.js";
 
 /* A box for names, of what is explained alone or put beside. Half a name is enough, unless what can be typed has no
@@ -33,7 +33,7 @@ export function names(element, { trigger, props, watch }, _events, { kind, examp
     }
     choose();
     asked = event;
-    trigger(event, { key });
+    trigger(event, { key, number: pickNumber() });
   }
 
   function listed({ inputType }) {
@@ -61,7 +61,7 @@ export function names(element, { trigger, props, watch }, _events, { kind, examp
   function propose(note) {
     const proposed = /Did you mean (.+)\?/u.exec(note)?.[1].split(" or ") ?? [];
     const known = proposed.filter((name) => offered.includes(name));
-    const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger(asked, { key: name }) }, name);
+    const button = (name) => make("button", { type: "button", class: "button", onclick: () => trigger(asked, { key: name, number: pickNumber() }) }, name);
     close.replaceChildren("Did you mean: ", ...known.map(button));
     close.hidden = !known.length;
   }
