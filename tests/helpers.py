@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import numpy as np
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Error, Page, expect
 
@@ -266,6 +267,15 @@ def answered(page: Page) -> Iterator[None]:
         page.wait_for_timeout(100)
         quiet = 0 if page.evaluate("countUnanswered()") else quiet + 1
         assert time.monotonic() < end, "A question of the page has no answer."
+
+
+def violations(page: Page, *scope: Any, **options: Any) -> list[dict[str, Any]]:
+    """What axe finds on a page, or in a part of it, in its final colours: not in the midst of a transition."""
+    page.wait_for_function("document.getAnimations().every((one) => one.playState !== 'running')")
+    still = page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
+    found: list[dict[str, Any]] = Axe().run(page, *scope, **options).response["violations"]
+    still.evaluate("element => element.remove()")
+    return found
 
 
 # Undo what tests change except what is explained, and forget the address, which is written when the rows are there.

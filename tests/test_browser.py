@@ -6,8 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from helpers import EXAMPLES, answered, differ, drawn, name_another, own_photograph, says, take, upload
+from helpers import EXAMPLES, answered, differ, drawn, name_another, own_photograph, says, take, upload, violations
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, Route, expect
 
@@ -109,8 +108,7 @@ def test_nothing_that_axe_finds_outside_of_gradios_footer(page):
         page.get_by_role("button", name="Select a region").locator("visible=true").click()
         for theme in ("light", "dark"):  # as `?__theme=` sets it
             page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
-            page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
-            found = Axe().run(page, {"exclude": ["footer"]}).response["violations"]
+            found = violations(page, {"exclude": ["footer"]})
             assert [(theme, tab, one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
     page.evaluate("document.body.classList.remove('dark')")
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
-from helpers import EXAMPLES, answered, name_another, says, take
+from helpers import EXAMPLES, answered, name_another, says, take, violations
 from playwright.sync_api import Page, expect
 from samples import DETAILS, see_small
 from skimage.metrics import structural_similarity as skimage_similarity
@@ -366,12 +365,11 @@ def test_random_layers_fill_a_table_and_noise_that_nobody_sees_changes_what_is_s
     assert_table(page)
     for theme, steps_seen in (("light", 6), ("dark", 2)):  # as `?__theme=` sets it
         page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
-        page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")  # of the colours
         jump(page, "1 Feature maps")
         for number in range(1, steps_seen + 1):
             expect(page.locator("#lesson [aria-current=step]")).to_contain_text(str(number))
             looked_at = {"exclude": ["footer"]} if number == 1 else {"include": ["#lesson"]}
-            found = Axe().run(page, looked_at).response["violations"]
+            found = violations(page, looked_at)
             assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
             page.get_by_role("region", name="How Grad-CAM works").press("PageDown")
     page.evaluate("document.body.classList.remove('dark')")

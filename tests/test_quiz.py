@@ -19,9 +19,8 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from gradio.context import LocalContext
-from helpers import EXAMPLES, answered, in_a_loop, new_page_of, says, without_complaints
+from helpers import EXAMPLES, answered, in_a_loop, new_page_of, says, violations, without_complaints
 from PIL import Image
 from playwright.sync_api import Page, expect
 from samples import Held, see_small
@@ -615,10 +614,10 @@ def test_everybody_can_use_it(room):
         page.set_viewport_size({"width": width, "height": 844})
         page.evaluate("dark => document.body.classList.toggle('dark', dark)", is_dark)  # as `?__theme=` sets it
         for turn in ("Show on the projector", "Back to the questions"):
-            page.get_by_role("button", name=turn).click()
-            page.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
+            with answered(page):
+                page.get_by_role("button", name=turn).click()
             assert page.evaluate("document.documentElement.scrollWidth") == width
-            found = Axe().run(page, context=".tabs").response["violations"]
+            found = violations(page, context=".tabs")
             assert not [violation["id"] for violation in found]
         small = [box for one in page.locator(".quiz button:visible, .votes button:visible").all()
                  if (box := one.bounding_box()) and box["height"] < 44]  # fmt: skip
