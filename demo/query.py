@@ -352,11 +352,17 @@ def data_of(text: str | bytes) -> Any:
         raise InputError(f"This is not JSON: {error!s:.200}.") from None
 
 
+def check_version(version: object) -> None:
+    """Raise InputError if JSON has another version than this program reads."""
+    if type(version) is not int or version != VERSION:
+        raise InputError(f"The JSON has version {version!r:.80}. This program reads version {VERSION}.")
+
+
 def from_data(data: Any) -> Any:
     """As `from_json`, of what the JSON holds."""
+    if isinstance(data, dict) and "version" in data:
+        check_version(data["version"])
     match data:
-        case {"version": version, **_rest} if type(version) is not int or version != VERSION:
-            raise InputError(f"The JSON has version {version!r:.80}. This program reads version {VERSION}.")
         case {"version": _, "kind": str(kind), **named} if kind in _KINDS:
             try:  # as JSON again, in which strict types still let a list be a tuple
                 return _adapter(kind).validate_json(json.dumps(named))

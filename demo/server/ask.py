@@ -28,6 +28,7 @@ from demo.query import (
     Query,
     Result,
     Row,
+    check_version,
     data_of,
     from_data,
 )
@@ -41,7 +42,7 @@ MAX_OF_ADDRESS = 400  # questions; a school may be one address
 MAX_JSON = 2**20  # bytes
 MAX_FILES = 4
 MAX_LINES = 4  # that wait to be sent; each may have two megabytes
-JSON_FIELD = "json"  # of a form, beside the image files
+JSON_FIELD = "json"  # of a form, whose other fields are image files
 SEND_SECONDS = 60  # in which a client has to take what is sent, or what it asked would be held for ever
 REPEAT_SECONDS = 15  # after which the last news are told again, so that no proxy takes the connection for dead
 CLIENT = re.compile(r"[\w-]{1,64}")
@@ -230,12 +231,11 @@ async def _read(request: Request) -> tuple[list[Any], str, dict[str, bytes]]:
     else:
         text = (await request.body()).decode(errors="replace")
     if len(text) > MAX_JSON:
-        raise InputError("The JSON is too long: send images as files beside it.")
+        raise InputError("The JSON is too long: send images as files of a form.")
     match data_of(text):
-        case {"version": int(version), "questions": [_, *_] as questions, **rest}:
+        case {"version": version, "questions": [_, *_] as questions, **rest}:
+            check_version(version)
             client = rest.pop("client", "")
-            if version != VERSION:
-                raise InputError(f"The JSON has version {version}. This program reads version {VERSION}.")
             if len(questions) > MAX_QUESTIONS:
                 raise InputError(f"At most {MAX_QUESTIONS} questions are answered together: send fewer.")
             if not (isinstance(client, str) and CLIENT.fullmatch(client)) and client != "":

@@ -1,4 +1,4 @@
-"""The routes beside Gradio's: questions, whether all is well, and numbers for Prometheus."""
+"""The routes that are not Gradio's: questions, whether all is well, and numbers for Prometheus."""
 
 from typing import Any
 
